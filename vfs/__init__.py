@@ -1,0 +1,17 @@
+"""vfs: a directory of the host mounted as a durable file system, or used as a library.
+
+import vfs
+
+vfs.mkfs("store")
+with vfs.open("store") as fs:
+    fs.write_bytes("/hello", b"world")
+    fs.sync()
+"""
+
+from vfs.checker import Report, check
+from vfs.filesystem import FileSystem, mkfs
+from vfs.filesystem import open_filesystem as open
+
+__version__ = "0.1.0"
+
+__all__ = ["FileSystem", "Report", "__version__", "check", "mkfs", "open"]

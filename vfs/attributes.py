@@ -1,0 +1,108 @@
+"""The POSIX rules of attributes: mode, owner, times, extended attributes.
+
+Promises nanosecond times within the years 1677 to 2262 and that a change of owner clears the set-id bits.
+Never decides who may change what: the kernel checks that before it asks.
+"""
+
+import stat
+from time import time_ns
+
+from vfs.changes import SetAttributes, SetXattr
+from vfs.contents import without_privileges
+from vfs.errors import (
+    AttributeNameTooLong,
+    AttributeTooLarge,
+    Exists,
+    NoAttribute,
+    NotSupported,
+)
+from vfs.inode.inode import Inode
+from vfs.journal import Journal
+from vfs.limits import XATTR_LIST_BYTES, XATTR_NAME_BYTES, XATTR_VALUE_BYTES
+
+XATTR_CREATE = 1
+XATTR_REPLACE = 2
+
+_NAMESPACES = (b"user.", b"trusted.", b"security.")
+_TIME_LIMIT = 2**63 - 1
+
+
+class Attributes(Journal):
+    """Attributes of inodes."""
+
+    def set_attributes(
+        self,
+        ino: int,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+        ctime_ns: int | None = None,
+    ) -> Inode:
+        """chmod, chown and utimens in one; what is None stays. Without `ctime_ns` it is now."""
+        self.writable()
+        inode = self.table.get(ino)
+        new_mode = inode.mode if mode is None else stat.S_IFMT(inode.mode) | stat.S_IMODE(mode)
+        if (uid is not None or gid is not None) and mode is None and not inode.is_directory:
+            new_mode = without_privileges(new_mode)
+        self.record(
+            SetAttributes(
+                ino,
+                new_mode,
+                inode.uid if uid is None else uid,
+                inode.gid if gid is None else gid,
+                inode.atime_ns if atime_ns is None else _bounded(atime_ns),
+                inode.mtime_ns if mtime_ns is None else _bounded(mtime_ns),
+                time_ns() if ctime_ns is None else _bounded(ctime_ns),
+            )
+        )
+        return inode
+
+    def get_xattr(self, ino: int, name: bytes) -> bytes:
+        """The value of an extended attribute."""
+        inode = self.table.get(ino)
+        attributes = inode.xattrs
+        if attributes is None:
+            attributes = self.table.xattrs(inode)
+        try:
+            return attributes[name]
+        except KeyError:
+            raise NoAttribute(name.decode(errors="backslashreplace")) from None
+
+    def list_xattrs(self, ino: int) -> list[bytes]:
+        """The names of all extended attributes."""
+        return sorted(self.table.xattrs(self.table.get(ino)))
+
+    def set_xattr(self, ino: int, name: bytes, value: bytes, flags: int = 0) -> None:
+        """Set one; XATTR_CREATE wants it new, XATTR_REPLACE wants it there."""
+        self.writable()
+        inode = self.table.get(ino)
+        if not name.startswith(_NAMESPACES):
+            raise NotSupported(name.decode(errors="backslashreplace"))
+        if len(name) > XATTR_NAME_BYTES:
+            raise AttributeNameTooLong(name.decode(errors="backslashreplace"))
+        if len(value) > XATTR_VALUE_BYTES:
+            raise AttributeTooLarge(f"{len(value)} bytes")
+        attributes = self.table.xattrs(inode)
+        if flags & XATTR_CREATE and name in attributes:
+            raise Exists(name.decode(errors="backslashreplace"))
+        if flags & XATTR_REPLACE and name not in attributes:
+            raise NoAttribute(name.decode(errors="backslashreplace"))
+        if name not in attributes and sum(len(n) + 1 for n in attributes) + len(name) + 1 > XATTR_LIST_BYTES:
+            raise AttributeTooLarge("too many extended attributes")
+        self.need_room(len(value) + 512)
+        self.record(SetXattr(ino, name, value, time_ns()))
+
+    def remove_xattr(self, ino: int, name: bytes) -> None:
+        """Remove one."""
+        self.writable()
+        inode = self.table.get(ino)
+        if name not in self.table.xattrs(inode):
+            raise NoAttribute(name.decode(errors="backslashreplace"))
+        self.record(SetXattr(ino, name, None, time_ns()))
+
+
+def _bounded(time: int) -> int:
+    return max(-_TIME_LIMIT, min(_TIME_LIMIT, time))

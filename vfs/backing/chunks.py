@@ -1,0 +1,270 @@
+"""Chunk files of the log, and verified reads of the data in their frames.
+
+Data is handed out only after its whole frame matched its checksum once in this life of the mapping; anything
+else is `DataDamaged`. Nothing here writes into a chunk, repairs one or knows which frames matter.
+
+Threads: `read` and `read_resident` may be called by any thread. `_sealed` belongs to `_lock`; a chunk that is
+evicted is only dropped, and goes away with the last reader that still holds it. `ReadableChunk.verified`
+needs no lock: two threads that verify the same frame store the same answer.
+"""
+
+import threading
+from bisect import bisect_right, insort
+from collections import OrderedDict
+from contextlib import suppress
+
+from vfs.backing.frames import (
+    CHUNK_HEADER_BYTES,
+    FRAME_HEADER_BYTES,
+    BadBytes,
+    ChunkHeader,
+    Frame,
+    decode_chunk_header,
+    parse_frame,
+    verify_frame,
+)
+from vfs.backing.storage import Storage, StorageFile
+from vfs.errors import DataDamaged
+
+LOG_FOLDER = "log"
+CHUNK_PREFIX = "chunk-"
+
+MAPPED_CHUNKS = 64
+"""Sealed chunks that stay mapped: 4 GiB of address space and, with the mapping's own, 128 descriptors."""
+
+
+def chunk_name(number: int) -> str:
+    """Return the name of a chunk file, relative to the store."""
+    return f"{LOG_FOLDER}/{CHUNK_PREFIX}{number:08d}"
+
+
+def chunk_numbers(storage: Storage) -> list[int]:
+    """Return the numbers of the chunks that exist, in order. Names that we would not give are not chunks."""
+    numbers = []
+    for name in storage.list(LOG_FOLDER):
+        digits = name.removeprefix(CHUNK_PREFIX)
+        if digits.isascii() and digits.isdigit() and len(digits) < 20:
+            number = int(digits)
+            if chunk_name(number) == f"{LOG_FOLDER}/{name}":
+                numbers.append(number)
+    return sorted(numbers)
+
+
+def read_chunk_header(storage: Storage, number: int, uuid: bytes) -> ChunkHeader:
+    """Read the header of a chunk; BadBytes when there is none, OSError when it cannot be read."""
+    try:
+        file = storage.open(chunk_name(number))
+    except FileNotFoundError:
+        raise BadBytes("the chunk is missing") from None
+    try:
+        return decode_chunk_header(file.pread(CHUNK_HEADER_BYTES, 0), uuid, number)
+    finally:
+        file.close()
+
+
+class ChunkList:
+    """The chunks of a log by number. What their headers and sizes say is asked only when needed, and kept."""
+
+    def __init__(self, storage: Storage, uuid: bytes, numbers: list[int]) -> None:
+        self._storage = storage
+        self._uuid = uuid
+        self.numbers = numbers
+        """INVARIANT: sorted."""
+        self._removed: list[int] = []
+        self._first_lsns: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
+
+    def add(self, number: int, first_lsn: int) -> None:
+        """Note a chunk that was made behind all others."""
+        self.numbers.append(number)
+        self._first_lsns[number] = first_lsn
+
+    def after(self, number: int) -> int:
+        """Return the number of the chunk that follows; IndexError behind the last."""
+        return self.numbers[bisect_right(self.numbers, number)]
+
+    def first_lsn(self, number: int) -> int:
+        """Return the LSN of the first frame; DataDamaged when the chunk's header is not readable."""
+        known = self._first_lsns.get(number)
+        if known is None:
+            try:
+                known = read_chunk_header(self._storage, number, self._uuid).first_lsn
+            except (BadBytes, OSError) as error:
+                raise DataDamaged(number, 0, str(error)) from error
+            self._first_lsns[number] = known
+        return known
+
+    def size(self, number: int) -> int:
+        """Return the size of a sealed chunk; 0 for one that vanished, of which its readers will complain."""
+        known = self._sizes.get(number)
+        if known is None:
+            known = 0
+            with suppress(OSError):
+                file = self._storage.open(chunk_name(number))
+                known = file.size()
+                file.close()
+            self._sizes[number] = known
+        return known
+
+    def remove(self, number: int) -> None:
+        """Take a chunk off the list; it stays on the disk until `unlink_removed` passes it."""
+        self.numbers.remove(number)
+        self._removed.append(number)
+
+    def unlink_removed(self, below: int) -> None:
+        """Unlink what was removed and lies before chunk `below`; list it again where the system refuses."""
+        for number in [number for number in self._removed if number < below]:
+            self._removed.remove(number)
+            try:
+                self._storage.unlink(chunk_name(number))
+            except FileNotFoundError:
+                pass
+            except OSError:
+                insort(self.numbers, number)
+                continue
+            self._first_lsns.pop(number, None)
+            self._sizes.pop(number, None)
+
+
+class ReadableChunk:
+    """A chunk open for reading: the active one by pread, a sealed one through its mapping."""
+
+    def __init__(self, number: int, file: StorageFile, uuid: bytes, *, sealed: bool) -> None:
+        self.number = number
+        self._file = file
+        self._uuid = uuid
+        self._view = file.map() if sealed else None
+        self.verified: dict[int, tuple[int, int]] = {}
+        """INVARIANT: frame offset -> first and end offset of its data, only for frames that matched their
+        checksum.
+        """
+
+    def read(self, frame: int, start: int, length: int) -> bytes | memoryview:
+        """Return `length` bytes at `start`, which must lie in the data of the frame at `frame`."""
+        try:
+            known = self.verified.get(frame)
+            if known is None:
+                return self._read_first(frame, start, length)
+            self._check_range(frame, known, start, length)
+            return self._fetch(length, start)
+        except BadBytes as error:
+            raise DataDamaged(self.number, frame, str(error)) from None
+        except OSError as error:
+            raise DataDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
+
+    def resident(self, frame: int, start: int, length: int) -> bool:
+        """Whether `read` would very likely not wait for the disk; so does damage, `read` tells it."""
+        if frame in self.verified:
+            return self._file.resident(length, start)
+        if not self._file.resident(FRAME_HEADER_BYTES, frame):
+            return False
+        try:
+            whole = self._header(frame)
+        except (BadBytes, OSError):
+            return True
+        return self._file.resident(whole.end - frame, frame)
+
+    def _read_first(self, frame: int, start: int, length: int) -> bytes | memoryview:
+        """Verify the frame, and answer from the very bytes that were verified."""
+        parsed = self._header(frame)
+        whole = memoryview(self._fetch(parsed.end - frame, frame))
+        verify_frame(whole, parsed, self._uuid, self.number, base=frame)
+        known = (parsed.data, parsed.end)
+        self.verified[frame] = known
+        self._check_range(frame, known, start, length)
+        return whole[start - frame : start - frame + length]
+
+    def _header(self, frame: int) -> Frame:
+        if frame < CHUNK_HEADER_BYTES:
+            raise BadBytes("no frame can be there")
+        return parse_frame(self._fetch(FRAME_HEADER_BYTES, frame), frame, base=frame)
+
+    def _fetch(self, length: int, offset: int) -> bytes | memoryview:
+        """Return exactly these bytes, unverified."""
+        if self._view is not None:
+            piece: bytes | memoryview = self._view[offset : offset + length]
+            if len(piece) == length:
+                # Before anyone touches the mapped pages: a sector that cannot be read must not become a
+                # SIGBUS.
+                self._file.fault_in(length, offset)
+        else:
+            piece = self._file.pread(length, offset)
+        if len(piece) != length:
+            raise BadBytes("the chunk ends before the frame does")
+        return piece
+
+    def _check_range(self, frame: int, known: tuple[int, int], start: int, length: int) -> None:
+        if length < 0 or start < known[0] or start + length > known[1]:
+            held = f"{known[1] - known[0]} bytes at {known[0]}"
+            raise BadBytes(f"{length} bytes at {start} are not in its data, which is {held}")
+
+
+class ChunkReader:
+    """Reads from all chunks of a log; keeps a bounded number of sealed ones mapped."""
+
+    def __init__(self, storage: Storage, uuid: bytes, mapped_chunks: int = MAPPED_CHUNKS) -> None:
+        self._storage = storage
+        self._uuid = uuid
+        self._limit = mapped_chunks
+        self._lock = threading.Lock()
+        self._active: ReadableChunk | None = None
+        self._sealed: OrderedDict[int, ReadableChunk] = OrderedDict()
+        """INVARIANT: at most `_limit` chunks, the least recently read first."""
+
+    def set_active(self, number: int, file: StorageFile) -> None:
+        """From now on chunk `number` is the one that grows, and is read with pread."""
+        self._active = ReadableChunk(number, file, self._uuid, sealed=False)
+
+    def forget(self, number: int) -> None:
+        """Let go of a chunk that is about to be removed."""
+        with self._lock:
+            self._sealed.pop(number, None)
+
+    def close(self) -> None:
+        """Let go of all chunks."""
+        self._active = None
+        with self._lock:
+            self._sealed.clear()
+
+    def read(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview:
+        """Return verified bytes, waiting for the disk when needed; DataDamaged when they are not what was
+        written.
+        """
+        return (self._opened(chunk) or self._open(chunk)).read(frame, start, length)
+
+    def read_resident(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
+        """Like `read`, but None when that would (very likely) wait for the disk, as opening a chunk may."""
+        found = self._opened(chunk)
+        if found is None or not found.resident(frame, start, length):
+            return None
+        return found.read(frame, start, length)
+
+    def mapped(self) -> list[int]:
+        """Return the numbers of the chunks that are mapped now."""
+        with self._lock:
+            return list(self._sealed)
+
+    def _opened(self, number: int) -> ReadableChunk | None:
+        active = self._active  # taken once: another thread may roll the log meanwhile
+        if active is not None and active.number == number:
+            return active
+        with self._lock:
+            found = self._sealed.get(number)
+            if found is not None:
+                self._sealed.move_to_end(number)
+            return found
+
+    def _open(self, number: int) -> ReadableChunk:
+        # Outside of the lock, since it may wait for the disk; when two threads do it, the first one's stays.
+        try:
+            opened = ReadableChunk(number, self._storage.open(chunk_name(number)), self._uuid, sealed=True)
+        except FileNotFoundError:
+            raise DataDamaged(number, 0, "the chunk is missing") from None
+        except OSError as error:
+            raise DataDamaged(number, 0, f"cannot be opened: {error.strerror or error}") from error
+        with self._lock:
+            found = self._sealed.setdefault(number, opened)
+            self._sealed.move_to_end(number)
+            while len(self._sealed) > self._limit:
+                self._sealed.popitem(last=False)
+        return found

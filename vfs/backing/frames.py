@@ -1,0 +1,194 @@
+"""The format of the log: the header of a chunk file and of a frame, and whether bytes at a place are such a
+frame.
+
+Pure arithmetic on bytes. A frame is valid only at its own place in its own store, because its checksum is
+seeded with both; nothing here reads a file, repairs anything or knows what a command means.
+
+    chunk  = chunk header (64 bytes), frame*
+    header = magic "vfschunk", version u32, number u32, first_lsn u64, synced_lsn u64, uuid 16 bytes,
+             zero 8 bytes, checksum u64 = xxh3_64(the 56 bytes before it)
+    frame  = magic "vFrm", command_length u32, data_length u32, zero u32, lsn u64, synced_lsn u64,
+             checksum u64 = xxh3_64(the 32 bytes before it + command + data, seed), command, data
+    seed   = xxh3_64(uuid 16 bytes, chunk number u64, offset of the frame in the chunk u64)
+
+All numbers are little-endian. `synced_lsn` is the LSN that was known to be durable when the header was
+written, so it is always below the LSN of its own frame (below `first_lsn` in a chunk header): a frame at or
+before a valid synced mark that is bad now was good once, which is damage and not the torn tail of a power
+cut.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from xxhash import xxh3_64, xxh3_64_intdigest
+
+from vfs.backing.storage import Buffer
+from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES
+
+FORMAT_VERSION = 1
+CHUNK_MAGIC = b"vfschunk"
+FRAME_MAGIC = b"vFrm"
+
+CHUNK_FIELDS = struct.Struct("<8sIIQQ16s8x")
+CHECKSUM = struct.Struct("<Q")
+CHUNK_HEADER_BYTES = 64
+FRAME_FIELDS = struct.Struct("<4sIIIQQ")
+FRAME_HEADER = struct.Struct("<4sIIIQQQ")
+FRAME_HEADER_BYTES = 40
+SEED = struct.Struct("<16sQQ")
+SUMMED_BYTES = 32
+"""The part of a frame's header that its checksum covers: everything before the checksum."""
+
+JOIN_BYTES = 8 * 1024
+"""Up to here it is cheaper to copy a frame into one buffer than to hand its pieces over one by one."""
+
+pack_fields = FRAME_FIELDS.pack
+pack_checksum = CHECKSUM.pack
+pack_seed = SEED.pack
+
+assert CHUNK_FIELDS.size + CHECKSUM.size == CHUNK_HEADER_BYTES
+assert FRAME_FIELDS.size == SUMMED_BYTES
+assert FRAME_HEADER.size == FRAME_FIELDS.size + CHECKSUM.size == FRAME_HEADER_BYTES
+assert SEED.size == 32
+
+
+class BadBytes(Exception):
+    """The bytes are not what they should be; the text says in which way."""
+
+
+class ChunkHeader(NamedTuple):
+    """What the first 64 bytes of a chunk file say."""
+
+    number: int
+    first_lsn: int
+    synced_lsn: int
+
+
+class Frame(NamedTuple):
+    """A frame's header and where its parts lie, as offsets in the chunk."""
+
+    lsn: int
+    synced_lsn: int
+    offset: int
+    command: int
+    data: int
+    end: int
+
+
+def encode_chunk_header(uuid: bytes, number: int, first_lsn: int, synced_lsn: int) -> bytes:
+    """Return the 64 bytes that open a chunk file."""
+    fields = CHUNK_FIELDS.pack(CHUNK_MAGIC, FORMAT_VERSION, number, first_lsn, synced_lsn, uuid)
+    return fields + CHECKSUM.pack(xxh3_64_intdigest(fields))
+
+
+def decode_chunk_header(data: Buffer, uuid: bytes, number: int) -> ChunkHeader:
+    """Check the header of chunk `number` of the store `uuid`; BadBytes when it is not that."""
+    if len(data) < CHUNK_HEADER_BYTES:
+        raise BadBytes(f"the chunk header is cut off after {len(data)} bytes")
+    magic, version, found, first_lsn, synced_lsn, owner = CHUNK_FIELDS.unpack_from(data)
+    (checksum,) = CHECKSUM.unpack_from(data, CHUNK_FIELDS.size)
+    if magic != CHUNK_MAGIC:
+        raise BadBytes("no chunk header")
+    if checksum != xxh3_64_intdigest(data[: CHUNK_FIELDS.size]):
+        raise BadBytes("wrong checksum of the chunk header")
+    if version != FORMAT_VERSION:
+        raise BadBytes(f"chunk format {version} is not known")
+    if owner != uuid:
+        raise BadBytes("the chunk belongs to another store")
+    if found != number:
+        raise BadBytes(f"the chunk says that it is number {found}")
+    return ChunkHeader(number, first_lsn, synced_lsn)
+
+
+def seal_frame(
+    uuid: bytes,
+    chunk: int,
+    offset: int,
+    fields: bytes,
+    command: bytes,
+    data: Sequence[Buffer],
+    size_bytes: int,
+) -> Sequence[Buffer]:
+    """Return the buffers of a whole frame, given what `pack_fields` made of its header, and its size."""
+    if size_bytes > JOIN_BYTES:
+        checksum = checksum_pieces(uuid, chunk, offset, fields, (command, *data))
+        return (fields + pack_checksum(checksum) + command, *data)
+    body = b"".join((command, *data))
+    seed = xxh3_64_intdigest(pack_seed(uuid, chunk, offset))
+    return (fields + pack_checksum(xxh3_64_intdigest(fields + body, seed)) + body,)
+
+
+def byte_pieces(data: Sequence[Buffer] | Buffer) -> list[Buffer]:
+    """Return data as a list of buffers whose len() is their size in bytes."""
+    pieces: Sequence[Buffer] = [data] if isinstance(data, bytes | bytearray | memoryview) else data
+    return [piece.cast("B") if isinstance(piece, memoryview) else piece for piece in pieces]
+
+
+def checksum_pieces(uuid: bytes, chunk: int, offset: int, fields: bytes, pieces: Sequence[Buffer]) -> int:
+    """Checksum of a frame whose command and data lie in several buffers, without joining them."""
+    state = xxh3_64(fields, seed=xxh3_64_intdigest(pack_seed(uuid, chunk, offset)))
+    for piece in pieces:
+        state.update(piece)
+    return int(state.intdigest())
+
+
+def parse_frame(view: Buffer, offset: int, base: int = 0) -> Frame:
+    """Read a frame's header at `offset` of a chunk, of which `view` holds the bytes from `base` on.
+
+    Checks the form only, not the checksum: BadBytes when it cannot be a header. The frame may end past the
+    view.
+    """
+    if len(view) < offset - base + FRAME_HEADER_BYTES:
+        raise BadBytes("the frame header is cut off")
+    magic, command_length, data_length, zero, lsn, synced_lsn = FRAME_FIELDS.unpack_from(view, offset - base)
+    if magic != FRAME_MAGIC:
+        raise BadBytes("no frame header")
+    if (
+        command_length > FRAME_COMMAND_BYTES
+        or data_length > FRAME_DATA_BYTES
+        or zero != 0
+        or synced_lsn >= lsn
+    ):
+        raise BadBytes("impossible values in the frame header")
+    command = offset + FRAME_HEADER_BYTES
+    data = command + command_length
+    return Frame(lsn, synced_lsn, offset, command, data, data + data_length)
+
+
+def verify_frame(view: memoryview, frame: Frame, uuid: bytes, chunk: int, base: int = 0) -> None:
+    """Check the whole frame against its checksum; BadBytes when it is wrong or ends past the view."""
+    start = frame.offset - base
+    end = frame.end - base
+    if len(view) < end:
+        raise BadBytes("the frame is cut off")
+    (checksum,) = CHECKSUM.unpack_from(view, start + SUMMED_BYTES)
+    fields = bytes(view[start : start + SUMMED_BYTES])
+    if checksum != checksum_pieces(
+        uuid, chunk, frame.offset, fields, (view[start + FRAME_HEADER_BYTES : end],)
+    ):
+        raise BadBytes("wrong checksum of the frame")
+
+
+def find_frames(
+    view: memoryview, start: int, uuid: bytes, chunk: int, wanted: Callable[[Frame], bool]
+) -> Iterator[Frame]:
+    """Yield the valid frames from `start` on that are `wanted`, wherever the next one begins.
+
+    For the time when the way along the lengths is lost. What looks like a frame inside the data of another
+    one is not valid, since its seed would have to name the store and the very place where the data came to
+    lie.
+    """
+    haystack = bytes(view[start:])
+    position = haystack.find(FRAME_MAGIC)
+    while position >= 0:
+        skip = 1
+        try:
+            frame = parse_frame(view, start + position)
+            if wanted(frame):  # asked before the checksum, which may run over two megabytes
+                verify_frame(view, frame, uuid, chunk)
+                yield frame
+                skip = frame.end - frame.offset
+        except BadBytes:
+            pass
+        position = haystack.find(FRAME_MAGIC, position + skip)

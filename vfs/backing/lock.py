@@ -1,0 +1,93 @@
+"""One owner at a time: an flock on STORE/lock, held for the owner's life, with its pid inside.
+
+The kernel drops the lock with the process, so a dead owner blocks nobody; the pid is only for the message.
+The file is never removed, since two processes could then hold locks on two files of that name.
+"""
+
+import errno
+import fcntl
+import os
+from types import TracebackType
+
+from vfs.backing.storage import DirectoryStorage
+from vfs.errors import StoreBusy, StoreUnreadable
+
+NAME = "lock"
+LONGEST_BYTES = 32
+"""More than any pid needs; what else the file may hold is not read."""
+
+
+class StoreLock:
+    """The lock of a store while it is held. A context manager, and usable without."""
+
+    def __init__(self, descriptor: int, *, recorded: bool) -> None:
+        self._fd = descriptor
+        self._recorded = recorded
+
+    @classmethod
+    def acquire(cls, storage: DirectoryStorage, *, read_only: bool = False) -> "StoreLock":
+        """Take the lock or raise StoreBusy with the owner's pid, without waiting.
+
+        `read_only` also accepts a lock file that cannot be written, as on a disk that is mounted read-only.
+        """
+        descriptor, writable = _open(storage, read_only)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _read_pid(descriptor)
+            os.close(descriptor)
+            raise StoreBusy(storage.path, pid) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
+        lock = cls(descriptor, recorded=writable)
+        try:
+            lock.record_pid()
+        except OSError as error:
+            # A full disk is no reason to refuse an owner: the lock holds, its pid just stays unknown to
+            # others.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                lock.release()
+                raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
+        return lock
+
+    def record_pid(self) -> None:
+        """Write this process's pid into the file; again after a fork whose child carries the lock on."""
+        if self._recorded:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        """Let go; idempotent."""
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> "StoreLock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _open(storage: DirectoryStorage, read_only: bool) -> tuple[int, bool]:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    folder = storage.fileno()
+    try:
+        return os.open(NAME, flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=folder), True
+    except OSError as error:
+        if not (read_only and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)):
+            raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
+    try:
+        return os.open(NAME, flags | os.O_RDONLY, dir_fd=folder), False
+    except OSError as error:
+        raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
+
+
+def _read_pid(descriptor: int) -> int | None:
+    try:
+        return int(os.pread(descriptor, LONGEST_BYTES, 0))
+    except (ValueError, OSError):
+        return None

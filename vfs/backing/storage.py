@@ -1,0 +1,357 @@
+"""The few calls to the operating system on which a store stands, and the real directory behind them.
+
+`Storage` is the seam that tests replace by a simulated disk; `DirectoryStorage` is the only code that opens
+files of a store. It never follows a symbolic link, never leaves its folder and never decides what a file
+means.
+"""
+
+import errno
+import mmap
+import os
+import stat
+import threading
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import apsw
+import apsw.sqlite_extra
+
+from vfs.errors import NotAStore, StoreNotFound, StoreUnreadable
+
+Buffer = bytes | bytearray | memoryview
+
+MADV_POPULATE_READ = getattr(
+    mmap, "MADV_POPULATE_READ", 22
+)  # Linux 5.14; the module knows it since Python 3.14
+PROBE_BYTES = 128 * 1024
+"""Distance of the bytes that `resident` asks for: a usual read-ahead, so what lies between came along."""
+
+MOST_PIECES = 1024
+"""IOV_MAX: buffers that one writev(2) takes."""
+
+CHECKSUM_BYTES = 8
+"""What cksumvfs needs at the end of each page of the index."""
+
+
+class Space(NamedTuple):
+    """What statvfs(2) says of the disk that holds the store."""
+
+    total_bytes: int
+    free_bytes: int
+    files: int
+    free_files: int
+
+
+class StorageFile(Protocol):
+    """One open file. Every method may raise OSError. All but `append` and `truncate` may be called by any
+    thread.
+    """
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        """Write all pieces at the end; after an OSError nothing is promised about the tail."""
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Read; short only at the end of the file."""
+
+    def resident(self, length: int, offset: int) -> bool:
+        """Whether reading that range would very likely not wait for the disk; True where nobody can tell."""
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cut or extend the file."""
+
+    def sync(self) -> None:
+        """Make content and size durable (fdatasync)."""
+
+    def map(self) -> memoryview:
+        """Return a read-only view of the whole file as long as it is now; it outlives `close`."""
+
+    def fault_in(self, length: int, offset: int) -> None:
+        """Bring a range of the mapped file into memory, so that a bad sector is an OSError here, not a
+        SIGBUS.
+        """
+
+    def drop_cache(self, offset: int) -> None:
+        """Forget clean cached pages from offset on, so that the next read sees what the disk holds."""
+
+    def size(self) -> int:
+        """Return the length in bytes."""
+
+    def close(self) -> None:
+        """Give the descriptor back; idempotent."""
+
+
+class Storage(Protocol):
+    """One store directory. Names are relative and '/'-separated; '' is the directory itself."""
+
+    path: Path
+    shared_index: bool
+    """False: `index_connection` can serve one connection at a time (simulated disk)."""
+
+    def create(self, name: str) -> StorageFile:
+        """Create a file that must not exist yet, and open it for reading and appending."""
+
+    def open(self, name: str, *, writable: bool = False) -> StorageFile:
+        """Open a regular file."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename, replacing `new`."""
+
+    def unlink(self, name: str) -> None:
+        """Remove a file."""
+
+    def list(self, folder: str) -> list[str]:
+        """Return the sorted names in a folder."""
+
+    def exists(self, name: str) -> bool:
+        """Tell whether anything has that name."""
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder that must not exist yet."""
+
+    def sync_folder(self, name: str) -> None:
+        """Make the names in a folder durable."""
+
+    def space(self) -> Space:
+        """Return sizes of the disk below."""
+
+    def index_connection(self, name: str, *, read_only: bool) -> apsw.Connection:
+        """Open an SQLite database on this storage; a new one is set up to carry page checksums."""
+
+    def close(self) -> None:
+        """Give the folder back; files that are open stay open."""
+
+
+class DirectoryFile:
+    """A file of a `DirectoryStorage`.
+
+    The descriptor is closed by `close` or with the last reference, so that a reader which still holds the
+    object while another thread lets go of it never reads through a number that has come to mean another file.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+        self._closing = weakref.finalize(self, os.close, descriptor)
+        self._closing.atexit = False
+        self._mapped: mmap.mmap | None = None
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        # O_APPEND: the end is where the kernel says it is, also after a truncate.
+        if len(pieces) == 1:
+            rest: Buffer = pieces[0]
+            written = os.write(self._fd, rest)
+        elif len(pieces) > MOST_PIECES:
+            rest = b"".join(pieces)
+            written = os.write(self._fd, rest)
+        else:
+            written = os.writev(self._fd, pieces)
+            if written == sum(map(len, pieces)):
+                return
+            rest = b"".join(pieces)
+        # A short write is no error by itself: the next one says why (usually ENOSPC) or completes it.
+        while written < len(rest):
+            rest = memoryview(rest)[written:]
+            written = os.write(self._fd, rest)
+            if written == 0:
+                raise OSError(errno.EIO, "write of 0 bytes")
+
+    def pread(self, length: int, offset: int) -> bytes:
+        data = os.pread(self._fd, length, offset)
+        if len(data) == length or not data:
+            return data
+        pieces = [data]
+        while data and (length := length - len(data)):
+            offset += len(data)
+            data = os.pread(self._fd, length, offset)
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def resident(self, length: int, offset: int) -> bool:
+        last = offset + max(length, 1) - 1
+        probe = [bytearray(1)]
+        try:
+            for position in range(offset, last, PROBE_BYTES):
+                os.preadv(self._fd, probe, position, os.RWF_NOWAIT)
+            os.preadv(self._fd, probe, last, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:  # EOPNOTSUPP: this file system cannot tell. Any other error shows in the read itself.
+            return True
+        return True
+
+    def truncate(self, size_bytes: int) -> None:
+        os.ftruncate(self._fd, size_bytes)
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+
+    def map(self) -> memoryview:
+        length = self.size()
+        if length == 0:
+            return memoryview(b"")
+        self._mapped = mmap.mmap(self._fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        return memoryview(self._mapped)
+
+    def fault_in(self, length: int, offset: int) -> None:
+        if self._mapped is None or length <= 0:
+            return
+        start = offset - offset % mmap.PAGESIZE
+        try:
+            self._mapped.madvise(MADV_POPULATE_READ, start, offset + length - start)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # kernel before 5.14: a plain read fetches the pages, or fails
+                os.pread(self._fd, length, offset)
+            elif error.errno == errno.EFAULT:
+                raise OSError(errno.EIO, "the disk cannot read this range") from error
+            else:
+                raise
+
+    def drop_cache(self, offset: int) -> None:
+        os.posix_fadvise(self._fd, offset, 0, os.POSIX_FADV_DONTNEED)
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def close(self) -> None:
+        # The mapping itself goes with the last view of it: closing it here would pull it away from a reader.
+        self._mapped = None
+        self._fd = -1
+        self._closing()
+
+
+_checksums_loaded = threading.Lock()
+
+
+def _load_checksums() -> None:
+    """Register SQLite's checksum VFS ('cksmvfs'), once per process."""
+    with _checksums_loaded:
+        if "cksmvfs" not in apsw.vfs_names():
+            connection = apsw.Connection(":memory:")
+            apsw.sqlite_extra.load(connection, "cksumvfs")
+            connection.close()
+
+
+class DirectoryStorage:
+    """A store in a directory of the host. Everything is opened relative to its descriptor."""
+
+    shared_index = True
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise StoreNotFound(self.path) from None
+        except NotADirectoryError:
+            raise NotAStore(self.path, "not a directory") from None
+        except OSError as error:
+            raise StoreUnreadable(self.path, error.strerror or str(error)) from None
+        self._folders = {"": root}
+        self._folders_lock = threading.Lock()
+
+    def fileno(self) -> int:
+        """Descriptor of the store's directory, valid until `close`."""
+        return self._folders[""]
+
+    def create(self, name: str) -> DirectoryFile:
+        return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+
+    def open(self, name: str, *, writable: bool = False) -> DirectoryFile:
+        return self._open(name, os.O_RDWR | os.O_APPEND if writable else os.O_RDONLY)
+
+    def rename(self, old: str, new: str) -> None:
+        old_folder, old_name = self._locate(old)
+        new_folder, new_name = self._locate(new)
+        os.rename(old_name, new_name, src_dir_fd=old_folder, dst_dir_fd=new_folder)
+
+    def unlink(self, name: str) -> None:
+        folder, last = self._locate(name)
+        os.unlink(last, dir_fd=folder)
+
+    def list(self, folder: str) -> list[str]:
+        return sorted(os.listdir(self._folder(folder)))
+
+    def exists(self, name: str) -> bool:
+        try:
+            folder, last = self._locate(name)
+            os.stat(last, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def make_folder(self, name: str) -> None:
+        folder, last = self._locate(name)
+        os.mkdir(last, 0o700, dir_fd=folder)
+
+    def sync_folder(self, name: str) -> None:
+        os.fsync(self._folder(name))
+
+    def space(self) -> Space:
+        host = os.fstatvfs(self.fileno())
+        return Space(
+            host.f_blocks * host.f_frsize, host.f_bavail * host.f_frsize, host.f_files, host.f_favail
+        )
+
+    def index_connection(self, name: str, *, read_only: bool) -> apsw.Connection:
+        """Open `name` with SQLite. The journal mode and the like are the index's business.
+
+        The file is created here, because SQLite would give it (and its -wal and -shm) a mode that others can
+        read, and opened here first, because SQLite would follow a symbolic link.
+        """
+        _load_checksums()
+        folder, last = self._locate(name)
+        self._open(name, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT).close()
+        # Through the descriptor, so that a store whose folder was renamed meanwhile is still this store.
+        file_name = f"/proc/self/fd/{folder}/{last}"
+        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+        connection = apsw.Connection(file_name, flags=flags, vfs="cksmvfs")
+        try:
+            if not read_only and connection.pragma("page_count") == 0:
+                connection.reserve_bytes(None, CHECKSUM_BYTES)  # binds only before the first page is written
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        with self._folders_lock:
+            for descriptor in self._folders.values():
+                os.close(descriptor)
+            self._folders.clear()
+
+    def _open(self, name: str, flags: int) -> DirectoryFile:
+        folder, last = self._locate(name)
+        # O_NONBLOCK: a pipe that someone put in the place of a file must not hang us before it is refused.
+        descriptor = os.open(
+            last, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600, dir_fd=folder
+        )
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, f"not a regular file: {name}")
+        return DirectoryFile(descriptor)
+
+    def _locate(self, name: str) -> tuple[int, str]:
+        """Return the descriptor of the folder that holds `name`, and its last component."""
+        folder, _, last = name.rpartition("/")
+        if last in ("", ".", "..") or "\0" in last:
+            raise ValueError(f"bad name in a store: {name!r}")
+        return self._folder(folder), last
+
+    def _folder(self, name: str) -> int:
+        """Return the descriptor of a folder; one component after the other, since O_NOFOLLOW binds only the
+        last.
+        """
+        known = self._folders.get(name)
+        if known is not None:
+            return known
+        parent, last = self._locate(name)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+        opened = os.open(last, flags, dir_fd=parent)
+        with self._folders_lock:
+            known = self._folders.setdefault(name, opened)
+        if known is not opened:
+            with suppress(OSError):
+                os.close(opened)
+        return known

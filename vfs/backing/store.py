@@ -1,0 +1,101 @@
+"""One store as a whole: its lock, superblock, index and log, made and opened in the right order.
+
+Promises G7 (one owner, for as long as it is open), and that a store which was not created to its end is
+not taken for one. Never looks into a row or a record.
+
+Order of writes when creating: index, log, then the superblock, which alone makes the directory a store.
+"""
+
+import os
+import uuid as uuids
+from pathlib import Path
+from typing import NamedTuple
+
+from vfs.backing.index import INDEX_NAME, Index, InodeRow
+from vfs.backing.lock import StoreLock
+from vfs.backing.log import Log, Place
+from vfs.backing.storage import DirectoryStorage, Storage
+from vfs.backing.superblock import Superblock
+from vfs.errors import StoreNotEmpty, StoreUnreadable
+
+
+class FirstRows(NamedTuple):
+    """What the index of an empty store holds."""
+
+    root: InodeRow
+    sequences: dict[str, int]
+    meta: dict[str, int]
+
+
+class Store:
+    """The open parts of a store. `close` gives the lock back last."""
+
+    def __init__(
+        self, storage: Storage, lock: StoreLock | None, superblock: Superblock, index: Index, log: Log
+    ) -> None:
+        self.storage = storage
+        self.superblock = superblock
+        self.index = index
+        self.log = log
+        self._lock = lock
+
+    def index_bytes(self) -> int:
+        """What the index takes on the disk, SQLite's own log included."""
+        total = 0
+        for name in (INDEX_NAME, f"{INDEX_NAME}-wal"):
+            if self.storage.exists(name):
+                file = self.storage.open(name)
+                total += file.size()
+                file.close()
+        return total
+
+    def close(self) -> None:
+        """Close everything; nothing is written any more, except by SQLite folding in its own log."""
+        self.log.close()
+        self.index.close()
+        if self._lock is not None:
+            self._lock.release()
+        self.storage.close()
+
+
+def create_store(path: Path, rows: FirstRows) -> None:
+    """Make the directory of a new store (it may exist, when it is empty) with index, log and superblock."""
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        if any(os.scandir(path)):
+            raise StoreNotEmpty(path)
+        storage = DirectoryStorage(path)
+        try:
+            fill_store(storage, rows)
+        finally:
+            storage.close()
+    except OSError as error:
+        raise StoreUnreadable(path, error.strerror or str(error)) from error
+
+
+def fill_store(storage: Storage, rows: FirstRows) -> None:
+    """Write what an empty store consists of."""
+    uuid = uuids.uuid4().bytes
+    index = Index.create(storage)
+    with index.transaction() as transaction:
+        transaction.put_inodes(iter([rows.root]))
+        transaction.put_sequences(rows.sequences)
+        transaction.put_meta(rows.meta)
+    index.close()
+    Log.create(storage, uuid).close()
+    Superblock.create(storage, store_uuid=uuid)
+
+
+def open_store(storage: Storage, *, read_only: bool, lock: StoreLock | None) -> Store:
+    """Open the parts of a store that the caller has locked; replay is the caller's next step."""
+    superblock = Superblock.read(storage)
+    index = Index.open(storage, read_only=read_only)
+    try:
+        meta = index.meta()
+        lsn = meta["lsn"]
+        place = Place(meta["chunk"], meta["frame"], meta["start"]) if lsn and "chunk" in meta else None
+        log = Log.open(storage, superblock.uuid, after_lsn=lsn, after_place=place, read_only=read_only)
+    except BaseException:
+        index.close()
+        raise
+    return Store(storage, lock, superblock, index, log)

@@ -1,0 +1,144 @@
+"""The superblock: the one small file that makes a directory a store, and says which one and of what format.
+
+Written once, by mkfs, and durable with its name when `create` returns. Never trusts what it reads: anything
+that is not exactly a superblock is `NotAStore`, a later format is `NewerFormat`, whatever else the file may
+hold.
+
+    STORE/superblock.json = one JSON object
+        magic     "vfs store"
+        format    1
+        uuid      32 hexadecimal digits
+        created   nanoseconds since 1970
+        options   object, the choices made at creation
+        checksum  16 hexadecimal digits: xxh3_64 of the rest, as JSON in ASCII with sorted keys and no blanks
+"""
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from xxhash import xxh3_64_hexdigest
+
+from vfs.backing.storage import Storage
+from vfs.errors import NewerFormat, NotAStore, StoreUnreadable
+
+NAME = "superblock.json"
+NEW_NAME = "superblock.json.new"
+MAGIC = "vfs store"
+FORMAT = 1
+
+LONGEST_BYTES = 64 * 1024
+"""A larger file is no superblock, and is not read to find out."""
+
+
+@dataclass(frozen=True)
+class Superblock:
+    """What a store says about itself."""
+
+    uuid: UUID
+    created_ns: int
+    options: dict[str, Any]
+    format: int = FORMAT
+
+    @classmethod
+    def create(
+        cls,
+        storage: Storage,
+        uuid: UUID | None = None,
+        options: dict[str, Any] | None = None,
+        *,
+        created_ns: int | None = None,
+    ) -> "Superblock":
+        """Write the superblock of a new store.
+
+        Order of writes: a file of another name, its sync, the rename, the folder's sync. A crash before the
+        last leaves no store or a whole one. Whatever else a store needs must be durable before this is
+        called.
+        """
+        block = cls(
+            uuid=uuid if uuid is not None else uuid4(),
+            created_ns=created_ns if created_ns is not None else time.time_ns(),
+            options=dict(options or {}),
+        )
+        with suppress(FileNotFoundError):
+            storage.unlink(NEW_NAME)  # what a creation left that was cut short
+        file = storage.create(NEW_NAME)
+        try:
+            file.append((block.encode(),))
+            file.sync()
+        finally:
+            file.close()
+        storage.rename(NEW_NAME, NAME)
+        storage.sync_folder("")
+        return block
+
+    @classmethod
+    def read(cls, storage: Storage) -> "Superblock":
+        """Read and check the superblock; NotAStore, NewerFormat or StoreUnreadable."""
+        try:
+            file = storage.open(NAME)
+        except FileNotFoundError:
+            raise NotAStore(storage.path, f"it has no {NAME}") from None
+        except OSError as error:
+            raise StoreUnreadable(storage.path, f"{NAME}: {error.strerror or error}") from error
+        try:
+            size = file.size()
+            if size > LONGEST_BYTES:
+                raise NotAStore(storage.path, f"{NAME} has {size} bytes, which is too long for one")
+            data = file.pread(LONGEST_BYTES, 0)
+        except OSError as error:
+            raise StoreUnreadable(storage.path, f"{NAME}: {error.strerror or error}") from error
+        finally:
+            file.close()
+        return cls.decode(data, storage.path)
+
+    def encode(self) -> bytes:
+        """Return the content of the file."""
+        fields = {
+            "magic": MAGIC,
+            "format": self.format,
+            "uuid": self.uuid.hex,
+            "created": self.created_ns,
+            "options": self.options,
+        }
+        return json.dumps({**fields, "checksum": _checksum(fields)}, indent=2).encode("ascii") + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, path: Path) -> "Superblock":
+        """Check the content of the file. `path` of the store is for the error only."""
+        fields = _object(data, path)
+        if fields.get("magic") != MAGIC:
+            raise NotAStore(path, f"{NAME} belongs to something else")
+        found = fields.get("format")
+        if type(found) is not int or found < 1:
+            raise NotAStore(path, f"{NAME} names no format")
+        if found > FORMAT:  # before the checksum, whose rule a later format may change
+            raise NewerFormat(path, found, FORMAT)
+        if fields.pop("checksum", None) != _checksum(fields):
+            raise NotAStore(path, f"{NAME} is damaged: its checksum is wrong")
+        text, created_ns, options = fields.get("uuid"), fields.get("created"), fields.get("options")
+        if type(text) is not str or type(created_ns) is not int or type(options) is not dict:
+            raise NotAStore(path, f"{NAME} lacks a field")
+        try:
+            uuid = UUID(text)
+        except ValueError:
+            raise NotAStore(path, f"{NAME} has a bad uuid") from None
+        return cls(uuid, created_ns, options, found)
+
+
+def _object(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):  # ValueError: not UTF-8, not JSON, a number of thousands of digits
+        raise NotAStore(path, f"{NAME} is not JSON") from None
+    if not isinstance(fields, dict):
+        raise NotAStore(path, f"{NAME} is not a JSON object")
+    return fields
+
+
+def _checksum(fields: dict[str, Any]) -> str:
+    return xxh3_64_hexdigest(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii"))

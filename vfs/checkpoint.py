@@ -1,0 +1,177 @@
+"""Checkpoints: bringing the index up to an LSN beside live operations, so that the log before it can go.
+
+Promises that the index holds exactly the state at the checkpoint's LSN, that it never names bytes of the
+log that are not durable, and that no chunk goes which anything may still need.
+
+Order of writes, and why:
+1. gather: rows of the moment of `begin`; what merged in memory is put into the log on the way.
+2. sync the log: every record and every byte that the rows name is durable. Were the index first, a power
+   cut could leave an extent that points at bytes which never reached the disk.
+3. commit the index (one durable transaction with the LSN). Replay now starts behind that LSN.
+4. remove sealed chunks whose records all lie at or before that LSN and that no extent map references.
+   Were they first, a cut would lose acknowledged changes.
+A cut between any two leaves the older index and the whole log, or the newer index and chunks too many,
+which the next checkpoint removes.
+"""
+
+from collections import Counter
+from time import monotonic
+
+from vfs.backing.index import Transaction
+from vfs.backing.log import Place
+from vfs.contents import Contents
+from vfs.errors import VfsError
+from vfs.inode.extent_map import ExtentMap
+from vfs.inode.tracker import Capture
+from vfs.limits import CHUNK_BYTES, MIB
+
+LOG_BYTES = 256 * MIB
+"""A checkpoint is due after so much log: what a mount after a crash has to replay."""
+
+CHANGES = 50_000
+"""A checkpoint is due after so many changed inodes and entries: what they take in memory is bounded by it."""
+
+AGE_SECONDS = 60.0
+"""A checkpoint is due when changes are older than this."""
+
+SLICE = 500
+"""Things captured between two looks at what clients want: about a millisecond."""
+
+
+class Checkpoints(Contents):
+    """A journal that knows when its index should catch up, and how."""
+
+    _checkpoint_position = 0  # how much had been logged when the last checkpoint began
+    _checkpoint_at = monotonic()
+    _retry_at = 0.0
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """True when a checkpoint should be taken."""
+        changes = len(self.table.tracker)
+        if self.table.tracker.capture is not None or not changes or self.read_only or self.failed:
+            return False
+        now = monotonic()
+        if now < self._retry_at:
+            return False
+        grown = self._log_position() - self._checkpoint_position
+        return changes > CHANGES or grown > LOG_BYTES or now - self._checkpoint_at > AGE_SECONDS
+
+    def steer(self) -> None:
+        """Without a daemon: commit and checkpoint when they are due."""
+        super().steer()
+        if self.checkpoint_due:
+            self.checkpoint()
+
+    def checkpoint(self, *, closing: bool = False) -> None:
+        """Take a whole checkpoint here and now. A full disk raises NoSpace and changes nothing."""
+        self.begin_checkpoint(closing=closing)
+        try:
+            while not self.gather_checkpoint():
+                pass
+            self.log.sync()
+            self.commit_checkpoint()
+        except VfsError:
+            self.abandon_checkpoint()
+            raise
+        self.end_checkpoint()
+
+    # --- the steps, for a daemon that lets clients in between them ---------------------------
+
+    def begin_checkpoint(self, *, closing: bool = False) -> None:
+        """This moment's state is the one to bring into the index."""
+        self._checkpoint_position = self._log_position()
+        self._checkpoint_at = monotonic()
+        place = self.log.last_place or NO_PLACE
+        meta = {"chunk": place.chunk, "frame": place.frame, "start": place.start}
+        self.table.begin_capture(self.log.last_lsn, meta, closing=closing)
+
+    def _log_position(self) -> int:
+        place = self.log.last_place or NO_PLACE
+        return place.chunk * CHUNK_BYTES + place.start
+
+    def gather_checkpoint(self) -> bool:
+        """Capture one slice; True when all is captured. Then the log must be synced."""
+        return self.table.tracker.gather(SLICE)
+
+    def commit_checkpoint(self) -> None:
+        """Write the capture to the index; for a worker thread, after the log was synced.
+
+        NoSpace or StoreFailed leave the index as it was.
+        """
+        capture = self.table.tracker.capture
+        assert capture is not None, "begin_checkpoint comes first"
+        with self.store.index.transaction() as transaction:
+            write_capture(transaction, capture)
+
+    def end_checkpoint(self) -> None:
+        """The index has it: let go of memory and of chunks."""
+        self.table.after_commit()
+        self.remove_dead_chunks()
+
+    def abandon_checkpoint(self) -> None:
+        """The commit failed: all stays in the log and in memory, and is tried again later."""
+        self._retry_at = monotonic() + 5.0
+        self.table.tracker.abandon()
+
+    def remove_dead_chunks(self) -> int:
+        """Remove chunks that neither replay nor any extent needs; returns how many went.
+
+        No live extent can point into a chunk that the committed index does not reference and that ends
+        before the checkpoint: a new reference to old bytes is only ever made from an extent that the
+        captured state had too. Plans in flight are the exception, so nothing goes while there are any.
+        """
+        if self.reads_in_flight or self.read_only or self.failed:
+            return 0
+        lsn = self.store.index.meta()["lsn"]
+        referenced = self.store.index.referenced_chunks()
+        removed = 0
+        for number in self.log.chunk_numbers()[:-1]:
+            if number not in referenced and self.log.chunk_bounds(number)[1] <= lsn:
+                self.log.remove_chunk(number)
+                removed += 1
+        return removed
+
+
+NO_PLACE = Place(0, 0, 0)
+"""Stands for the last record's place while there is none."""
+
+
+def write_capture(transaction: Transaction, capture: Capture) -> None:
+    """Put the rows of a capture into the index, and keep account of what chunks are referenced."""
+    changes: Counter[int] = Counter()
+    transaction.drop_entries(iter(capture.dropped_entries))
+    transaction.put_entries(iter(capture.entries))
+    for ino in capture.dropped:
+        _void(transaction, ino, 0, changes)
+    transaction.drop_inodes(capture.dropped)
+    transaction.put_inodes(iter(capture.inodes))
+    for ino, attributes in capture.xattrs:
+        transaction.put_xattrs(ino, attributes)
+    _write_segments(transaction, capture, changes)
+    transaction.add_references({number: change for number, change in changes.items() if change})
+    transaction.put_sequences(capture.sequences)
+    transaction.put_meta({**capture.meta, "lsn": capture.lsn})
+
+
+def _write_segments(transaction: Transaction, capture: Capture, changes: "Counter[int]") -> None:
+    rows = []
+    for ino, captured in capture.segments.items():
+        if captured.voided_from is not None:
+            _void(transaction, ino, captured.voided_from, changes)
+        is_new = ino in capture.new_files
+        for number, encoded in captured.segments.items():
+            if not is_new:
+                old = transaction.segment(ino, number)
+                if old is not None:
+                    changes.subtract(ExtentMap.decode(old).references())
+            segment = ExtentMap.decode(encoded)
+            changes.update(segment.references())
+            rows.append((ino, number, segment.allocated, encoded))
+    transaction.put_segments(rows)
+
+
+def _void(transaction: Transaction, ino: int, number: int, changes: "Counter[int]") -> None:
+    for _, encoded in transaction.segments_from(ino, number):
+        changes.subtract(ExtentMap.decode(encoded).references())
+    transaction.drop_segments_from(ino, number)

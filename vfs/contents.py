@@ -1,0 +1,271 @@
+"""The POSIX rules of file contents: read, write, truncate, punch, clone, seek.
+
+Promises that a write is in the log before it is answered, and that reading never changes more than an
+access time. Never touches names or attributes beyond size, times and the bits that a write clears.
+"""
+
+import os
+import stat
+from time import time_ns
+from typing import NamedTuple
+
+from vfs.changes import Place, Truncate, Write
+from vfs.errors import (
+    DataDamaged,
+    FileTooLarge,
+    InvalidArgument,
+    IsADirectory,
+    NoEntry,
+)
+from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
+from vfs.inode.inode import Inode
+from vfs.inode.runs import plan_write
+from vfs.journal import Journal
+from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, MIB
+
+CLONE_EXTENTS = 1000
+"""Most extents in one `Place` record."""
+
+_ZEROS = bytes(MIB)
+
+
+class ReadPlan(NamedTuple):
+    """Extents to read, in order, ending at the file's size. Valid until `Contents.end_read`."""
+
+    extents: list[Extent]
+    length: int
+
+
+class Contents(Journal):
+    """Bytes of files."""
+
+    reads_in_flight = 0
+    """Plans handed out and not ended: while there are any, no chunk may go."""
+
+    def _file(self, ino: int) -> Inode:
+        inode = self.table.get(ino)
+        if inode.mode & 0o170000 != 0o100000:
+            if inode.is_directory:
+                raise IsADirectory(f"inode {ino}")
+            raise InvalidArgument(f"inode {ino} is no regular file")
+        return inode
+
+    # --- handles ----------------------------------------------------------------------------
+
+    def open(self, ino: int, flags: int = os.O_RDONLY) -> Inode:
+        """Hold the inode (also a directory) until `release`; O_TRUNC empties a file."""
+        inode = self.table.get(ino)
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            if inode.is_directory:
+                raise IsADirectory(f"inode {ino}")
+            self.writable()
+        if flags & os.O_TRUNC and inode.is_file:
+            self.truncate(ino, 0)
+        inode.opens += 1
+        return inode
+
+    def release(self, ino: int) -> None:
+        """Undo one `open`; the last one lets an unlinked file go."""
+        inode = self.table.in_memory(ino)
+        if inode is None or not inode.opens:
+            raise NoEntry(f"inode {ino} is not open")
+        inode.opens -= 1
+        if not inode.nlink:
+            self.table.drop_if_unheld(inode)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def read(self, ino: int, offset: int, length: int) -> bytes | memoryview:
+        """Bytes from `offset`, fewer at the end of the file."""
+        plan = self.begin_read(ino, offset, length)
+        try:
+            return self.run_read(plan)
+        finally:
+            self.end_read()
+
+    def begin_read(self, ino: int, offset: int, length: int) -> ReadPlan:
+        """Where the bytes lie. The plan may be run in any thread, and must be ended by the owner."""
+        inode = self._file(ino)
+        if offset < 0 or length < 0:
+            raise InvalidArgument("negative offset or length")
+        plan = self._plan(inode, offset, length)
+        self.accessed(inode)
+        self.reads_in_flight += 1
+        return plan
+
+    def end_read(self) -> None:
+        """The plan is not needed any more."""
+        self.reads_in_flight -= 1
+
+    def _plan(self, inode: Inode, offset: int, length: int) -> ReadPlan:
+        length = min(length, inode.size - offset)
+        if length <= 0:
+            return ReadPlan([], 0)
+        return ReadPlan(self.table.file(inode).plan(offset, length), length)
+
+    def read_resident(self, ino: int, offset: int, length: int) -> bytes | memoryview | None:
+        """As `read`, but None when it would wait for the disk."""
+        inode = self._file(ino)
+        length = min(length, inode.size - offset)
+        if length <= 0:
+            return b""
+        extents = self.table.file(inode).plan(offset, length)
+        if len(extents) == 1:
+            found = self._piece_resident(extents[0])
+        else:
+            pieces = []
+            for extent in extents:
+                piece = self._piece_resident(extent)
+                if piece is None:
+                    return None
+                pieces.append(piece)
+            found = b"".join(pieces)
+        if found is not None:
+            self.accessed(inode)
+        return found
+
+    def _piece_resident(self, extent: Extent) -> bytes | memoryview | None:
+        if isinstance(extent, ChunkRange):
+            return self.log.read_resident(extent.chunk, extent.frame, extent.start, extent.length)
+        return self._piece(extent)
+
+    def run_read(self, plan: ReadPlan) -> bytes | memoryview:
+        """The bytes of a plan; runs in any thread. DataDamaged when they are not what was written."""
+        if len(plan.extents) == 1:
+            return self._piece(plan.extents[0])
+        return b"".join(map(self._piece, plan.extents))
+
+    def _piece(self, extent: Extent) -> bytes | memoryview:
+        if isinstance(extent, ChunkRange):
+            return self.log.read(extent.chunk, extent.frame, extent.start, extent.length)
+        if isinstance(extent, Fill):
+            if extent.byte == 0 and extent.length <= len(_ZEROS):
+                return memoryview(_ZEROS)[: extent.length]
+            return bytes((extent.byte,)) * extent.length
+        if isinstance(extent, Memory):
+            return bytes(extent.data)
+        raise DataDamaged(0, 0, f"blob {extent.blob} is not in the store")
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def write(self, ino: int, offset: int, data: bytes) -> int:
+        """Write all of `data`; returns its length. Either all of it is logged, or the error is raised
+        after a prefix of whole megabytes was."""
+        self.writable()
+        inode = self._file(ino)
+        length = len(data)
+        if offset < 0:
+            raise InvalidArgument("negative offset")
+        if offset + length > FILE_BYTES:
+            raise FileTooLarge(f"inode {ino}")
+        self.need_room(length)
+        self.table.tracker.before_logging(inode)
+        if length <= FRAME_DATA_BYTES:
+            if length:
+                self._write_frame(inode, offset, data)
+        else:
+            for start in range(0, length, FRAME_DATA_BYTES):
+                self._write_frame(inode, offset + start, data[start : start + FRAME_DATA_BYTES])
+        return length
+
+    def _write_frame(self, inode: Inode, offset: int, data: bytes) -> None:
+        mode = inode.mode
+        if mode & 0o6000:
+            mode = without_privileges(mode)
+        runs = plan_write(data)
+        if len(runs) == 1 and runs[0].byte is None:
+            self.record_data(Write(inode.ino, offset, mode, time_ns()), data)
+            return
+        spans = tuple((run.stop - run.start, -1 if run.byte is None else run.byte) for run in runs)
+        kept = b"".join(data[run.start : run.stop] for run in runs if run.byte is None)
+        self.record_data(Write(inode.ino, offset, mode, time_ns(), spans), kept)
+
+    def truncate(self, ino: int, size: int) -> None:
+        """Set the size; a larger one gives a hole."""
+        self.writable()
+        inode = self._file(ino)
+        if size < 0:
+            raise InvalidArgument("negative size")
+        if size > FILE_BYTES:
+            raise FileTooLarge(f"inode {ino}")
+        self.table.tracker.before_logging(inode)
+        self.record(Truncate(ino, size, without_privileges(inode.mode), time_ns()))
+
+    def punch(self, ino: int, offset: int, length: int) -> None:
+        """Make a hole; the size stays."""
+        self.writable()
+        inode = self._file(ino)
+        if offset < 0 or length <= 0:
+            raise InvalidArgument("a hole needs an offset and a length")
+        length = min(length, inode.size - offset)
+        if length <= 0:
+            return
+        self.table.tracker.before_logging(inode)
+        self.record(
+            Place(ino, offset, inode.size, without_privileges(inode.mode), time_ns(), (Fill(length, 0),))
+        )
+
+    def allocate(self, ino: int, offset: int, length: int, *, keep_size: bool = False) -> None:
+        """posix_fallocate(3): make sure of room on the disk now, and of the size unless `keep_size`."""
+        self.writable()
+        inode = self._file(ino)
+        if offset < 0 or length <= 0:
+            raise InvalidArgument("an allocation needs an offset and a length")
+        if offset + length > FILE_BYTES:
+            raise FileTooLarge(f"inode {ino}")
+        self.need_room(length)
+        if not keep_size and offset + length > inode.size:
+            self.truncate(ino, offset + length)
+
+    def clone_range(self, source: int, offset: int, length: int, target: int, target_offset: int) -> int:
+        """Make a range of `target` share the bytes of a range of `source`, without moving any.
+
+        Ends at the source's size; returns the bytes cloned. Overlapping ranges of one file are refused.
+        """
+        self.writable()
+        inode, other = self._file(source), self._file(target)
+        if min(offset, length, target_offset) < 0:
+            raise InvalidArgument("negative offset or length")
+        length = min(length, inode.size - offset)
+        if length <= 0:
+            return 0
+        if source == target and abs(offset - target_offset) < length:
+            raise InvalidArgument("the ranges overlap")
+        if target_offset + length > FILE_BYTES:
+            raise FileTooLarge(f"inode {target}")
+        self._settle(inode)
+        self.table.tracker.before_logging(other)
+        extents = [_placed(extent) for extent in self.table.file(inode).plan(offset, length)]
+        for first in range(0, len(extents), CLONE_EXTENTS):
+            part = tuple(extents[first : first + CLONE_EXTENTS])
+            part_bytes = sum(extent.length for extent in part)
+            size = max(other.size, target_offset + part_bytes)
+            mode = without_privileges(other.mode)
+            self.need_room(16 * len(part))
+            self.record(Place(target, target_offset, size, mode, time_ns(), part))
+            target_offset += part_bytes
+        return length
+
+    # --- seeking ----------------------------------------------------------------------------
+
+    def seek_data(self, ino: int, offset: int) -> int | None:
+        """lseek(SEEK_DATA): where data starts at or after `offset`; None when there is none."""
+        return self.table.file(self._file(ino)).seek_data(offset)
+
+    def seek_hole(self, ino: int, offset: int) -> int | None:
+        """lseek(SEEK_HOLE): where a hole starts at or after `offset`; None at or past the end."""
+        inode = self._file(ino)
+        return None if offset >= inode.size else self.table.file(inode).seek_hole(offset)
+
+
+def without_privileges(mode: int) -> int:
+    """The mode after a change of content or owner: no set-user-id, no set-group-id of an executable."""
+    mode &= ~stat.S_ISUID
+    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
+
+
+def _placed(extent: Extent) -> ChunkRange | Fill | BlobRange:
+    if isinstance(extent, Memory):
+        assert extent.origin is not None, "settled before it was cloned"
+        return extent.origin
+    return extent

@@ -1,0 +1,193 @@
+"""Every error that the package raises on purpose.
+
+An error carries its facts in fields and says in one line what is wrong and what to do.
+None of them knows an errno: the kernel adapter has the one table that maps them.
+"""
+
+from pathlib import Path
+
+
+class VfsError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+# --- what an operation on files can answer -------------------------------------------------
+
+
+class OperationError(VfsError):
+    """Base of the answers that a program on the mount may get."""
+
+
+class NoEntry(OperationError):
+    """There is no entry of that name, or no inode of that number."""
+
+
+class Exists(OperationError):
+    """The name is taken."""
+
+
+class NotADirectory(OperationError):
+    """A directory was needed."""
+
+
+class IsADirectory(OperationError):
+    """Anything but a directory was needed."""
+
+
+class NotEmpty(OperationError):
+    """The directory still has entries."""
+
+
+class NameTooLong(OperationError):
+    """A name or link target passes its limit."""
+
+
+class TooManyLinks(OperationError):
+    """The inode has all the hard links that it may have."""
+
+
+class InvalidArgument(OperationError):
+    """The arguments make no sense for this operation."""
+
+
+class NotPermitted(OperationError):
+    """The operation is not allowed on this kind of file."""
+
+
+class ReadOnly(OperationError):
+    """The file system is mounted read-only, or turned so after a failure."""
+
+
+class NoSpace(OperationError):
+    """The disk that holds the store is full."""
+
+
+class NoAttribute(OperationError):
+    """There is no such extended attribute."""
+
+
+class AttributeTooLarge(OperationError):
+    """The value or the list of extended attributes passes its limit."""
+
+
+class AttributeNameTooLong(OperationError):
+    """The name of an extended attribute is empty or passes its limit."""
+
+
+class FileTooLarge(OperationError):
+    """The file would pass the largest size."""
+
+
+class NotSupported(OperationError):
+    """The operation is not offered here."""
+
+
+class StoreFailed(OperationError):
+    """The store below failed (a write or a sync); nothing more can be acknowledged."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the store failed and is read-only now: {reason}; unmount, check the disk, mount again"
+        )
+
+
+class DataDamaged(OperationError):
+    """Bytes read back from the store are not the bytes that were written."""
+
+    def __init__(self, chunk: int, offset: int, reason: str) -> None:
+        self.chunk = chunk
+        self.offset = offset
+        self.reason = reason
+        super().__init__(
+            f"damaged data in chunk {chunk} at offset {offset}: {reason}; run vfs fsck on the store"
+        )
+
+
+# --- what opening, checking or mounting a store can answer ---------------------------------
+
+
+class StoreError(VfsError):
+    """Base of the errors of a store as a whole."""
+
+
+class StoreNotFound(StoreError):
+    """The store's directory does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"no such store: {path}; create it with: vfs mkfs {path}")
+
+
+class NotAStore(StoreError):
+    """The directory exists but is not a store."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"not a store: {path} ({reason}); give a directory made by vfs mkfs")
+
+
+class NewerFormat(StoreError):
+    """The store was written by a newer version."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        self.path = path
+        self.found = found
+        self.known = known
+        super().__init__(f"{path} has format {found}, this version knows up to {known}; install a newer vfs")
+
+
+class StoreBusy(StoreError):
+    """Another process owns the store."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        self.path = path
+        self.pid = pid
+        owner = f"process {pid}" if pid else "another process"
+        super().__init__(f"{path} is in use by {owner}; unmount it first (vfs umount MOUNTPOINT)")
+
+
+class StoreNotEmpty(StoreError):
+    """mkfs was given a directory that has something in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is not empty; give a new or an empty directory")
+
+
+class StoreUnreadable(StoreError):
+    """The operating system refused access to the store."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot use {path}: {reason}; check its owner, its mode and its disk")
+
+
+class LogDamaged(StoreError):
+    """The log is wrong at a place that was known to be synced."""
+
+    def __init__(self, chunk: int, offset: int, reason: str) -> None:
+        self.chunk = chunk
+        self.offset = offset
+        self.reason = reason
+        super().__init__(
+            f"damaged log in chunk {chunk} at offset {offset}: {reason}; run vfs fsck on the store"
+        )
+
+
+class IndexDamaged(StoreError):
+    """The index contradicts itself or its checksums."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"damaged index: {reason}; run vfs fsck on the store")
+
+
+class OptionError(StoreError):
+    """A mount or creation option is unknown or has a bad value."""
+
+
+class MountError(StoreError):
+    """The mount could not be made, found or removed."""

@@ -1,0 +1,181 @@
+"""One mounted store: all operations in one object, opened and closed safely.
+
+Promises that opening recovers everything acknowledged, and that closing leaves an index that needs no
+replay. Synchronous and owned by one thread; knows neither trio nor the kernel.
+"""
+
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from vfs.backing.lock import StoreLock
+from vfs.backing.log import SyncTicket
+from vfs.backing.storage import DirectoryStorage, Storage
+from vfs.backing.store import Store, create_store, open_store
+from vfs.checkpoint import Checkpoints
+from vfs.errors import NoSpace, StoreUnreadable
+from vfs.journal import reserve_bytes
+from vfs.limits import MIB, NAME_BYTES
+from vfs.paths import Paths, StrPath
+from vfs.recovery import check_root, first_rows, replay
+
+log = logging.getLogger("vfs")
+
+
+class Statistics(NamedTuple):
+    """What statvfs(3) answers: the backing disk's figures, less what is kept for deletes."""
+
+    block_bytes: int
+    blocks: int
+    free_blocks: int
+    files: int
+    free_files: int
+    name_bytes: int
+
+
+class FileSystem(Paths, Checkpoints):
+    """A store that is open. Use it in a `with` statement."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        read_only: bool = False,
+        commit_seconds: float = 5.0,
+        cache_bytes: int = 64 * MIB,
+    ) -> None:
+        super().__init__(store, read_only=read_only, commit_seconds=commit_seconds, cache_bytes=cache_bytes)
+        self._closed = False
+        records = replay(self.log, self.table)
+        check_root(self.table)
+        self.table.drop_orphans()
+        self.replayed_records = records
+        if records:
+            log.info("replayed %d records of the log", records)
+
+    @classmethod
+    def open_storage(cls, storage: Storage, lock: StoreLock | None = None, **options: Any) -> Self:
+        """Open a store on any storage; the caller holds its lock."""
+        store = open_store(storage, read_only=options.get("read_only", False), lock=lock)
+        try:
+            return cls(store, **options)
+        except BaseException:
+            store.log.close()
+            store.index.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- durability -------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Make everything answered so far durable (fsync, syncfs)."""
+        self.log.sync()
+
+    def begin_sync(self) -> SyncTicket:
+        """First step of a sync that waits elsewhere: `run_sync` in a thread, then `end_sync`."""
+        return self.log.begin_sync()
+
+    def run_sync(self, ticket: SyncTicket) -> None:
+        """The waiting; for any thread."""
+        self.log.run_sync(ticket)
+
+    def end_sync(self, ticket: SyncTicket, error: BaseException | None = None) -> None:
+        """Back in the owner's thread; an error makes the store read-only for good."""
+        self.log.end_sync(ticket, error)
+
+    def close(self) -> None:
+        """Checkpoint and let the store go; after a failure only let it go. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self.read_only and self.failed is None:
+                self._close_cleanly()
+        finally:
+            self.store.close()
+
+    def _close_cleanly(self) -> None:
+        try:
+            self.checkpoint(closing=True)
+        except NoSpace as error:
+            # Nothing is lost: the log has it all, the next mount replays it.
+            log.warning("no room for a last checkpoint: %s", error)
+            self.log.sync()
+
+    # --- figures ----------------------------------------------------------------------------
+
+    def statistics(self) -> Statistics:
+        """Honest figures of the backing disk."""
+        space = self.store.storage.space()
+        free = max(0, space.free_bytes - reserve_bytes(space.total_bytes))
+        used_files = self.table.totals.files + self.table.totals.directories
+        return Statistics(
+            4096,
+            space.total_bytes // 4096,
+            free // 4096,
+            used_files + space.free_files,
+            space.free_files,
+            NAME_BYTES,
+        )
+
+    def info(self) -> dict[str, Any]:
+        """What `vfs info` shows of the store itself."""
+        totals = self.table.totals
+        return {
+            "store": str(self.store.storage.path),
+            "uuid": str(UUID(bytes=self.store.superblock.uuid)),
+            "format": self.store.superblock.format,
+            "read_only": self.read_only or self.failed is not None,
+            "failed": None if self.failed is None else str(self.failed),
+            "files": totals.files,
+            "directories": totals.directories,
+            "logical_bytes": totals.logical_bytes,
+            "stored_bytes": self.log.size_bytes + self.store.index_bytes(),
+            "log_bytes": self.log.size_bytes,
+            "index_bytes": self.store.index_bytes(),
+            "chunks": len(self.log.chunk_numbers()),
+            "last_lsn": self.log.last_lsn,
+            "synced_lsn": self.log.synced_lsn,
+            "checkpoint_lsn": self.store.index.meta()["lsn"],
+            "changes_since_checkpoint": len(self.table.tracker),
+            "memory_bytes": self.limiter.used_bytes,
+            "memory_limit_bytes": self.limiter.limit_bytes,
+        }
+
+
+def mkfs(path: StrPath) -> None:
+    """Create an empty store; its root directory belongs to the caller, mode 0755."""
+    create_store(Path(os.fsdecode(path)), first_rows(os.getuid(), os.getgid()))
+
+
+def open_filesystem(path: StrPath, **options: Any) -> FileSystem:
+    """Open a store: `with vfs.open(store) as fs: ...`.
+
+    Options: `read_only` (False), `commit_seconds` (5.0), `cache_bytes` (64 MiB).
+    Raises StoreError: no such store, not a store, in use, damaged, a newer format.
+    """
+    target = Path(os.fsdecode(path))
+    storage = DirectoryStorage(target)
+    try:
+        lock = StoreLock.acquire(storage, read_only=options.get("read_only", False))
+        try:
+            return FileSystem.open_storage(storage, lock, **options)
+        except BaseException:
+            lock.release()
+            raise
+    except OSError as error:
+        storage.close()
+        raise StoreUnreadable(target, error.strerror or str(error)) from error
+    except BaseException:
+        storage.close()
+        raise

@@ -1,0 +1,167 @@
+"""The entries of one directory: an overlay of what changed, over the rows of the index.
+
+Promises that a look-up never loads the directory, that cookies only grow, and that a listing which is
+continued by cookie shows each entry that exists all the while exactly once.
+Never touches inodes, never logs.
+
+A *complete* directory has all its entries here (it was made in this life, or was small when first
+listed). Otherwise `names` holds only entries that are newer than the index, and `removed` the names
+whose rows in the index are void.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection
+from operator import itemgetter
+from typing import Protocol
+
+from vfs.backing.index import EntryRow
+from vfs.inode.limiter import MemoryLimiter
+
+Entry = tuple[int, int, int]
+"""ino, cookie, kind (the file type bits of the mode, shifted down by 12)."""
+
+FIRST_COOKIE = 3
+"""Cookies 1 and 2 stand for `.` and `..`."""
+
+ENTRY_BYTES = 256
+"""What an entry in memory is charged to the limiter, its name included (measured: 190 to 330)."""
+
+COMPLETE_ENTRIES = 1000
+"""A directory of at most this many entries is read whole when it is first listed."""
+
+_cookie_of = itemgetter(1)
+
+
+class EntrySource(Protocol):
+    """Where the rows of directories lie."""
+
+    def entry(self, parent: int, name: bytes) -> Entry | None: ...
+
+    def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]: ...
+
+
+class Directory:
+    """The entries of directory `ino`.
+
+    INVARIANT: `names` is in the order of cookies. INVARIANT: a complete directory has nothing in `removed`.
+    """
+
+    __slots__ = ("_limiter", "_listing", "_source", "complete", "ino", "names", "removed")
+
+    def __init__(self, ino: int, source: EntrySource, limiter: MemoryLimiter, *, complete: bool) -> None:
+        self.ino = ino
+        self._source = source
+        self._limiter = limiter
+        self.complete = complete
+        self.names: dict[bytes, Entry] = {}
+        self.removed: set[bytes] = set()
+        self._listing: list[tuple[bytes, int]] | None = None
+
+    def get(self, name: bytes) -> Entry | None:
+        """The entry of that name."""
+        entry = self.names.get(name)
+        if entry is not None or self.complete or name in self.removed:
+            return entry
+        return self._source.entry(self.ino, name)
+
+    def put(self, name: bytes, entry: Entry) -> None:
+        """Add an entry under a free name, with the largest cookie so far."""
+        if name in self.names:  # only when a record is applied twice
+            del self.names[name]
+        else:
+            self._limiter.charge(self.ino, ENTRY_BYTES)
+        self.names[name] = entry
+        if not self.complete:
+            self.removed.discard(name)
+
+    def drop(self, name: bytes) -> None:
+        """Remove an entry."""
+        if self.names.pop(name, None) is not None:
+            self._limiter.charge(self.ino, -ENTRY_BYTES)
+        if not self.complete:
+            self.removed.add(name)
+
+    def list_after(self, cookie: int, limit: int) -> list[EntryRow]:
+        """At most about `limit` entries with larger cookies, in order; empty only at the end."""
+        if not self.complete:
+            if cookie < FIRST_COOKIE and self._load_small():
+                return self._list_names(cookie, limit)
+            return self._merge(cookie, limit)
+        return self._list_names(cookie, limit)
+
+    def _load_small(self) -> bool:
+        rows = self._source.entries_after(self.ino, 0, COMPLETE_ENTRIES + 1)
+        if len(rows) > COMPLETE_ENTRIES:
+            return False
+        newer = self.names
+        self.names = {
+            name: (ino, cookie, kind)
+            for name, ino, cookie, kind in rows
+            if name not in self.removed and name not in newer
+        }
+        self._limiter.charge(self.ino, ENTRY_BYTES * len(self.names))
+        self.names.update(newer)  # newer entries have larger cookies than all rows: the order holds
+        self.removed.clear()
+        self.complete = True
+        self._listing = None
+        return True
+
+    def _list_names(self, cookie: int, limit: int) -> list[EntryRow]:
+        found: list[EntryRow] = []
+        names = self.names
+        while not found:
+            listing = self._ordered(cookie)
+            start = bisect_right(listing, cookie, key=_cookie_of)
+            part = listing[start : start + limit]
+            if not part:
+                break
+            for name, at in part:
+                entry = names.get(name)
+                if entry is not None and entry[1] == at:  # else removed since the listing was made
+                    found.append((name, entry[0], at, entry[2]))
+            cookie = part[-1][1]
+        return found
+
+    def _ordered(self, cookie: int) -> list[tuple[bytes, int]]:
+        # Cookies only grow, so a listing made earlier is still in order and lacks only what came after
+        # its end; it is made anew when it was read to its end, or is mostly of removed names.
+        listing = self._listing
+        if (
+            listing is None
+            or not listing
+            or cookie >= listing[-1][1]
+            or len(listing) > 2 * len(self.names) + 64
+        ):
+            listing = self._listing = [(name, entry[1]) for name, entry in self.names.items()]
+        return listing
+
+    def _merge(self, cookie: int, limit: int) -> list[EntryRow]:
+        # Every entry of the overlay has a larger cookie than every row that the overlay does not hide:
+        # an entry gets its cookie when it is put, and leaves the overlay with the commit that has it.
+        at = cookie
+        while rows := self._source.entries_after(self.ino, at, limit):
+            kept = [row for row in rows if row[0] not in self.removed and row[0] not in self.names]
+            if kept:
+                return kept
+            at = rows[-1][2]
+        return self._list_names(cookie, limit)
+
+    def forget(self, name: bytes) -> None:
+        """The index has this name's entry, or its absence, as it is here: stop hiding the index."""
+        if self.names.pop(name, None) is not None:
+            self._limiter.charge(self.ino, -ENTRY_BYTES)
+        self.removed.discard(name)
+
+    def forget_clean(self, dirty: Collection[bytes]) -> None:
+        """Keep only the changes that the index does not have: the names in `dirty`."""
+        kept = {name: entry for name, entry in self.names.items() if name in dirty}
+        self._limiter.charge(self.ino, -ENTRY_BYTES * (len(self.names) - len(kept)))
+        self.removed = {name for name in dirty if name not in kept}
+        self.names = kept
+        self.complete = False
+        self._listing = None
+
+    def release(self) -> None:
+        """Give back to the limiter what this directory was charged."""
+        self._limiter.charge(self.ino, -ENTRY_BYTES * len(self.names))
+        self.names = {}

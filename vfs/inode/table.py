@@ -1,0 +1,350 @@
+"""The inode table: every inode, wherever it lies, and the primitive changes of them.
+
+Promises that each change is tracked for the next checkpoint and counted in the totals, that an unlinked
+inode lives until nobody holds it, and that memory for inodes that nobody changed is bounded.
+Never decides whether a change is allowed and never logs: `FileSystem` does the one, records the other.
+"""
+
+from collections.abc import Callable, Iterator
+
+from vfs.backing.index import Index
+from vfs.errors import NoEntry
+from vfs.inode.directory import FIRST_COOKIE, Directory
+from vfs.inode.extents import ChunkRange
+from vfs.inode.inode import Inode
+from vfs.inode.limiter import MemoryLimiter
+from vfs.inode.offloaded import OffloadedFile
+from vfs.inode.segments import SegmentRows
+from vfs.inode.sequence import Sequence
+from vfs.inode.totals import Totals
+from vfs.inode.tracker import Capture, Tracker
+
+INODE_BYTES = 1024
+"""What an inode in memory takes, roughly: the bound on clean ones follows from it."""
+
+WHOLE_DIRECTORY_ENTRIES = 10_000
+"""A directory with more entries keeps only what the index does not have yet, once that is committed."""
+
+
+class InodeTable:
+    """Inodes by number.
+
+    INVARIANT: an inode that is held, tracked or dropped-but-uncommitted is in memory.
+    """
+
+    def __init__(
+        self, index: Index, limiter: MemoryLimiter, settle: Callable[[Inode], None], *, cached_inodes: int
+    ) -> None:
+        self._index = index
+        self._limiter = limiter
+        self._cached_inodes = cached_inodes
+        self.tracker = Tracker(settle)
+        self._segments = SegmentRows(index, self.tracker)
+        self._inodes: dict[int, Inode] = {}
+        self._lookups: dict[int, int] = {}  # of inodes that the kernel knows and that are not in memory
+        self._sweep_at = cached_inodes
+        self.replaying = True  # nobody holds an inode now, and yet later records may name it
+        meta = index.meta()
+        self.totals = Totals.from_meta(meta)
+        self.sequences = {name: Sequence(number) for name, number in index.sequences().items()}
+
+    # --- finding ----------------------------------------------------------------------------
+
+    def get(self, ino: int) -> Inode:
+        """The inode; NoEntry when there is none of that number."""
+        inode = self._inodes.get(ino)
+        if inode is not None:
+            inode.used = True
+            return inode
+        row = self._index.inode(ino)
+        if row is None or self.tracker.is_held(ino):  # held but not in memory: dropped, its row still there
+            raise NoEntry(f"inode {ino}")
+        inode = Inode(row, persisted=True)
+        inode.lookups = self._lookups.pop(ino, 0)
+        self._keep(inode)
+        return inode
+
+    def _keep(self, inode: Inode) -> None:
+        self._inodes[inode.ino] = inode
+        if len(self._inodes) >= self._sweep_at:
+            self.sweep()
+
+    def in_memory(self, ino: int) -> Inode | None:
+        """The inode if it is here already."""
+        return self._inodes.get(ino)
+
+    def file(self, inode: Inode) -> OffloadedFile:
+        """The extents of a regular file."""
+        file = inode.file
+        if file is None:
+            file = inode.file = OffloadedFile(
+                inode.ino,
+                inode.size,
+                inode.allocated,
+                self._segments,
+                self._limiter,
+                persisted=inode.persisted,
+            )
+        return file
+
+    def directory(self, inode: Inode) -> Directory:
+        """The entries of a directory."""
+        directory = inode.directory
+        if directory is None:
+            directory = inode.directory = Directory(
+                inode.ino, self._index, self._limiter, complete=not inode.persisted
+            )
+        return directory
+
+    def xattrs(self, inode: Inode) -> dict[bytes, bytes]:
+        """The extended attributes of an inode, to look at."""
+        if inode.xattrs is None:
+            inode.xattrs = self._index.xattrs(inode.ino) if inode.persisted else {}
+        return inode.xattrs
+
+    # --- holding ----------------------------------------------------------------------------
+
+    def remember(self, inode: Inode) -> None:
+        """The kernel was told of the inode once more."""
+        inode.lookups += 1
+
+    def forget(self, ino: int, count: int) -> None:
+        """The kernel forgot so many of the times it was told of the inode."""
+        inode = self._inodes.get(ino)
+        if inode is None:
+            left = self._lookups.get(ino, 0) - count
+            if left > 0:
+                self._lookups[ino] = left
+            else:
+                self._lookups.pop(ino, None)
+            return
+        inode.lookups = max(0, inode.lookups - count)
+        if inode.nlink == 0:
+            self.drop_if_unheld(inode)
+
+    def drop_if_unheld(self, inode: Inode) -> None:
+        """Let an inode without a name go, once nobody holds it."""
+        if inode.nlink or inode.dropped or self.replaying or inode.held:
+            return
+        self.tracker.touch(inode)
+        inode.dropped = True
+        del self._inodes[inode.ino]
+        if inode.file is not None:
+            self._limiter.charge(inode.ino, -inode.file.memory_bytes)
+            inode.file = None
+        if inode.directory is not None:
+            inode.directory.release()
+
+    def drop_orphans(self) -> None:
+        """After recovery nobody holds anything: inodes without a name go."""
+        self.replaying = False
+        numbers = set(self._index.orphans())
+        numbers.update(inode.ino for inode in list(self._inodes.values()) if not inode.nlink)
+        for ino in sorted(numbers):
+            self.drop_if_unheld(self.get(ino))
+
+    def sweep(self) -> None:
+        """Forget inodes that nobody has open or changed, and that were not used since the last sweep.
+
+        An entry changes together with its directory's times: a directory with changed entries is held too.
+        """
+        budget = len(self._inodes) - self._cached_inodes // 2
+        for ino in list(self._inodes):
+            if budget <= 0:
+                break
+            inode = self._inodes[ino]
+            if inode.used:
+                inode.used = False
+            elif not (inode.opens or not inode.nlink or self.tracker.is_held(ino)):
+                self._evict(inode)
+                budget -= 1
+        self._sweep_at = max(self._cached_inodes, len(self._inodes) + self._cached_inodes // 4)
+
+    def _evict(self, inode: Inode) -> None:
+        del self._inodes[inode.ino]
+        if inode.lookups:
+            self._lookups[inode.ino] = inode.lookups
+        if inode.file is not None:
+            self._limiter.charge(inode.ino, -inode.file.memory_bytes)
+        if inode.directory is not None:
+            inode.directory.release()
+
+    # --- primitive changes, called by the records of vfs/changes.py --------------------------
+
+    def add(
+        self,
+        ino: int,
+        mode: int,
+        uid: int,
+        gid: int,
+        nlink: int,
+        rdev: int,
+        time_ns: int,
+        parent: int,
+        target: bytes | None,
+    ) -> Inode:
+        """A new inode."""
+        size = 0 if target is None else len(target)
+        row = (
+            ino,
+            mode,
+            uid,
+            gid,
+            nlink,
+            size,
+            0,
+            rdev,
+            time_ns,
+            time_ns,
+            time_ns,
+            time_ns,
+            parent,
+            FIRST_COOKIE,
+        )
+        inode = Inode((*row, target), persisted=False)
+        self.tracker.touch(inode)
+        self._keep(inode)
+        self.totals.linked(inode, 1)
+        return inode
+
+    def put_entry(self, parent: Inode, name: bytes, ino: int, cookie: int, mode: int) -> None:
+        """A new name in a directory."""
+        self.tracker.touch_entry(parent, name)
+        self.tracker.touch(parent)
+        self.directory(parent).put(name, (ino, cookie, mode >> 12))
+        parent.size += 1
+        if cookie >= parent.cookie:
+            parent.cookie = cookie + 1
+
+    def drop_entry(self, parent: Inode, name: bytes) -> None:
+        """A name less in a directory."""
+        self.tracker.touch_entry(parent, name)
+        self.tracker.touch(parent)
+        self.directory(parent).drop(name)
+        parent.size -= 1
+
+    def stamp_directory(self, parent: Inode, time_ns: int, nlink: int) -> None:
+        """The entries of a directory changed."""
+        self.tracker.touch(parent)
+        parent.mtime_ns = parent.ctime_ns = time_ns
+        parent.nlink = nlink
+        parent.version += 1
+
+    def set_links(self, inode: Inode, nlink: int, time_ns: int) -> None:
+        """The number of names; at zero the inode goes as soon as nobody holds it."""
+        self.tracker.touch(inode)
+        if not nlink and inode.nlink:
+            self.totals.linked(inode, -1)
+        inode.nlink = nlink
+        inode.ctime_ns = time_ns
+        inode.version += 1
+        if not nlink:
+            self.drop_if_unheld(inode)
+
+    def move(self, inode: Inode, parent: int, time_ns: int) -> None:
+        """The inode lies in another directory."""
+        self.tracker.touch(inode)
+        inode.parent = parent
+        inode.ctime_ns = time_ns
+        inode.version += 1
+
+    def set_attributes(
+        self, inode: Inode, mode: int, uid: int, gid: int, atime_ns: int, mtime_ns: int, ctime_ns: int
+    ) -> None:
+        """Mode, owner, times."""
+        self.tracker.touch(inode)
+        inode.mode, inode.uid, inode.gid = mode, uid, gid
+        inode.atime_ns, inode.mtime_ns, inode.ctime_ns = atime_ns, mtime_ns, ctime_ns
+        inode.version += 1
+
+    def content_changes(self, inode: Inode) -> None:
+        """The content is about to change."""
+        self.tracker.touch(inode)
+
+    def content_changed(self, inode: Inode, mode: int, time_ns: int) -> None:
+        """The content has changed: size, allocated bytes and times follow."""
+        file = inode.file
+        assert file is not None, "its content changed through it"
+        if inode.nlink:
+            self.totals.logical_bytes += file.size - inode.size
+        inode.size = file.size
+        inode.allocated = file.allocated
+        inode.mode = mode
+        inode.mtime_ns = inode.ctime_ns = time_ns
+        inode.version += 1
+
+    def settle(self, inode: Inode, offset: int, extent: ChunkRange) -> None:
+        """Bytes in memory also lie in the log now; the content is what it was."""
+        if self.replaying:
+            self.tracker.touch(inode)
+        self.file(inode).settle(offset, extent)
+
+    def set_xattr(self, inode: Inode, name: bytes, value: bytes | None, time_ns: int) -> None:
+        """One extended attribute; None removes it."""
+        self.tracker.touch(inode)
+        attributes = self.xattrs(inode)
+        if value is None:
+            attributes.pop(name, None)
+        else:
+            attributes[name] = value
+        inode.xattrs_changed = True
+        inode.ctime_ns = time_ns
+        inode.version += 1
+
+    # --- checkpoints ------------------------------------------------------------------------
+
+    def begin_capture(self, lsn: int, meta: dict[str, int], *, closing: bool) -> None:
+        """This moment is the state of a checkpoint at `lsn`; after a closing one no number is handed out."""
+        sequences = {name: s.next if closing else s.ahead for name, s in self.sequences.items()}
+        self.tracker.begin(Capture(lsn, {**meta, **self.totals.to_meta()}, sequences))
+
+    def after_commit(self) -> None:
+        """The index has the capture: what only mirrored it may go."""
+        capture = self.tracker.committed()
+        large: dict[int, Inode] = {}
+        for (ino, name), inode in capture.taken_entries.items():
+            directory = inode.directory
+            if directory is None or inode.dropped:
+                continue
+            if directory.complete:
+                if len(directory.names) > WHOLE_DIRECTORY_ENTRIES:
+                    large[ino] = inode
+            elif (ino, name) not in self.tracker.entries:
+                directory.forget(name)
+        for inode in large.values():
+            self.shrink_directory(inode)
+        self.sweep_if_over()
+
+    def shrink_directory(self, inode: Inode) -> None:
+        """Keep of a directory only what the index does not have."""
+        directory = inode.directory
+        if directory is not None and inode.persisted:
+            held = self.tracker.is_entry_held
+            names = [name for name in directory.names if held((inode.ino, name))]
+            names += self.tracker.held_names(inode.ino)
+            directory.forget_clean(set(names))
+
+    def sweep_if_over(self) -> None:
+        """Sweep when there are more inodes in memory than wanted."""
+        if len(self._inodes) > self._cached_inodes:
+            self.sweep()
+
+    def loaded(self) -> Iterator[Inode]:
+        """All inodes in memory (checks and tests)."""
+        return iter(list(self._inodes.values()))
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError where memory contradicts itself; tests call it after every step."""
+        for inode in self.loaded():
+            assert not inode.dropped
+            if inode.file is not None:
+                inode.file.check_invariants()
+                assert inode.file.size == inode.size, (inode.ino, inode.file.size, inode.size)
+                assert inode.file.allocated == inode.allocated
+            if inode.directory is not None:
+                cookies = [entry[1] for entry in inode.directory.names.values()]
+                assert cookies == sorted(set(cookies)), f"cookies of {inode.ino} out of order"
+                assert all(cookie < inode.cookie for cookie in cookies)
+                if inode.directory.complete:
+                    assert len(inode.directory.names) == inode.size
+                    assert not inode.directory.removed

@@ -1,0 +1,35 @@
+"""What the store holds in all: files, directories and the sum of file sizes.
+
+Promises to equal a count over all linked inodes, without ever counting them again.
+Never persists itself: a checkpoint stores `to_meta()`.
+"""
+
+from dataclasses import dataclass
+
+from vfs.inode.inode import Inode, logical_bytes
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts over the inodes that have a name. `files` is everything but directories."""
+
+    files: int = 0
+    directories: int = 0
+    logical_bytes: int = 0
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, int]) -> "Totals":
+        """As the last checkpoint stored them."""
+        return cls(meta.get("files", 0), meta.get("directories", 0), meta.get("logical_bytes", 0))
+
+    def to_meta(self) -> dict[str, int]:
+        """As a checkpoint stores them."""
+        return {"files": self.files, "directories": self.directories, "logical_bytes": self.logical_bytes}
+
+    def linked(self, inode: Inode, sign: int) -> None:
+        """An inode got its first name (sign 1) or lost its last one (-1)."""
+        if inode.is_directory:
+            self.directories += sign
+        else:
+            self.files += sign
+            self.logical_bytes += sign * logical_bytes(inode)

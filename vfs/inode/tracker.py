@@ -1,0 +1,196 @@
+"""What has changed since the last checkpoint, and the exact capture of it while changes go on.
+
+Promises that a capture holds the state at the moment `begin` was called, to the last attribute, although
+it is gathered in slices with live operations in between: whoever is about to change something calls
+`touch` or `touch_entry` first, and what is still to be captured is captured before it changes.
+Never writes the index: the checkpoint carries a `Capture` there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vfs.backing.index import InodeRow
+from vfs.inode.inode import Inode
+from vfs.inode.offloaded import Captured, OffloadedFile
+
+EntryKey = tuple[int, bytes]
+"""(directory, name)."""
+
+
+@dataclass(slots=True)
+class Capture:
+    """Rows of one moment. `taken_*` remember what they came from, for the time after the commit."""
+
+    lsn: int
+    meta: dict[str, int]
+    sequences: dict[str, int]
+    inodes: list[InodeRow] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    entries: list[tuple[int, bytes, int, int, int]] = field(default_factory=list)
+    dropped_entries: list[EntryKey] = field(default_factory=list)
+    segments: dict[int, Captured] = field(default_factory=dict)
+    new_files: set[int] = field(default_factory=set)  # files without earlier segments to account for
+    xattrs: list[tuple[int, dict[bytes, bytes]]] = field(default_factory=list)
+    taken_inodes: dict[int, Inode] = field(default_factory=dict)
+    taken_entries: dict[EntryKey, Inode] = field(default_factory=dict)
+    taken_xattrs: set[int] = field(default_factory=set)
+
+
+class Tracker:
+    """The changed inodes and entries, and the capture that is being gathered or committed.
+
+    INVARIANT: an inode or entry is in `inodes`/`entries` when it differs from what the index, or the
+    capture on its way there, has of it.
+    """
+
+    def __init__(self, settle: Callable[[Inode], None]) -> None:
+        self.settle = settle  # moves merged memory of a file into the log, so that a map can be written
+        self.inodes: dict[int, Inode] = {}
+        self.entries: dict[EntryKey, Inode] = {}
+        self.capture: Capture | None = None
+        self._pending_inodes: dict[int, Inode] = {}
+        self._pending_entries: dict[EntryKey, Inode] = {}
+
+    def __len__(self) -> int:
+        return len(self.inodes) + len(self.entries)
+
+    # --- called before every change ---------------------------------------------------------
+
+    def touch(self, inode: Inode) -> None:
+        """The inode is about to change."""
+        ino = inode.ino
+        if ino not in self.inodes:
+            if ino in self._pending_inodes:
+                self._take_inode(self._pending_inodes.pop(ino))
+            self.inodes[ino] = inode
+
+    def touch_entry(self, directory: Inode, name: bytes) -> None:
+        """The entry `name` of the directory is about to change."""
+        key = (directory.ino, name)
+        if key not in self.entries:
+            if key in self._pending_entries:
+                del self._pending_entries[key]
+                self._take_entry(key, directory)
+            self.entries[key] = directory
+
+    def before_logging(self, inode: Inode) -> None:
+        """The content of a file is about to change, and nothing of that is in the log yet.
+
+        Capturing may have to log what the file holds in memory. That record must stand before the
+        record of the change, or replay would put the old bytes over the new ones.
+        """
+        if inode.ino in self._pending_inodes:
+            self._take_inode(self._pending_inodes.pop(inode.ino))
+
+    # --- capturing --------------------------------------------------------------------------
+
+    def begin(self, capture: Capture) -> None:
+        """This moment is the one to capture. One capture at a time."""
+        assert self.capture is None, "one capture at a time"
+        self.capture = capture
+        self._pending_inodes, self.inodes = self.inodes, {}
+        self._pending_entries, self.entries = self.entries, {}
+
+    def gather(self, most: int) -> bool:
+        """Capture at most so many more things; True when all is captured."""
+        while most > 0 and self._pending_inodes:
+            self._take_inode(self._pending_inodes.popitem()[1])
+            most -= 1
+        while most > 0 and self._pending_entries:
+            key, directory = self._pending_entries.popitem()
+            self._take_entry(key, directory)
+            most -= 1
+        return not self._pending_inodes and not self._pending_entries
+
+    def _take_inode(self, inode: Inode) -> None:
+        capture = self.capture
+        assert capture is not None, "pending implies a capture"
+        ino = inode.ino
+        capture.taken_inodes[ino] = inode
+        if inode.dropped:
+            if inode.persisted:
+                capture.dropped.append(ino)
+            return
+        if inode.file is not None:
+            self._take_segments(capture, inode)
+        capture.inodes.append(inode.row())
+        if inode.xattrs_changed:
+            assert inode.xattrs is not None, "changed attributes are loaded"
+            capture.xattrs.append((ino, dict(inode.xattrs)))
+            capture.taken_xattrs.add(ino)
+            inode.xattrs_changed = False
+        inode.persisted = True
+
+    def _take_segments(self, capture: Capture, inode: Inode) -> None:
+        file = inode.file
+        assert file is not None, "the caller looked"
+        if not file.dirty and file.voided_from is None:
+            return
+        self.settle(inode)
+        if not file.persisted:
+            capture.new_files.add(inode.ino)
+        capture.segments[inode.ino] = file.begin_capture()
+
+    def _take_entry(self, key: EntryKey, directory: Inode) -> None:
+        capture = self.capture
+        assert capture is not None, "pending implies a capture"
+        capture.taken_entries[key] = directory
+        entry = None
+        if directory.directory is not None and not directory.dropped:
+            entry = directory.directory.names.get(key[1])
+        if entry is None:
+            capture.dropped_entries.append(key)
+        else:
+            capture.entries.append((key[0], key[1], *entry))
+
+    # --- after the commit -------------------------------------------------------------------
+
+    def committed(self) -> Capture:
+        """The index has the capture now: forget it, and give it to the caller to tidy up behind."""
+        capture = self.capture
+        assert capture is not None, "only a capture can be committed"
+        self.capture = None
+        return capture
+
+    def abandon(self) -> None:
+        """The commit failed and changed nothing: all that was captured counts as changed again."""
+        while not self.gather(1 << 30):
+            pass
+        capture = self.committed()
+        for ino, inode in capture.taken_inodes.items():
+            self.inodes.setdefault(ino, inode)
+            if ino in capture.taken_xattrs:
+                inode.xattrs_changed = True
+        for ino, captured in capture.segments.items():
+            file = capture.taken_inodes[ino].file
+            if file is not None:
+                _give_back(file, captured)
+        for key, directory in capture.taken_entries.items():
+            self.entries.setdefault(key, directory)
+
+    def held_names(self, ino: int) -> list[bytes]:
+        """Names in the directory that differ from what the index has, removed ones among them."""
+        keys = list(self.entries) + list(self._pending_entries)
+        if self.capture is not None:
+            keys += list(self.capture.taken_entries)
+        return [name for parent, name in keys if parent == ino]
+
+    def is_held(self, ino: int) -> bool:
+        """True while the inode may not be dropped from memory: the index does not have it as it is."""
+        if ino in self.inodes or ino in self._pending_inodes:
+            return True
+        return self.capture is not None and ino in self.capture.taken_inodes
+
+    def is_entry_held(self, key: EntryKey) -> bool:
+        """True while the entry may not be dropped from memory."""
+        if key in self.entries or key in self._pending_entries:
+            return True
+        return self.capture is not None and key in self.capture.taken_entries
+
+
+def _give_back(file: OffloadedFile, captured: Captured) -> None:
+    """Count captured segments as changed again, but for those that a later truncate has voided."""
+    file.dirty |= {number for number in captured.segments if file.loaded_segment(number) is not None}
+    if captured.voided_from is not None:
+        void = captured.voided_from
+        file.voided_from = void if file.voided_from is None else min(void, file.voided_from)

@@ -1,0 +1,180 @@
+"""Where a change becomes true: logged first, then applied. The ground that the POSIX rules stand on.
+
+Promises G1: a change is in the operating system's hands before it is visible or answered; and that log
+and memory never disagree: when applying fails, nothing more is acknowledged.
+Never decides what is allowed: the operations do, before they record.
+"""
+
+from time import monotonic, time_ns
+
+from vfs.backing.store import Store
+from vfs.changes import NOWHERE, AnyChange, DataPlace, Reserve, SetAttributes, Settle, encode
+from vfs.errors import NoSpace, ReadOnly, StoreFailed
+from vfs.inode.extents import ChunkRange
+from vfs.inode.inode import Inode
+from vfs.inode.limiter import MemoryLimiter
+from vfs.inode.table import INODE_BYTES, InodeTable
+from vfs.limits import MIB
+
+RESERVE_BYTES = 64 * MIB
+RESERVE_SHARE = 20
+"""The last 64 MiB, or the last twentieth of a small disk, are kept for deletes and checkpoints."""
+
+ROOM_STEP_BYTES = 64 * MIB
+"""The free space of the disk is asked for at least once for so many bytes written."""
+
+INO_SEQUENCE = "ino"
+
+RELATIME_NS = 24 * 3600 * 10**9
+"""An access time older than this is brought up to date by any read."""
+
+
+class Journal:
+    """Log, index and inode table of one open store, and the one way to change them.
+
+    Owned by one thread. `failed` is the reason why nothing more is acknowledged, None while all is well.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        read_only: bool = False,
+        commit_seconds: float = 5.0,
+        cache_bytes: int = 64 * MIB,
+    ) -> None:
+        self.store = store
+        self.log = store.log
+        self.read_only = read_only
+        self.commit_seconds = commit_seconds
+        self.autopilot = True  # commit and checkpoint between operations; a daemon does it beside them
+        self.limiter = MemoryLimiter(cache_bytes // 2)
+        self.table = InodeTable(
+            store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 2 // INODE_BYTES)
+        )
+        self._room_bytes = 0  # may be written before the free space is asked for again
+        self._committed_at = monotonic()
+
+    @property
+    def failed(self) -> BaseException | None:
+        """Why the store no longer takes changes, None while it does."""
+        return self.log.failed
+
+    def writable(self) -> None:
+        """Raise ReadOnly unless changes are taken."""
+        if self.read_only or self.log.failed is not None:
+            raise ReadOnly(str(self.log.failed or "mounted read-only"))
+
+    # --- recording --------------------------------------------------------------------------
+
+    def record(self, change: AnyChange) -> None:
+        """Log a change without data and apply it."""
+        self.log.append(encode(change))
+        try:
+            change.apply(self.table, NOWHERE)
+        except BaseException as error:
+            self._diverged(change, error)
+            raise
+        if self.autopilot:
+            self.steer()
+
+    def record_data(self, change: AnyChange, data: bytes | memoryview) -> None:
+        """Log a change with its data (at most FRAME_DATA_BYTES) and apply it."""
+        place = self.log.append(encode(change), data)
+        try:
+            change.apply(self.table, DataPlace(self.log.last_lsn, *place, data))
+        except BaseException as error:
+            self._diverged(change, error)
+            raise
+        if self.limiter.over:
+            self.relieve()
+        if self.autopilot:
+            self.steer()
+
+    def _diverged(self, change: AnyChange, error: BaseException) -> None:
+        # The log says that the change happened, memory has perhaps half of it. Recovery makes it whole.
+        self.log.poison(StoreFailed(f"applying {type(change).__name__} failed: {error!r}"))
+
+    def steer(self) -> None:
+        """Without a daemon: commit and checkpoint when they are due."""
+        now = monotonic()
+        if now - self._committed_at > self.commit_seconds:
+            self._committed_at = now
+            self.log.sync()
+
+    # --- access times --------------------------------------------------------------------------
+
+    def accessed(self, inode: Inode) -> None:
+        """relatime: note an access when the noted one is older than the last change, or than a day."""
+        atime = inode.atime_ns
+        if atime > inode.mtime_ns and atime > inode.ctime_ns and time_ns() - atime < RELATIME_NS:
+            return
+        now = time_ns()
+        if now <= atime or self.read_only or self.log.failed is not None:
+            return
+        self.record(
+            SetAttributes(inode.ino, inode.mode, inode.uid, inode.gid, now, inode.mtime_ns, inode.ctime_ns)
+        )
+
+    # --- room -------------------------------------------------------------------------------
+
+    def need_room(self, size_bytes: int) -> None:
+        """Raise NoSpace when the disk has no room for so many bytes beside what deletes may need."""
+        self._room_bytes -= size_bytes
+        if self._room_bytes < 0:
+            space = self.store.storage.space()
+            room = space.free_bytes - reserve_bytes(space.total_bytes)
+            if room < size_bytes:
+                self._room_bytes = 0
+                raise NoSpace("the disk that holds the store is full")
+            self._room_bytes = min(room, ROOM_STEP_BYTES)
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def _settle(self, inode: Inode) -> None:
+        file = inode.file
+        if file is None:
+            return
+        for offset, memory in file.unlogged_memory():
+            data = bytes(memory.data)
+            place = self.log.append(encode(Settle(inode.ino, offset)), data)
+            self.table.settle(inode, offset, ChunkRange(len(data), *place))
+
+    def relieve(self) -> None:
+        """Bring memory under its bound again, the coldest first."""
+        for _ in range(10_000):
+            ino = self.limiter.coldest() if self.limiter.over else None
+            inode = None if ino is None else self.table.in_memory(ino)
+            if inode is None:
+                return
+            before = self.limiter.used_bytes
+            if inode.file is not None:
+                self._settle(inode)
+                inode.file.shed()
+            elif inode.directory is not None:
+                self.table.shrink_directory(inode)
+            if self.limiter.used_bytes == before:
+                self.limiter.charge(inode.ino, 0)  # all of it is needed: look at the next one
+
+    # --- numbers ----------------------------------------------------------------------------
+
+    def new_ino(self) -> int:
+        """An inode number that was never used and never will be again."""
+        sequence = self.table.sequences[INO_SEQUENCE]
+        if sequence.next + (1 << 19) > sequence.end:
+            if sequence.wants_reservation:
+                change = Reserve(INO_SEQUENCE, sequence.next_range_end())
+                self.log.append(encode(change))
+                change.apply(self.table, DataPlace(self.log.last_lsn, 0, 0, 0, b""))
+            if sequence.exhausted:
+                # A number must not get out before its reservation is durable, or a power cut could
+                # make it be handed out a second time.
+                if self.log.synced_lsn < sequence.ahead_lsn:
+                    self.log.sync()
+                sequence.switch()
+        return sequence.take()
+
+
+def reserve_bytes(total_bytes: int) -> int:
+    """What is kept free on a disk of that size."""
+    return min(RESERVE_BYTES, total_bytes // RESERVE_SHARE)

@@ -1,0 +1,1 @@
+"""The daemon: kernel requests, signals, the control socket, workers."""

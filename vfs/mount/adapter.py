@@ -1,0 +1,331 @@
+"""The kernel's requests as calls of the file system, and back.
+
+Promises that every request is answered, an unexpected exception with EIO, and that the kernel may cache
+names, attributes and pages for as long as the mount option says, since one daemon owns the store.
+Never holds a rule of POSIX and never waits for the disk in the trio thread where that can be told.
+
+Concurrency: everything runs in the trio thread; a handler without `await` is atomic. The only awaits are
+around syncs and cold reads, and no state is carried across them but an inode number and a read plan.
+File handles are inode numbers: the file system counts opens itself.
+"""
+
+import errno
+from collections.abc import Callable, Coroutine, Sequence
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pyfuse3
+import trio
+from pyfuse3 import (
+    EntryAttributes,
+    FileInfo,
+    FUSEError,
+    ReaddirToken,
+    RequestContext,
+    SetattrFields,
+    StatvfsData,
+)
+
+from vfs.backing.index import EntryRow
+from vfs.filesystem import FileSystem
+from vfs.inode.inode import Inode
+from vfs.mount.committer import Committer
+from vfs.mount.errno_table import fuse_error
+from vfs.mount.options import MountOptions
+from vfs.namespace import Caller
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+READDIR_ROWS = 256
+"""Entries fetched at a time; the kernel's buffer holds some 25, the rest waits for its next request."""
+
+
+def _atomic(
+    function: Callable[Concatenate["Adapter", P], R],
+) -> Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]]:
+    """A handler that never waits."""
+
+    async def handler(self: "Adapter", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(self, *args, **kwargs)
+        except Exception as error:
+            raise fuse_error(error) from None
+
+    update_wrapper(handler, function)
+    return handler
+
+
+def _waiting(
+    function: Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]]:
+    """A handler that may wait for the disk in a thread."""
+
+    async def handler(self: "Adapter", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(self, *args, **kwargs)
+        except Exception as error:
+            raise fuse_error(error) from None
+
+    update_wrapper(handler, function)
+    return handler
+
+
+class Adapter(pyfuse3.Operations):
+    """pyfuse3's handlers over one `FileSystem`."""
+
+    enable_writeback_cache = True
+    supports_dot_lookup = True
+
+    def __init__(self, fs: FileSystem, options: MountOptions) -> None:
+        super().__init__()
+        self.fs = fs
+        self.committer = Committer(fs)
+        self._timeout = options.attr_timeout_seconds
+        self._noxattr = options.noxattr
+        self._rest: dict[
+            int, tuple[int, int, list[EntryRow]]
+        ] = {}  # directory -> (version, cookie, rows after it)
+        self._missing = EntryAttributes()
+        self._missing.st_ino = 0
+        self._missing.entry_timeout = self._timeout
+        self._missing.attr_timeout = self._timeout
+
+    async def background(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit and checkpoint until cancelled."""
+        await self.committer.run(task_status=task_status)
+
+    # --- attributes -------------------------------------------------------------------------
+
+    def _attributes(self, inode: Inode) -> EntryAttributes:
+        view = inode.view
+        if view is not None and view[0] == inode.version:
+            known: EntryAttributes = view[1]
+            return known
+        entry = EntryAttributes()
+        entry.st_ino = inode.ino
+        entry.st_mode = inode.mode
+        entry.st_nlink = inode.nlink
+        entry.st_uid = inode.uid
+        entry.st_gid = inode.gid
+        entry.st_rdev = inode.rdev
+        entry.st_size = inode.size
+        entry.st_blksize = 4096
+        entry.st_blocks = (inode.allocated + 511) >> 9
+        entry.st_atime_ns = inode.atime_ns
+        entry.st_mtime_ns = inode.mtime_ns
+        entry.st_ctime_ns = inode.ctime_ns
+        entry.entry_timeout = self._timeout
+        entry.attr_timeout = self._timeout
+        inode.view = (inode.version, entry)
+        return entry
+
+    def _told(self, inode: Inode) -> EntryAttributes:
+        """Attributes in an answer that makes the kernel know the inode."""
+        inode.lookups += 1
+        return self._attributes(inode)
+
+    @_atomic
+    def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
+        inode = self.fs.find(parent_inode, name)
+        if inode is None:
+            return self._missing
+        inode.lookups += 1
+        return self._attributes(inode)
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        for ino, count in inode_list:
+            self.fs.table.forget(ino, count)
+
+    @_atomic
+    def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
+        return self._attributes(self.fs.get(inode))
+
+    @_atomic
+    def setattr(
+        self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
+    ) -> EntryAttributes:
+        if fields.update_size:
+            self.fs.truncate(inode, attr.st_size)
+        changes = {
+            "mode": attr.st_mode if fields.update_mode else None,
+            "uid": attr.st_uid if fields.update_uid else None,
+            "gid": attr.st_gid if fields.update_gid else None,
+            "atime_ns": attr.st_atime_ns if fields.update_atime else None,
+            "mtime_ns": attr.st_mtime_ns if fields.update_mtime else None,
+            "ctime_ns": attr.st_ctime_ns if fields.update_ctime else None,
+        }
+        if any(value is not None for value in changes.values()):
+            self.fs.set_attributes(inode, **changes)
+        return self._attributes(self.fs.get(inode))
+
+    @_atomic
+    def readlink(self, inode: int, ctx: RequestContext) -> bytes:
+        return self.fs.readlink(inode)
+
+    # --- names ------------------------------------------------------------------------------
+
+    @_atomic
+    def mknod(
+        self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
+    ) -> EntryAttributes:
+        return self._told(self.fs.mknod(parent_inode, name, mode, rdev, Caller(ctx.uid, ctx.gid)))
+
+    @_atomic
+    def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
+        return self._told(self.fs.mkdir(parent_inode, name, mode, Caller(ctx.uid, ctx.gid)))
+
+    @_atomic
+    def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
+        return self._told(self.fs.symlink(parent_inode, name, target, Caller(ctx.uid, ctx.gid)))
+
+    @_atomic
+    def link(
+        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
+        return self._told(self.fs.link(inode, new_parent_inode, new_name))
+
+    @_atomic
+    def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        self.fs.unlink(parent_inode, name)
+
+    @_atomic
+    def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
+        self.fs.rmdir(parent_inode, name)
+
+    @_atomic
+    def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        ctx: RequestContext,
+    ) -> None:
+        self.fs.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
+
+    # --- directories ------------------------------------------------------------------------
+
+    @_atomic
+    def opendir(self, inode: int, ctx: RequestContext) -> int:
+        self.fs.open(inode)
+        return inode
+
+    @_atomic
+    def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
+        for name, ino, cookie, _ in self._rows(fh, start_id):
+            inode = self.fs.get(ino)
+            if not pyfuse3.readdir_reply(token, name, self._attributes(inode), cookie):
+                break
+            if cookie > 2:  # the kernel does not count `.` and `..`
+                inode.lookups += 1
+
+    def _rows(self, ino: int, cookie: int) -> list[EntryRow]:
+        # Rows fetched earlier stand only while the directory is as it was: the kernel would believe a
+        # stale name.
+        version = self.fs.get(ino).version
+        rest = self._rest.get(ino)
+        if rest is not None and rest[0] == version and rest[1] <= cookie:
+            rows = [row for row in rest[2] if row[2] > cookie]
+            if rows:
+                return rows
+        rows = self.fs.readdir(ino, cookie, READDIR_ROWS)
+        self._rest[ino] = (version, cookie, rows)
+        return rows
+
+    @_atomic
+    def releasedir(self, fh: int) -> None:
+        self._rest.pop(fh, None)
+        self.fs.release(fh)
+
+    # --- files ------------------------------------------------------------------------------
+
+    @_atomic
+    def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
+        self.fs.open(inode, flags)
+        return FileInfo(fh=inode, keep_cache=True)
+
+    @_atomic
+    def create(
+        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        inode = self.fs.mknod(parent_inode, name, mode, 0, Caller(ctx.uid, ctx.gid))
+        inode.opens += 1
+        return FileInfo(fh=inode.ino, keep_cache=True), self._told(inode)
+
+    @_waiting
+    async def read(self, fh: int, off: int, size: int) -> Any:
+        data = self.fs.read_resident(fh, off, size)
+        if data is not None:
+            return data
+        plan = self.fs.begin_read(fh, off, size)
+        try:
+            return await trio.to_thread.run_sync(self.fs.run_read, plan)
+        finally:
+            self.fs.end_read()
+
+    @_atomic
+    def write(self, fh: int, off: int, buf: bytes) -> int:
+        inode = self.fs.get(fh)
+        mode = inode.mode
+        written = self.fs.write(fh, off, buf)
+        if inode.mode != mode:
+            # The kernel still shows the set-id bits that the write has cleared. Only attributes: this
+            # takes no lock that the request at hand could hold.
+            pyfuse3.invalidate_inode(fh, attr_only=True)
+        return written
+
+    async def flush(self, fh: int) -> None:
+        # Nothing is held back, so nothing is to be done: the kernel does not ask again.
+        raise FUSEError(errno.ENOSYS)
+
+    @_atomic
+    def release(self, fh: int) -> None:
+        self.fs.release(fh)
+
+    @_waiting
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        await self.committer.commit()
+
+    @_waiting
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        await self.committer.commit()
+
+    @_atomic
+    def statfs(self, ctx: RequestContext) -> StatvfsData:
+        figures = self.fs.statistics()
+        data = StatvfsData()
+        data.f_bsize = data.f_frsize = figures.block_bytes
+        data.f_blocks = figures.blocks
+        data.f_bfree = data.f_bavail = figures.free_blocks
+        data.f_files = figures.files
+        data.f_ffree = data.f_favail = figures.free_files
+        data.f_namemax = figures.name_bytes
+        return data
+
+    # --- extended attributes ----------------------------------------------------------------
+
+    def _need_xattrs(self) -> None:
+        if self._noxattr:
+            raise FUSEError(errno.ENOSYS)  # the kernel does not ask again
+
+    @_atomic
+    def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
+        self._need_xattrs()
+        return self.fs.get_xattr(inode, name)
+
+    @_atomic
+    def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
+        self._need_xattrs()
+        return self.fs.list_xattrs(inode)
+
+    @_atomic
+    def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
+        self._need_xattrs()
+        self.fs.set_xattr(inode, name, value)
+
+    @_atomic
+    def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
+        self._need_xattrs()
+        self.fs.remove_xattr(inode, name)

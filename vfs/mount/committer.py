@@ -1,0 +1,110 @@
+"""Making the log durable and the index catch up, beside the requests of clients.
+
+Promises that many waiters share one fdatasync, that what is answered is durable at most `commit_seconds`
+later, and that a slow disk holds up nobody but those who asked for durability.
+Never touches the file system from a thread: workers run only `run_sync` and `commit_checkpoint`.
+"""
+
+import logging
+
+import trio
+
+from vfs.errors import NoSpace, StoreFailed, VfsError
+from vfs.filesystem import FileSystem
+
+log = logging.getLogger("vfs")
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether a checkpoint is due."""
+
+
+class Committer:
+    """Group commit, background commit and checkpoints of one file system. Lives in the trio thread.
+
+    INVARIANT: `_syncing` is set exactly while one task waits for a sync in a thread.
+    """
+
+    def __init__(self, fs: FileSystem) -> None:
+        self._fs = fs
+        self._syncing: trio.Event | None = None
+        self._checkpointing = trio.Lock()
+
+    async def commit(self) -> None:
+        """Return when everything answered before this call is durable; StoreFailed when that cannot be."""
+        journal = self._fs.log
+        lsn = journal.last_lsn
+        while journal.synced_lsn < lsn:
+            if self._syncing is not None:
+                await self._syncing.wait()  # it may have begun before our last record: look again
+            else:
+                await self._sync()
+        if journal.failed is not None:
+            raise StoreFailed(journal.failed.reason)
+
+    async def _sync(self) -> None:
+        done = self._syncing = trio.Event()
+        try:
+            # One task at a time: no await stands between begin_sync and the thread's start.
+            ticket = self._fs.begin_sync()
+            error: BaseException | None = None
+            with trio.CancelScope(shield=True):
+                try:
+                    await trio.to_thread.run_sync(self._fs.run_sync, ticket)
+                except OSError as failure:
+                    error = failure
+            self._fs.end_sync(ticket, error)
+            if error is not None:
+                log.error("%s", self._fs.failed)
+                raise StoreFailed(str(error)) from error
+        finally:
+            self._syncing = None
+            done.set()
+
+    async def checkpoint(self) -> None:
+        """Take a checkpoint in slices; nothing to do when nothing changed."""
+        async with self._checkpointing:
+            fs = self._fs
+            if not len(fs.table.tracker) or fs.failed is not None or fs.read_only:
+                return
+            fs.begin_checkpoint()
+            try:
+                while not fs.gather_checkpoint():
+                    await trio.lowlevel.checkpoint()
+                await self.commit()
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(fs.commit_checkpoint)
+            except BaseException:
+                fs.abandon_checkpoint()
+                raise
+            fs.end_checkpoint()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit and checkpoint whenever due, until cancelled."""
+        self._fs.autopilot = False
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._commit_regularly)
+                nursery.start_soon(self._checkpoint_regularly)
+                task_status.started()
+        finally:
+            self._fs.autopilot = True
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await trio.sleep(self._fs.commit_seconds)
+            if self._fs.failed is None:
+                try:
+                    await self.commit()
+                except StoreFailed:
+                    continue  # logged where it happened; the mount is read-only from now on
+
+    async def _checkpoint_regularly(self) -> None:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            if self._fs.checkpoint_due:
+                try:
+                    await self.checkpoint()
+                except NoSpace as error:
+                    log.warning("checkpoint put off: %s", error)
+                except VfsError as error:
+                    log.error("checkpoint failed: %s", error)

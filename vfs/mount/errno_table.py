@@ -1,0 +1,56 @@
+"""The one table from the errors of the file system to the errno that programs see.
+
+Promises an answer for every exception: what is not listed is a fault of ours and answers EIO, with its
+traceback in the log. Never raises anything but `FUSEError`.
+"""
+
+import errno
+import logging
+
+import pyfuse3
+
+from vfs import errors
+
+log = logging.getLogger("vfs")
+
+ERRNO: dict[type[Exception], int] = {
+    errors.NoEntry: errno.ENOENT,
+    errors.Exists: errno.EEXIST,
+    errors.NotADirectory: errno.ENOTDIR,
+    errors.IsADirectory: errno.EISDIR,
+    errors.NotEmpty: errno.ENOTEMPTY,
+    errors.NameTooLong: errno.ENAMETOOLONG,
+    errors.TooManyLinks: errno.EMLINK,
+    errors.InvalidArgument: errno.EINVAL,
+    errors.NotPermitted: errno.EPERM,
+    errors.ReadOnly: errno.EROFS,
+    errors.NoSpace: errno.ENOSPC,
+    errors.NoAttribute: errno.ENODATA,
+    errors.AttributeTooLarge: errno.E2BIG,
+    errors.AttributeNameTooLong: errno.ERANGE,
+    errors.FileTooLarge: errno.EFBIG,
+    errors.NotSupported: errno.EOPNOTSUPP,
+    errors.StoreFailed: errno.EIO,
+    errors.DataDamaged: errno.EIO,
+    errors.IndexDamaged: errno.EIO,
+}
+
+LOGGED = (errors.StoreFailed, errors.DataDamaged, errors.IndexDamaged)
+"""Answers that the owner of the store must hear of, beside the program that got EIO; each text once."""
+
+_told: set[str] = set()
+TOLD_LIMIT = 1000
+
+
+def fuse_error(error: Exception) -> pyfuse3.FUSEError:
+    """The answer to the kernel for an error of an operation."""
+    if isinstance(error, pyfuse3.FUSEError):
+        return error
+    number = ERRNO.get(type(error))
+    if number is None:
+        log.error("unexpected error in a request, answered with EIO", exc_info=error)
+        return pyfuse3.FUSEError(errno.EIO)
+    if isinstance(error, LOGGED) and str(error) not in _told and len(_told) < TOLD_LIMIT:
+        _told.add(str(error))
+        log.error("%s", error)
+    return pyfuse3.FUSEError(number)

@@ -1,0 +1,329 @@
+"""The POSIX rules of names: look up, create, link, unlink, rename, list.
+
+Each operation validates, records one change, and is done; none awaits anything in between.
+Never knows an errno, a handle or who may do it: the kernel checks permissions before it asks.
+"""
+
+import stat
+from time import time_ns
+from typing import NamedTuple
+
+from vfs.backing.index import EntryRow
+from vfs.changes import Create, Exchange, Link, Rename, Unlink
+from vfs.errors import (
+    Exists,
+    InvalidArgument,
+    IsADirectory,
+    NameTooLong,
+    NoEntry,
+    NotADirectory,
+    NotEmpty,
+    NotPermitted,
+    TooManyLinks,
+)
+from vfs.inode.directory import Entry
+from vfs.inode.inode import Inode
+from vfs.journal import Journal
+from vfs.limits import LINKS, NAME_BYTES, TARGET_BYTES
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+
+RECORD_BYTES = 512
+"""What a change without data is counted for when room is asked: its frame and its rows."""
+
+DIRECTORY_KIND = stat.S_IFDIR >> 12
+
+
+class Caller(NamedTuple):
+    """Who asks: decides the owner of what is created."""
+
+    uid: int = 0
+    gid: int = 0
+
+
+ROOT = Caller()
+
+
+class Namespace(Journal):
+    """Names and links."""
+
+    def get(self, ino: int) -> Inode:
+        """The inode of that number; NoEntry when there is none."""
+        return self.table.get(ino)
+
+    def _directory(self, ino: int) -> Inode:
+        inode = self.table.get(ino)
+        if inode.mode & 0o170000 != 0o040000:
+            raise NotADirectory(f"inode {ino}")
+        return inode
+
+    def _entry(self, directory: Inode, name: bytes) -> Entry | None:
+        return (directory.directory or self.table.directory(directory)).get(name)
+
+    def _existing(self, directory: Inode, name: bytes) -> tuple[Inode, Entry]:
+        entry = self._entry(directory, name)
+        if entry is None:
+            raise NoEntry(_shown(name))
+        return self.table.get(entry[0]), entry
+
+    def _place_for(self, parent: int, name: bytes) -> Inode:
+        """The directory that is to get a new entry; raises what keeps it from it."""
+        self.writable()
+        directory = self._directory(parent)
+        if len(name) > NAME_BYTES:
+            raise NameTooLong(_shown(name))
+        if not name or name in (b".", b"..") or b"/" in name or b"\0" in name:
+            raise InvalidArgument(f"not a name: {_shown(name)}")
+        if not directory.nlink:
+            raise NoEntry("the directory was removed")
+        return directory
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def find(self, parent: int, name: bytes) -> Inode | None:
+        """The inode under a name, None when there is none."""
+        directory = self._directory(parent)
+        entry = self._entry(directory, name)
+        if entry is not None:
+            return self.table.get(entry[0])
+        if name == b".":
+            return directory
+        if name == b"..":
+            return self.table.get(directory.parent)
+        if len(name) > NAME_BYTES:
+            raise NameTooLong(_shown(name))
+        return None
+
+    def lookup(self, parent: int, name: bytes) -> Inode:
+        """The inode under a name; NoEntry when there is none."""
+        inode = self.find(parent, name)
+        if inode is None:
+            raise NoEntry(_shown(name))
+        return inode
+
+    def readdir(self, ino: int, cookie: int, limit: int = 256) -> list[EntryRow]:
+        """(name, ino, cookie, kind) of entries after `cookie` (0: from the start), `.` and `..` first.
+
+        At most about `limit` rows; none at the end. Continue with the last row's cookie.
+        """
+        inode = self._directory(ino)
+        rows: list[EntryRow] = []
+        if cookie < 1:
+            self.accessed(inode)
+            rows.append((b".", ino, 1, DIRECTORY_KIND))
+        if cookie < 2:
+            rows.append((b"..", inode.parent, 2, DIRECTORY_KIND))
+        return rows + self.table.directory(inode).list_after(max(cookie, 2), limit)
+
+    def readlink(self, ino: int) -> bytes:
+        """The target of a symbolic link."""
+        target = self.table.get(ino).target
+        if target is None:
+            raise InvalidArgument(f"inode {ino} is no symbolic link")
+        return target
+
+    # --- creating ---------------------------------------------------------------------------
+
+    def mknod(self, parent: int, name: bytes, mode: int, rdev: int = 0, caller: Caller = ROOT) -> Inode:
+        """A file, fifo, socket or device. A mode without a type makes a regular file."""
+        kind = stat.S_IFMT(mode) or stat.S_IFREG
+        if kind in (stat.S_IFDIR, stat.S_IFLNK):
+            raise InvalidArgument("directories and links have operations of their own")
+        rdev = rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
+        return self._create(parent, name, kind | stat.S_IMODE(mode), rdev, caller, None)
+
+    def mkdir(self, parent: int, name: bytes, mode: int, caller: Caller = ROOT) -> Inode:
+        """A directory."""
+        return self._create(parent, name, stat.S_IFDIR | stat.S_IMODE(mode), 0, caller, None)
+
+    def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller = ROOT) -> Inode:
+        """A symbolic link."""
+        if not target:
+            raise NoEntry("an empty target")
+        if len(target) > TARGET_BYTES:
+            raise NameTooLong(_shown(target))
+        return self._create(parent, name, stat.S_IFLNK | 0o777, 0, caller, target)
+
+    def _create(
+        self, parent: int, name: bytes, mode: int, rdev: int, caller: Caller, target: bytes | None
+    ) -> Inode:
+        directory = self._place_for(parent, name)
+        if self._entry(directory, name) is not None:
+            raise Exists(_shown(name))
+        self.need_room(RECORD_BYTES)
+        uid, gid = caller
+        is_directory = mode & 0o170000 == 0o040000
+        if directory.mode & stat.S_ISGID:
+            gid = directory.gid
+            if is_directory:
+                mode |= stat.S_ISGID
+        ino = self.new_ino()
+        nlink = directory.nlink
+        self.record(
+            Create(
+                parent,
+                name,
+                directory.cookie,
+                ino,
+                mode,
+                uid,
+                gid,
+                rdev,
+                time_ns(),
+                nlink + 1 if is_directory else nlink,
+                2 if is_directory else 1,
+                target,
+            )
+        )
+        return self.table.get(ino)
+
+    def link(self, ino: int, parent: int, name: bytes) -> Inode:
+        """One more name for anything but a directory."""
+        directory = self._place_for(parent, name)
+        inode = self.table.get(ino)
+        if inode.is_directory:
+            raise NotPermitted("hard links to directories are not allowed")
+        if not inode.nlink:
+            raise NoEntry("the file was unlinked")
+        if inode.nlink >= LINKS:
+            raise TooManyLinks(f"inode {ino}")
+        if self._entry(directory, name) is not None:
+            raise Exists(_shown(name))
+        self.need_room(RECORD_BYTES)
+        self.record(Link(ino, parent, name, directory.cookie, inode.nlink + 1, time_ns()))
+        return inode
+
+    # --- removing ---------------------------------------------------------------------------
+
+    def unlink(self, parent: int, name: bytes) -> None:
+        """Remove a name of anything but a directory."""
+        self.writable()
+        directory = self._directory(parent)
+        inode, _ = self._existing(directory, name)
+        if inode.is_directory:
+            raise IsADirectory(_shown(name))
+        self.record(Unlink(parent, name, inode.ino, inode.nlink - 1, directory.nlink, time_ns()))
+
+    def rmdir(self, parent: int, name: bytes) -> None:
+        """Remove an empty directory."""
+        self.writable()
+        directory = self._directory(parent)
+        if name == b".":
+            raise InvalidArgument("a directory cannot be removed through itself")
+        if name == b"..":
+            raise NotEmpty("a directory cannot be removed from below")
+        inode, _ = self._existing(directory, name)
+        if not inode.is_directory:
+            raise NotADirectory(_shown(name))
+        if inode.size:
+            raise NotEmpty(_shown(name))
+        self.record(Unlink(parent, name, inode.ino, 0, directory.nlink - 1, time_ns()))
+
+    # --- renaming ---------------------------------------------------------------------------
+
+    def rename(self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int = 0) -> None:
+        """rename(2) and renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE; other flags are refused."""
+        if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
+            raise InvalidArgument(f"rename flags {flags:#x}")
+        target_directory = self._place_for(new_parent, new_name)
+        directory = self._directory(parent)
+        inode, _ = self._existing(directory, name)
+        replaced = self._entry(target_directory, new_name)
+        if flags == RENAME_NOREPLACE and replaced is not None:
+            raise Exists(_shown(new_name))
+        if flags == RENAME_EXCHANGE:
+            self._exchange(directory, name, inode, target_directory, new_name)
+        elif replaced is None:
+            self._refuse_loop(inode, target_directory)
+            self._rename(directory, name, inode, target_directory, new_name, None)
+        elif replaced[0] != inode.ino:  # two names of one inode: POSIX wants nothing to be done
+            other = self.table.get(replaced[0])
+            self._refuse_loop(inode, target_directory)
+            _check_replaceable(inode, other, new_name)
+            self._rename(directory, name, inode, target_directory, new_name, other)
+
+    def _rename(
+        self,
+        directory: Inode,
+        name: bytes,
+        inode: Inode,
+        new_directory: Inode,
+        new_name: bytes,
+        replaced: Inode | None,
+    ) -> None:
+        moved = 1 if inode.is_directory else 0
+        lost = 1 if replaced is not None and replaced.is_directory else 0
+        if directory.ino == new_directory.ino:
+            nlink = new_nlink = directory.nlink - lost
+        else:
+            nlink = directory.nlink - moved
+            new_nlink = new_directory.nlink + moved - lost
+        replaced_nlink = 0 if replaced is None or lost else replaced.nlink - 1
+        self.record(
+            Rename(
+                directory.ino,
+                name,
+                new_directory.ino,
+                new_name,
+                inode.ino,
+                new_directory.cookie,
+                nlink,
+                new_nlink,
+                0 if replaced is None else replaced.ino,
+                replaced_nlink,
+                time_ns(),
+            )
+        )
+
+    def _exchange(
+        self, directory: Inode, name: bytes, inode: Inode, other_directory: Inode, other_name: bytes
+    ) -> None:
+        other, _ = self._existing(other_directory, other_name)
+        if other.ino == inode.ino:
+            return
+        self._refuse_loop(inode, other_directory)
+        self._refuse_loop(other, directory)
+        difference = int(other.is_directory) - int(inode.is_directory)
+        same = directory.ino == other_directory.ino
+        self.record(
+            Exchange(
+                directory.ino,
+                name,
+                inode.ino,
+                directory.cookie,
+                directory.nlink if same else directory.nlink + difference,
+                other_directory.ino,
+                other_name,
+                other.ino,
+                other_directory.cookie + 1 if same else other_directory.cookie,
+                other_directory.nlink if same else other_directory.nlink - difference,
+                time_ns(),
+            )
+        )
+
+    def _refuse_loop(self, inode: Inode, directory: Inode) -> None:
+        """A directory must not end up below itself."""
+        if not inode.is_directory:
+            return
+        at = directory
+        while True:
+            if at.ino == inode.ino:
+                raise InvalidArgument("a directory cannot move into itself")
+            if at.parent == at.ino:
+                return
+            at = self.table.get(at.parent)
+
+
+def _check_replaceable(inode: Inode, other: Inode, name: bytes) -> None:
+    if inode.is_directory:
+        if not other.is_directory:
+            raise NotADirectory(_shown(name))
+        if other.size:
+            raise NotEmpty(_shown(name))
+    elif other.is_directory:
+        raise IsADirectory(_shown(name))
+
+
+def _shown(name: bytes) -> str:
+    return repr(name.decode(errors="backslashreplace"))[1:-1]

@@ -1,0 +1,112 @@
+"""Whole paths, for those who use a store as a library: the file operations of `os`, by path.
+
+Promises to follow symbolic links as the kernel would, without ever leaving the store. Never used by the
+kernel adapter, which speaks inode numbers.
+"""
+
+import os
+
+from vfs.attributes import Attributes
+from vfs.contents import Contents
+from vfs.errors import InvalidArgument, NoEntry, NotADirectory
+from vfs.inode.inode import Inode
+from vfs.limits import MIB, ROOT_INO
+from vfs.namespace import ROOT, Caller, Namespace
+
+StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+LINKS_FOLLOWED = 40
+"""Symbolic links followed in one path before it is taken for a loop, as in Linux."""
+
+
+class Paths(Namespace, Contents, Attributes):
+    """Operations on paths. Relative and absolute paths both start at the root of the store."""
+
+    def resolve(self, path: StrPath, *, follow: bool = True) -> Inode:
+        """The inode that a path leads to; the last symbolic link is followed only with `follow`."""
+        at = self.get(ROOT_INO)
+        parts = _split(path)[::-1]
+        links = 0
+        while parts:
+            name = parts.pop()
+            inode = self.lookup(at.ino, name)
+            if inode.target is not None and (follow or parts):
+                links += 1
+                if links > LINKS_FOLLOWED:
+                    raise InvalidArgument("too many symbolic links")
+                if inode.target.startswith(b"/"):
+                    at = self.get(ROOT_INO)
+                parts += _split(inode.target)[::-1]
+            else:
+                at = inode
+        return at
+
+    def _parent(self, path: StrPath) -> tuple[int, bytes]:
+        parts = _split(path)
+        if not parts:
+            raise InvalidArgument("the root has no name")
+        return self.resolve(b"/".join(parts[:-1])).ino, parts[-1]
+
+    def exists(self, path: StrPath) -> bool:
+        """True when the path leads somewhere."""
+        try:
+            self.resolve(path)
+        except (NoEntry, NotADirectory):
+            return False
+        return True
+
+    def listdir(self, path: StrPath = b"/") -> list[bytes]:
+        """The names in a directory, without `.` and `..`."""
+        ino = self.resolve(path).ino
+        names: list[bytes] = []
+        cookie = 2
+        while rows := self.readdir(ino, cookie, 1000):
+            names += [row[0] for row in rows]
+            cookie = rows[-1][2]
+        return names
+
+    def read_bytes(self, path: StrPath) -> bytes:
+        """The whole content of a file."""
+        inode = self.resolve(path)
+        return b"".join(bytes(self.read(inode.ino, at, MIB)) for at in range(0, inode.size, MIB))
+
+    def write_bytes(self, path: StrPath, data: bytes, *, mode: int = 0o644, caller: Caller = ROOT) -> Inode:
+        """Make `data` the content of a file, which is created where it is missing."""
+        parent, name = self._parent(path)
+        try:
+            inode = self.resolve(path)
+            self.truncate(inode.ino, 0)
+        except NoEntry:
+            inode = self.mknod(parent, name, mode, caller=caller)
+        self.write(inode.ino, 0, data)
+        return inode
+
+    def make_directory(
+        self, path: StrPath, *, mode: int = 0o755, parents: bool = False, caller: Caller = ROOT
+    ) -> Inode:
+        """A directory; with `parents` also those above it, and no error when it is there."""
+        if not parents:
+            return self.mkdir(*self._parent(path), mode, caller)
+        at = self.get(ROOT_INO)
+        for name in _split(path):
+            try:
+                at = self.lookup(at.ino, name)
+            except NoEntry:
+                at = self.mkdir(at.ino, name, mode, caller)
+        return at
+
+    def remove(self, path: StrPath) -> None:
+        """Remove a file, a link or an empty directory."""
+        parent, name = self._parent(path)
+        if self.lookup(parent, name).is_directory:
+            self.rmdir(parent, name)
+        else:
+            self.unlink(parent, name)
+
+    def move(self, old: StrPath, new: StrPath, flags: int = 0) -> None:
+        """Rename."""
+        self.rename(*self._parent(old), *self._parent(new), flags)
+
+
+def _split(path: StrPath) -> list[bytes]:
+    return [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
