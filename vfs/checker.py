@@ -85,7 +85,7 @@ def check_storage(storage: Storage, progress: ProgressCall | None = None) -> Rep
         report.add("index", str(error))
         return report
     try:
-        with fs.store.index.checking() as transaction:
+        with fs.store.index.checking(writable=fs.replayed_records > 0) as transaction:
             _replay_into(fs, transaction)
             _Check(transaction, fs.log, report, progress).run()
     except (IndexDamaged, StoreFailed) as error:
@@ -99,12 +99,12 @@ def check_storage(storage: Storage, progress: ProgressCall | None = None) -> Rep
 def check_committed(fs: FileSystem, progress: ProgressCall | None = None) -> Report:
     """Check the last checkpoint of a mounted store, in any thread.
 
-    The caller took a checkpoint just before, and keeps `reads_in_flight` above zero meanwhile, so that no chunk
+    The caller took a checkpoint just before, and keeps `reads_in_flight` above zero, so that no chunk
     goes away under the check.
     """
     report = Report()
     try:
-        with fs.store.index.checking() as transaction:
+        with fs.store.index.checking(writable=False) as transaction:
             _Check(transaction, fs.log, report, progress).run()
     except IndexDamaged as error:
         report.add("index", str(error))
@@ -113,7 +113,7 @@ def check_committed(fs: FileSystem, progress: ProgressCall | None = None) -> Rep
 
 def _replay_into(fs: FileSystem, transaction: Transaction) -> None:
     """Give the transaction the state after replay. The file system is of no other use afterwards."""
-    if not len(fs.table.tracker):
+    if not fs.replayed_records:
         return
 
     def unplace(inode: Inode) -> None:
@@ -179,7 +179,7 @@ class _Check:
         self._each(
             "entry",
             "entry {1!r} of directory {0} names inode {2}, which does not exist",
-            "SELECT e.parent, e.name, e.ino FROM entry e LEFT JOIN inode i ON i.ino=e.ino WHERE i.ino IS NULL",
+            "SELECT e.parent, e.name, e.ino FROM entry e LEFT JOIN inode i USING (ino) WHERE i.ino IS NULL",
         )
         self._each(
             "entry",
@@ -197,7 +197,8 @@ class _Check:
             "entry",
             "directory {0} has an entry whose name is not allowed: {1!r}",
             "SELECT parent, name FROM entry WHERE length(name)=0 OR length(name)>?"
-            " OR name IN (x'2e', x'2e2e') OR instr(name, x'2f') OR instr(name, x'00') OR typeof(name)<>'blob'",
+            " OR name IN (x'2e', x'2e2e') OR instr(name, x'2f')"
+            " OR instr(name, x'00') OR typeof(name)<>'blob'",
             NAME_BYTES,
         )
         self._each(

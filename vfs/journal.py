@@ -151,6 +151,7 @@ class Journal:
             if inode.file is not None:
                 self._settle(inode)
                 inode.file.shed()
+                inode.file.drop_clean_segments()
             elif inode.directory is not None:
                 self.table.shrink_directory(inode)
             if self.limiter.used_bytes == before:

@@ -164,9 +164,12 @@ def verify_frame(view: memoryview, frame: Frame, uuid: bytes, chunk: int, base: 
         raise BadBytes("the frame is cut off")
     (checksum,) = CHECKSUM.unpack_from(view, start + SUMMED_BYTES)
     fields = bytes(view[start : start + SUMMED_BYTES])
-    if checksum != checksum_pieces(
-        uuid, chunk, frame.offset, fields, (view[start + FRAME_HEADER_BYTES : end],)
-    ):
+    body = view[start + FRAME_HEADER_BYTES : end]
+    if len(body) > JOIN_BYTES:
+        actual = checksum_pieces(uuid, chunk, frame.offset, fields, (body,))
+    else:
+        actual = xxh3_64_intdigest(fields + body, xxh3_64_intdigest(pack_seed(uuid, chunk, frame.offset)))
+    if checksum != actual:
         raise BadBytes("wrong checksum of the frame")
 
 

@@ -206,19 +206,22 @@ class Index:
         return self._writer
 
     @contextmanager
-    def checking(self) -> Iterator["Transaction"]:
+    def checking(self, *, writable: bool) -> Iterator["Transaction"]:
         """A view of one commit for fsck, on a connection of its own, in any thread.
 
-        Writes made through it are seen by it alone and are rolled back at the end.
+        Writes made through a writable one are seen by it alone and are rolled back at the end.
         """
         shared = self._storage.shared_index
-        connection = self._storage.index_connection(INDEX_NAME, read_only=False) if shared else self._reader
+        connection = self._reader
+        if shared:
+            connection = self._storage.index_connection(INDEX_NAME, read_only=not writable)
         try:
             connection.execute("BEGIN")
             try:
                 yield Transaction(connection, self.generation)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # an I/O error has rolled it back already
+                    connection.execute("ROLLBACK")
         except _DAMAGE as error:
             raise IndexDamaged(str(error)) from error
         finally:

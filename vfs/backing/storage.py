@@ -306,6 +306,11 @@ class DirectoryStorage:
         # Through the descriptor, so that a store whose folder was renamed meanwhile is still this store.
         file_name = f"/proc/self/fd/{folder}/{last}"
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+        if read_only and not self.exists(f"{name}-wal"):
+            # Closed cleanly, and nobody else can open it while we hold the store's lock: SQLite need not make
+            # its shared memory beside it, which it could not do on a disk that is mounted read-only.
+            file_name = f"file:{file_name}?immutable=1"
+            flags |= apsw.SQLITE_OPEN_URI
         connection = apsw.Connection(file_name, flags=flags, vfs="cksmvfs")
         try:
             if not read_only and connection.pragma("page_count") == 0:

@@ -62,7 +62,7 @@ def create_store(path: Path, rows: FirstRows) -> None:
     """Make the directory of a new store (it may exist, when it is empty) with index, log and superblock."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        if any(os.scandir(path)):
+        if os.listdir(path):
             raise StoreNotEmpty(path)
         storage = DirectoryStorage(path)
         try:

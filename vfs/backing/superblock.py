@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from xxhash import xxh3_64_hexdigest
 
@@ -39,7 +39,7 @@ LONGEST_BYTES = 64 * 1024
 class Superblock:
     """What a store says about itself."""
 
-    uuid: UUID
+    uuid: bytes
     created_ns: int
     options: dict[str, Any]
     format: int = FORMAT
@@ -48,9 +48,9 @@ class Superblock:
     def create(
         cls,
         storage: Storage,
-        uuid: UUID | None = None,
         options: dict[str, Any] | None = None,
         *,
+        store_uuid: bytes | None = None,
         created_ns: int | None = None,
     ) -> "Superblock":
         """Write the superblock of a new store.
@@ -60,7 +60,7 @@ class Superblock:
         called.
         """
         block = cls(
-            uuid=uuid if uuid is not None else uuid4(),
+            uuid=store_uuid if store_uuid is not None else uuid4().bytes,
             created_ns=created_ns if created_ns is not None else time.time_ns(),
             options=dict(options or {}),
         )
@@ -101,7 +101,7 @@ class Superblock:
         fields = {
             "magic": MAGIC,
             "format": self.format,
-            "uuid": self.uuid.hex,
+            "uuid": self.uuid.hex(),
             "created": self.created_ns,
             "options": self.options,
         }
@@ -124,10 +124,12 @@ class Superblock:
         if type(text) is not str or type(created_ns) is not int or type(options) is not dict:
             raise NotAStore(path, f"{NAME} lacks a field")
         try:
-            uuid = UUID(text)
+            store_uuid = bytes.fromhex(text)
         except ValueError:
-            raise NotAStore(path, f"{NAME} has a bad uuid") from None
-        return cls(uuid, created_ns, options, found)
+            store_uuid = b""
+        if len(store_uuid) != 16:
+            raise NotAStore(path, f"{NAME} has a bad uuid")
+        return cls(store_uuid, created_ns, options, found)
 
 
 def _object(data: bytes, path: Path) -> dict[str, Any]:

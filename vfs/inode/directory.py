@@ -26,8 +26,11 @@ FIRST_COOKIE = 3
 ENTRY_BYTES = 256
 """What an entry in memory is charged to the limiter, its name included (measured: 190 to 330)."""
 
-COMPLETE_ENTRIES = 1000
-"""A directory of at most this many entries is read whole when it is first listed."""
+COMPLETE_ENTRIES = 4096
+"""A directory of at most this many entries is read whole when it is listed, or looked into again and again."""
+
+LOOK_SHARE = 16
+"""Reading a directory whole costs about as much as looking up a sixteenth of its names one by one."""
 
 _cookie_of = itemgetter(1)
 
@@ -46,10 +49,14 @@ class Directory:
     INVARIANT: `names` is in the order of cookies. INVARIANT: a complete directory has nothing in `removed`.
     """
 
-    __slots__ = ("_limiter", "_listing", "_source", "complete", "ino", "names", "removed")
+    __slots__ = ("_credit", "_limiter", "_listing", "_source", "complete", "ino", "names", "removed")
 
-    def __init__(self, ino: int, source: EntrySource, limiter: MemoryLimiter, *, complete: bool) -> None:
+    def __init__(
+        self, ino: int, source: EntrySource, limiter: MemoryLimiter, *, complete: bool, entries: int = 0
+    ) -> None:
         self.ino = ino
+        # Looks into the index before it pays to read the directory whole; below 0 it never does.
+        self._credit = entries // LOOK_SHARE if entries <= COMPLETE_ENTRIES else -1
         self._source = source
         self._limiter = limiter
         self.complete = complete
@@ -62,6 +69,12 @@ class Directory:
         entry = self.names.get(name)
         if entry is not None or self.complete or name in self.removed:
             return entry
+        if self._credit > 0:
+            self._credit -= 1
+        elif self._credit == 0:
+            self._credit = -1
+            if self._load_small():
+                return self.names.get(name)
         return self._source.entry(self.ino, name)
 
     def put(self, name: bytes, entry: Entry) -> None:

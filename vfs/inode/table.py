@@ -92,7 +92,11 @@ class InodeTable:
         directory = inode.directory
         if directory is None:
             directory = inode.directory = Directory(
-                inode.ino, self._index, self._limiter, complete=not inode.persisted
+                inode.ino,
+                self._index,
+                self._limiter,
+                complete=not inode.persisted,
+                entries=inode.size,
             )
         return directory
 

@@ -1,0 +1,50 @@
+# Every target works from a fresh checkout: `setup` makes .venv and installs the locked packages first, and
+# costs a few hundredths of a second when that is done already.
+
+BIN := .venv/bin
+PYTHON_FILES := $(wildcard vfs tests bench)
+
+.PHONY: help setup check format format-check lint types test bench lock
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv and install everything, from the lock files
+	@scripts/setup.sh dev
+
+check: format-check lint types test ## everything that a change must pass
+
+format: setup ## write every file in the one format, imports sorted
+	$(BIN)/ruff format $(PYTHON_FILES)
+	$(BIN)/ruff check --select I --fix $(PYTHON_FILES)
+
+format-check: setup ## fail when `make format` would change a file
+	$(BIN)/ruff format --check --diff $(PYTHON_FILES)
+
+lint: setup ## ruff, with its rules for asynchronous code
+	$(BIN)/ruff check $(PYTHON_FILES)
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+test: setup ## every test; ARGS='-k name' goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## the workloads against the floor and the host; ARGS go to the bench
+	$(BIN)/python -m bench $(ARGS)
+
+# uv is only the tool that makes the lock files; nothing else needs it. UPGRADE=1 takes the newest versions.
+UV := .uv/bin/uv
+UV_COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	--python-version 3.11 $(if $(UPGRADE),--upgrade)
+
+lock: $(UV) ## resolve pyproject.toml into the three lock files (UPGRADE=1: newest versions)
+	$(UV_COMPILE) --group build --output-file requirements-build.lock
+	$(UV_COMPILE) pyproject.toml --constraints requirements-build.lock --output-file requirements.lock
+	$(UV_COMPILE) pyproject.toml --extra dev --constraints requirements-build.lock \
+		--constraints requirements.lock --output-file requirements-dev.lock
+
+$(UV):
+	python3 -m venv $(@D)/..
+	$(@D)/pip install --quiet --disable-pip-version-check uv

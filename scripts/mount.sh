@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Mounts a store from a bare machine: sets up what is missing, creates the store if it does not exist, mounts
+# it in the background, and returns when the mount answers. Run again it only mounts; run on a mount of the
+# same store it changes nothing. It never creates a store in a folder that holds anything.
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
+
+usage='usage: mount.sh STORE MOUNTPOINT [-o OPTIONS]'
+
+paths=()
+options=()
+while (($#)); do
+    case $1 in
+        -o)
+            (($# > 1)) || die "-o needs options; $usage"
+            options+=(-o "$2")
+            shift
+            ;;
+        -o?*) options+=(-o "${1#-o}") ;;
+        -h | --help)
+            printf '%s\n' "$usage"
+            exit 0
+            ;;
+        --)
+            shift
+            paths+=("$@")
+            break
+            ;;
+        -*) die "unknown option $1; $usage" ;;
+        '') die "an empty path; $usage" ;;
+        *) paths+=("$1") ;;
+    esac
+    shift
+done
+((${#paths[@]} == 2)) || die "$usage"
+
+[[ ${paths[0]} == /* ]] || paths[0]=$PWD/${paths[0]}
+[[ ${paths[1]} == /* ]] || paths[1]=$PWD/${paths[1]}
+store=${paths[0]}
+mountpoint=${paths[1]}
+
+how_to_unmount() { printf 'unmount with: %q umount %q\n' "$venv/bin/vfs" "$mountpoint"; }
+
+# A mount whose daemon died answers ENOTCONN to everything.
+is_dead_mount() { [[ $(LC_ALL=C stat -- "$mountpoint" 2>&1) == *'endpoint is not connected'* ]]; }
+
+is_mount_of_store() {
+    mountpoint -q -- "$mountpoint" || return 1
+    "$venv/bin/vfs" info --json "$mountpoint" 2>/dev/null | "$venv/bin/python" -c '
+import json, os, sys
+sys.exit(not os.path.samefile(json.load(sys.stdin)["store"], sys.argv[1]))' "$store" 2>/dev/null
+}
+
+is_absent_or_empty() { [[ ! -e $1 && ! -L $1 ]] || [[ -d $1 && -z $(ls -A -- "$1" 2>&1) ]]; }
+
+prepare_mountpoint() {
+    if is_dead_mount; then
+        say "clearing $mountpoint: the daemon of this mount has died"
+        "$venv/bin/vfs" umount "$mountpoint"
+    elif [[ ! -e $mountpoint && ! -L $mountpoint ]]; then
+        say "creating the mount point $mountpoint"
+        mkdir -p -- "$mountpoint" || die "cannot create the mount point $mountpoint"
+    fi
+}
+
+set_up run
+
+parent=$(dirname -- "$store")
+[[ -d $parent ]] || die "the folder $parent does not exist; create it first, or name another STORE"
+
+# Two runs for one new store at the same moment: the second waits here and finds it mounted. Where the folder
+# cannot be locked (not readable, on a network) the loser of such a race gets an error, and no harm is done.
+# The lock is closed for what we start: a daemon would hold it for ever.
+if { exec 8<"$parent"; } 2>/dev/null; then flock --timeout 60 8 2>/dev/null || true; fi
+
+if is_mount_of_store; then
+    say "$store is mounted at $mountpoint already"
+    how_to_unmount
+    exit 0
+fi
+if is_absent_or_empty "$store"; then "$venv/bin/vfs" mkfs "$store" 8<&-; fi
+prepare_mountpoint
+"$venv/bin/vfs" mount "$store" "$mountpoint" ${options[@]+"${options[@]}"} 8<&-
+how_to_unmount

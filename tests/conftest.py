@@ -1,0 +1,89 @@
+"""Decides which tests can run here: those marked `mounted` need a usable /dev/fuse.
+
+Without one they are skipped with the reason; `--require-mounted` (what CI passes) turns every such skip, and
+a run in which no test of the real mount passed, into a failure. Never decides by the name of a test or file.
+"""
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+CAP_SYS_ADMIN = 1 << 21
+
+mounted_tests_passed = pytest.StashKey[int]()
+
+
+def why_nothing_can_be_mounted() -> str | None:
+    """The reason in one line, or None when this user can mount through /dev/fuse."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"/dev/fuse cannot be opened: {error.strerror}"
+    fusermount = shutil.which("fusermount3")
+    if fusermount is None:
+        return "fusermount3 is not installed"
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    may_mount = int(status["CapEff"], 16) & CAP_SYS_ADMIN
+    if not may_mount and not (os.geteuid() != 0 and os.stat(fusermount).st_mode & 0o4000):
+        return "mounting is not permitted here: no CAP_SYS_ADMIN, and fusermount3 cannot lend it"
+    return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-mounted", action="store_true", help="fail where a test of the real mount is skipped"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[mounted_tests_passed] = 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = why_nothing_can_be_mounted()
+    if reason is not None:
+        for item in items:
+            if item.get_closest_marker("mounted"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not item.get_closest_marker("mounted"):
+        return report
+    if report.when == "call" and report.passed:
+        item.config.stash[mounted_tests_passed] += 1
+    expected_to_fail = hasattr(report, "wasxfail")
+    if report.skipped and not expected_to_fail and item.config.getoption("require_mounted"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"a test of the real mount must run here, and did not: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    # A module that skips itself has not said what it holds, so it counts as a test of the mount.
+    if report.skipped and collector.config.getoption("require_mounted"):
+        report.outcome = "failed"
+        report.longrepr = f"no module may be skipped here: {report.longrepr}"
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    none_ran = session.config.stash[mounted_tests_passed] == 0
+    if none_ran and exitstatus == pytest.ExitCode.OK and session.config.getoption("require_mounted"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line("")
+            reporter.write_line("--require-mounted: no test of the real mount passed", red=True)

@@ -1,0 +1,63 @@
+"""Smaller limits for a run of the model, so that few operations reach what otherwise takes millions.
+
+It only replaces constants of the code under test while a run lasts; no behaviour of its own.
+"""
+
+from typing import NamedTuple
+
+import pytest
+
+import vfs.backing.log
+import vfs.checkpoint
+import vfs.contents
+import vfs.inode.directory
+import vfs.inode.table
+from vfs.filesystem import FileSystem
+
+
+class Bounds(NamedTuple):
+    """One choice of limits."""
+
+    cache_bytes: int = 64 << 20
+    chunk_bytes: int = 64 << 20
+    frame_bytes: int = 1 << 20
+    clone_extents: int = 1000
+    slice_things: int = 2
+    changes: int = 50_000
+    complete_entries: int = 4096
+    whole_directory_entries: int = 10_000
+    cached_inodes: int = 1000
+
+    def impose(self, patch: pytest.MonkeyPatch) -> None:
+        """Put them in force."""
+        patch.setattr(vfs.backing.log, "CHUNK_BYTES", self.chunk_bytes)
+        patch.setattr(vfs.contents, "FRAME_DATA_BYTES", self.frame_bytes)
+        patch.setattr(vfs.contents, "CLONE_EXTENTS", self.clone_extents)
+        patch.setattr(vfs.checkpoint, "SLICE", self.slice_things)
+        patch.setattr(vfs.checkpoint, "CHANGES", self.changes)
+        patch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", self.complete_entries)
+        patch.setattr(vfs.inode.table, "WHOLE_DIRECTORY_ENTRIES", self.whole_directory_entries)
+
+    def apply(self, fs: FileSystem) -> None:
+        """What belongs to one open file system."""
+        fs.table._cached_inodes = self.cached_inodes
+        fs.table._sweep_at = self.cached_inodes
+
+
+REAL = Bounds()
+TINY = Bounds(
+    cache_bytes=64 << 10,
+    chunk_bytes=24 << 10,
+    frame_bytes=8 << 10,
+    clone_extents=2,
+    slice_things=1,
+    changes=1 << 40,
+    complete_entries=2,
+    whole_directory_entries=3,
+    cached_inodes=3,
+)
+SMALL = TINY._replace(cache_bytes=16 << 10, complete_entries=6, cached_inodes=6, slice_things=3)
+HASTY = TINY._replace(cache_bytes=1 << 20, changes=12)
+"""A checkpoint is due, and taken between operations, all the time."""
+
+ALL = (REAL, TINY, SMALL, HASTY)

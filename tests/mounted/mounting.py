@@ -1,0 +1,144 @@
+"""One store on the real mount, for a test: mounted, remounted, killed, checked, all through the command line.
+
+Promises that nothing stays behind: a daemon that hangs is killed after a while, so that the test fails
+instead of hanging with it. Ends only processes that it started, by their pid.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+VFS = (sys.executable, "/tmp/mounted-dev/shim.py")
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 30.0
+HANGING_SECONDS = 100.0
+"""Below the time-out of a test: a test that waits for a dead mount gets an error and can say so."""
+
+WORRY = re.compile(r"^.*(?:Traceback|\bERROR\b|\bCRITICAL\b).*$", re.MULTILINE)
+
+
+def vfs(*arguments: str | Path, exit_code: int = 0) -> str:
+    """Run the command and return what it printed; AssertionError with all its words for another exit code."""
+    done = subprocess.run(
+        [*VFS, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == exit_code, f"vfs {arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class MountedStore:
+    """A store with its mount point. `path` is where the files are, `pid` the daemon that serves them.
+
+    INVARIANT: `_daemon` is set exactly while we have a daemon that was not waited for.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.store = folder / "store"
+        self.path = folder / "mnt"
+        self.log = folder / "daemon.log"
+        self.command: tuple[str, ...] = VFS
+        self.options = options
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._watchdog: threading.Timer | None = None
+        self.path.mkdir(parents=True)
+        vfs("mkfs", self.store)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        assert self._daemon is not None, "not mounted"
+        return self._daemon.pid
+
+    def mount(self, *options: str) -> None:
+        """Start the daemon and return when the mount answers."""
+        assert self._daemon is None
+        self.options = options
+        given = [word for option in options for word in ("-o", option)]
+        with open(self.log, "ab") as log:
+            daemon = subprocess.Popen(
+                [*self.command, "mount", "--foreground", *given, str(self.store), str(self.path)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._daemon = daemon
+        self._watchdog = threading.Timer(HANGING_SECONDS, daemon.kill)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+        self._wait_until_ready(daemon)
+
+    def _wait_until_ready(self, daemon: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + READY_SECONDS
+        while not is_mounted(self.path):
+            assert daemon.poll() is None, f"the daemon ended with {daemon.returncode}:\n{self.log_text()}"
+            assert time.monotonic() < end, f"not mounted in time:\n{self.log_text()}"
+            time.sleep(0.01)
+        os.statvfs(self.path)  # answered by the daemon only
+
+    def unmount(self) -> None:
+        """Unmount; the daemon has ended without complaint when this returns."""
+        vfs("umount", self.path)
+        assert self._ended() == 0, self.log_text()
+
+    def remount(self, *options: str) -> None:
+        """Unmount cleanly and mount again, with the same options when none are given."""
+        self.unmount()
+        self.mount(*(options or self.options))
+
+    def kill(self) -> None:
+        """kill -9 of the daemon, and the mount that it leaves behind is cleared."""
+        assert self._daemon is not None, "not mounted"
+        self._daemon.kill()
+        self._ended()
+        vfs("umount", "--lazy", self.path)
+        assert not is_mounted(self.path)
+
+    def _ended(self) -> int:
+        assert self._daemon is not None
+        code = self._daemon.wait(timeout=60)
+        self._daemon = None
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        return code
+
+    def fsck(self) -> dict[str, Any]:
+        """Check the store, mounted or not; AssertionError unless it is clean."""
+        report: dict[str, Any] = json.loads(vfs("fsck", "--json", self.store))
+        assert not report["problems"], report
+        return report
+
+    def log_text(self) -> str:
+        """All that the daemons of this store said."""
+        return self.log.read_text("utf-8", errors="replace")
+
+    def finish(self) -> None:
+        """The end of every test: unmounts cleanly, the store is sound, the daemon had nothing to complain of."""
+        try:
+            if self._daemon is not None:
+                self.unmount()
+            self.fsck()
+            worries = WORRY.findall(self.log_text())
+            assert not worries, f"{worries[:3]}\n{self.log_text()[-10_000:]}"
+        finally:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """What must not stay behind when an assertion above failed."""
+        if self._daemon is not None:
+            self._daemon.kill()
+            self._ended()
+        if is_mounted(self.path):
+            subprocess.run(["umount", "--lazy", str(self.path)], check=False)
+
+
+def is_mounted(path: Path) -> bool:
+    """True when something is mounted there; does not ask that something, which may be dead."""
+    points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return str(path) in points

@@ -1,0 +1,57 @@
+"""`vfs fsck STORE|MOUNTPOINT`: checks every invariant of a store. Never changes it.
+
+The exit codes are those of fsck(8).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import vfs
+from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar
+from vfs.cli.target import find_target
+from vfs.cli.verb import ExitCodes, json_option, to_path, verb
+from vfs.mount.verbs import report_fields
+
+CLEAN = 0
+ERRORS_LEFT = 4
+OPERATIONAL_ERROR = 8
+USAGE_ERROR = 16
+CANCELLED = 32
+
+
+@verb("fsck", ExitCodes(error=OPERATIONAL_ERROR, usage=USAGE_ERROR, interrupted=CANCELLED))
+@click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
+@json_option
+def command(target: Path, as_json: bool) -> int:
+    """Check a store, mounted or not.
+
+    Exit codes: 0 clean, 4 errors found, 8 the check could not be done, 16 wrong usage, 32 interrupted.
+    """
+    with progress_bar(f"checking {target}", quiet=as_json) as on_progress:
+        report = check(target, on_progress)
+    if as_json:
+        print_json(report)
+    else:
+        print_lines(_lines(report))
+    return CLEAN if report["clean"] else ERRORS_LEFT
+
+
+def check(path: Path, on_progress: OnProgress) -> dict[str, Any]:
+    """The report on a STORE|MOUNTPOINT, with the store's path."""
+    store, daemon = find_target(path)
+    if daemon is not None:
+        with daemon:
+            return {"store": str(store), **daemon.ask("fsck", on_progress)}
+    return {"store": str(store), **report_fields(vfs.check(store, on_progress))}
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    lines = [f"{problem['kind']}: {problem['message']}" for problem in report["problems"]]
+    untold = report["problem_count"] - len(report["problems"])
+    if untold > 0:
+        lines.append(f"... and {untold} more")
+    counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report["counts"].items())
+    result = "clean" if report["clean"] else f"{report['problem_count']} problems"
+    return [*lines, f"{report['store']}: {result}" + (f" ({counts})" if counts else "")]

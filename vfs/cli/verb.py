@@ -1,0 +1,82 @@
+"""What all verbs share: how their errors end the process, and how they name a path.
+
+Promises that every error leaves as one `Failure` with a line and an exit code. A new verb is one file with a
+`command` made by `@verb(...)`, and one line in `application.VERBS`.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from vfs.errors import VfsError
+
+
+class ExitCodes(NamedTuple):
+    """How the ways to fail leave the process."""
+
+    error: int = 1
+    usage: int = 2
+    interrupted: int = 130
+
+
+class Failure(Exception):
+    """The end of a verb: what to say, in one line, and the exit code."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        self.text = text
+        self.exit_code = exit_code
+        super().__init__(text)
+
+
+class Verb(click.Command):
+    """A click command whose errors become Failures with the verb's own exit codes."""
+
+    exit_codes = ExitCodes()
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            hint = f"see: vfs {self.name} --help"
+            raise Failure(f"{error.format_message()} {hint}", self.exit_codes.usage) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VfsError as error:
+            raise Failure(str(error), self.exit_codes.error) from error
+        except BrokenPipeError:
+            raise  # whoever read our output has enough
+        except OSError as error:
+            raise Failure(_os_error(error), self.exit_codes.error) from error
+        except KeyboardInterrupt as error:
+            raise Failure("interrupted", self.exit_codes.interrupted) from error
+
+
+def verb(name: str, exit_codes: ExitCodes | None = None) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function the verb of that name."""
+
+    class Named(Verb):
+        pass
+
+    if exit_codes is not None:
+        Named.exit_codes = exit_codes
+    return click.command(name, cls=Named, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _os_error(error: OSError) -> str:
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{where}{error.strerror or error}; check that path and what you may do with it"
+
+
+def to_path(text: str) -> Path:
+    """The type of path arguments: any bytes, but not empty, which would mean the current folder."""
+    if not text:
+        raise click.BadParameter("the path is empty.")
+    return Path(text)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -1,0 +1,207 @@
+"""The life of the process that serves a mount: open, attach, serve, leave.
+
+Promises that a mount never outlives it except by SIGKILL: whatever ends it, a signal, an unmount or an
+exception, the mount goes first and the store is closed after it, cleanly where that is possible.
+
+Concurrency: everything runs in the trio thread, but for unmounting (a program that the kernel makes wait
+for us) and the last checkpoint, which no request competes with any more. Order of leaving, and why:
+1. requests end: the mount is off the tree, or the kernel's connection is over
+2. the background work and the control verbs that use the store end
+3. the control socket's name goes, while the lock still keeps a successor from making its own
+4. the store is closed, its lock is free
+5. those who waited for that are told
+"""
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from vfs.errors import MountError, StoreError, VfsError
+from vfs.filesystem import FileSystem, open_filesystem
+from vfs.mount.adapter import Adapter
+from vfs.mount.control import ControlServer
+from vfs.mount.detach import MountBusy, detach, flush_pages
+from vfs.mount.kernel import KernelMount
+from vfs.mount.logs import DaemonLog
+from vfs.mount.options import MountOptions
+from vfs.mount.verbs import Ending, Verbs
+
+log = logging.getLogger("vfs")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LEAVE_SECONDS = 10.0
+"""An unmount ends the connection at once, unless another mount namespace keeps a copy of the mount."""
+
+
+class Daemon:
+    """One mount of one store. `run` is its whole life."""
+
+    def __init__(
+        self,
+        store: Path,
+        point: Path,
+        options: MountOptions,
+        daemon_log: DaemonLog,
+        announce: Callable[[], None],
+    ) -> None:
+        # constant
+        self._store = store
+        self._point = point
+        self._options = options
+        self._log = daemon_log
+        self._announce = announce
+        # mutable
+        self._stop_wanted = False
+        self._wake_stopper = trio.Event()
+        self._left = trio.Event()  # set: no session of pyfuse3 may be touched any more
+        self._ending = Ending()
+        self._close_error: str | None = None
+
+    def run(self) -> None:
+        """Serve until unmounted. VfsError when that could not begin, or did not end cleanly."""
+        try:
+            self._run()
+        except VfsError:
+            raise
+        except BaseException:
+            self._log.open(self._store)
+            log.critical("the daemon ends by an unexpected error", exc_info=True)
+            raise
+
+    def _run(self) -> None:
+        fs = open_filesystem(
+            self._store,
+            read_only=self._options.read_only,
+            commit_seconds=self._options.commit_seconds,
+            cache_bytes=self._options.cache_bytes,
+        )
+        self._log.open(self._store)
+        try:
+            log.info("opened %s%s", self._store, " read-only" if fs.read_only else "")
+            self._serve(fs)
+        finally:
+            fs.close()  # idempotent: closed already unless something went wrong
+        log.info("closed %s", self._store)
+
+    def _serve(self, fs: FileSystem) -> None:
+        self._adapter = Adapter(fs, self._options)
+        # A signal that comes before trio can take it waits: it must not leave a mount behind.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self._mount = KernelMount.attach(self._adapter, self._store, self._point, self._options)
+        try:
+            os.chdir("/")
+            trio.run(self._live, fs)
+        except BaseExceptionGroup as group:
+            raise _expected(group) or group from group
+        finally:
+            self._mount.remove()
+        if self._close_error is not None:
+            raise StoreError(self._close_error)
+
+    async def _live(self, fs: FileSystem) -> None:
+        verbs = Verbs(
+            fs,
+            self._store,
+            self._point,
+            self._options,
+            committer=self._adapter.committer,
+            stop=self._want_stop,
+            ending=self._ending,
+        )
+        control = ControlServer(self._store, verbs.verbs())
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self._stopper)
+                try:
+                    await self._start_control(nursery, control)
+                    await self._serve_kernel()
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await self._leave(fs, control)
+                nursery.cancel_scope.cancel()
+
+    async def _start_control(self, nursery: trio.Nursery, control: ControlServer) -> None:
+        try:
+            await nursery.start(control.serve)
+        except MountError as error:
+            if not self._options.read_only:
+                raise
+            log.warning("no control socket: %s", error)  # a store on a read-only disk has no place for one
+
+    async def _serve_kernel(self) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._adapter.background)
+            nursery.start_soon(self._say_ready)
+            await pyfuse3.main()
+            self._left.set()
+            nursery.cancel_scope.cancel()
+
+    async def _say_ready(self) -> None:
+        log.info("mounted %s at %s", self._store, self._point)
+        self._announce()
+
+    async def _leave(self, fs: FileSystem, control: ControlServer) -> None:
+        self._left.set()
+        self._mount.remove()
+        await control.withdraw()
+        # What a client is told should anything but a VfsError come.
+        self._close_error = f"unexpected error while closing {self._store}; the traceback is in its vfs.log"
+        try:
+            await trio.to_thread.run_sync(fs.close)
+            self._close_error = None if fs.failed is None else str(fs.failed)
+        except VfsError as error:
+            self._close_error = str(error)
+        finally:
+            if self._close_error is not None:
+                log.error("not closed cleanly: %s", self._close_error)
+            self._ending.closed(self._close_error)
+            await control.finish()
+
+    # --- being ended ------------------------------------------------------------------------
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            name = signal.Signals(number).name
+            if self._stop_wanted:
+                log.info("%s: unmounting already", name)
+            else:
+                log.info("%s: unmounting", name)
+                self._want_stop()
+
+    def _want_stop(self) -> None:
+        self._stop_wanted = True
+        self._wake_stopper.set()
+
+    async def _stopper(self) -> None:
+        """Unmount when asked to. Requests are served meanwhile: the kernel has pages to write."""
+        await self._wake_stopper.wait()
+        try:
+            await trio.to_thread.run_sync(detach, self._point)
+            with trio.move_on_after(LEAVE_SECONDS):
+                await self._left.wait()
+                return
+            log.warning("another mount namespace still shows %s: it ends there too", self._point)
+        except MountBusy as busy:
+            users = ", ".join(busy.users) or "by an unknown process"
+            log.warning("%s is in use (%s): what is open there ends with this daemon", self._point, users)
+            await trio.to_thread.run_sync(flush_pages, self._point)
+        except MountError as error:
+            log.error("%s", error)
+        if not self._left.is_set():
+            pyfuse3.terminate()
+
+
+def _expected(group: BaseExceptionGroup[BaseException]) -> VfsError | None:
+    """The error in a group that holds nothing but errors raised on purpose."""
+    expected, unexpected = group.split(VfsError)
+    error: BaseException | None = expected if unexpected is None else None
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, VfsError) else None

@@ -1,0 +1,95 @@
+"""Takes a mount off the tree.
+
+Promises that it is gone from the tree when `detach` returns. The system call is always made by another
+program: a thread of the daemon that waits in the kernel for the daemon itself could keep the daemon from
+dying, and the mount with it. Never touches what lies under the mount point.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from vfs.errors import MountError
+from vfs.mount.holders import find_holders
+from vfs.mount.mountinfo import mount_at, read_mounts
+from vfs.mount.preconditions import FUSERMOUNT
+
+LAZY_SECONDS = 60.0
+FLUSH_SECONDS = 60.0
+
+
+class MountBusy(MountError):
+    """Some process uses the mount, so that only a lazy detach can take it off."""
+
+    def __init__(self, point: Path, users: list[str]) -> None:
+        self.point = point
+        self.users = users
+        who = f"by {', '.join(users)}" if users else "by a process that /proc does not show to you"
+        super().__init__(f"{point} is in use {who}; end that, or detach it with --lazy")
+
+
+def detach(point: Path, *, lazy: bool = False) -> None:
+    """Unmount what shows at `point` (resolved). What the kernel still holds of it is written first.
+
+    `lazy` takes it from the tree although it is in use; the users keep what they have open. MountBusy
+    when it is in use, MountError when it cannot be done.
+    """
+    before = mount_at(point, read_mounts())
+    if before is None:
+        return
+    try:
+        done = _run(_command(point, lazy), LAZY_SECONDS if lazy else None)
+    except subprocess.TimeoutExpired:
+        raise MountError(
+            f"{point} cannot be detached: the kernel waits for its daemon; kill that daemon"
+        ) from None
+    now = mount_at(point, read_mounts())
+    if now is None or now.number != before.number:
+        return  # also when somebody else was faster
+    said = done.stderr.decode("utf-8", errors="replace").strip().replace("\n", "; ")
+    if "busy" in said:
+        raise MountBusy(point, _users(point))
+    raise MountError(
+        f"cannot unmount {point}: {said or f'exit code {done.returncode}'}; try as its owner or root"
+    )
+
+
+def flush_pages(point: Path) -> None:
+    """Have the kernel write what programs have written to the mount and it still keeps, as far as it gets."""
+    sync = shutil.which("sync")
+    if sync is not None:
+        try:
+            _run([sync, "-f", "--", str(point)], FLUSH_SECONDS)
+        except subprocess.TimeoutExpired:
+            return
+
+
+def _command(point: Path, lazy: bool) -> list[str]:
+    helper = shutil.which(FUSERMOUNT)
+    if helper is not None:
+        return [helper, "-u", *(["-z"] if lazy else []), "--", str(point)]
+    umount = shutil.which("umount") if os.geteuid() == 0 else None
+    if umount is not None:
+        # -c: do not look at the path, which a mount that hangs would not survive.
+        return [umount, "-i", "-n", "-c", *(["-l"] if lazy else []), "--", str(point)]
+    raise MountError(f"{FUSERMOUNT} is not installed; install it with: apt install fuse3")
+
+
+def _run(command: list[str], timeout_seconds: float | None) -> subprocess.CompletedProcess[bytes]:
+    # A session of its own, so that a ctrl-C meant for us does not end it halfway.
+    return subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=timeout_seconds,
+        start_new_session=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+
+
+def _users(point: Path) -> list[str]:
+    inner = [mount for mount in read_mounts() if point in mount.point.parents]
+    return [f"a mount at {mount.point}" for mount in inner] or [str(holder) for holder in find_holders(point)]

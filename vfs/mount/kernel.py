@@ -1,0 +1,78 @@
+"""The mount as the kernel has it, from pyfuse3's init to its close.
+
+Promises that what `attach` made is gone from the tree after `remove`, however the daemon's life went, and
+that a mount which the kernel refuses is an error with the kernel's reason. There is one at a time in a
+process, since pyfuse3 keeps its session in a module variable.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyfuse3
+
+from vfs.errors import MountError
+from vfs.mount.detach import detach
+from vfs.mount.mountinfo import mount_at, read_mounts
+from vfs.mount.options import MountOptions
+
+log = logging.getLogger("vfs")
+
+
+class KernelMount:
+    """A mount of ours."""
+
+    def __init__(self, point: Path, device: str | None) -> None:
+        self.point = point
+        self._device = device  # as in mountinfo; tells our mount from one that came later to the same place
+        self._attached = True
+
+    @classmethod
+    def attach(
+        cls, operations: pyfuse3.Operations, store: Path, point: Path, options: MountOptions
+    ) -> "KernelMount":
+        """Mount; MountError with what libfuse said. Requests wait until pyfuse3.main runs."""
+        said: list[str] = []
+        try:
+            with _captured_stderr(said):
+                pyfuse3.init(operations, os.fspath(point), options.for_kernel(store))
+        except RuntimeError as error:
+            reason = "; ".join(said) or str(error)
+            hint = "in a container it needs --device /dev/fuse --cap-add SYS_ADMIN"
+            raise MountError(f"cannot mount on {point}: {reason} ({hint})") from error
+        for line in said:
+            log.warning("libfuse: %s", line)
+        mount = mount_at(point, read_mounts())
+        return cls(point, None if mount is None else mount.device)
+
+    def remove(self) -> None:
+        """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""
+        if not self._attached:
+            return
+        self._attached = False
+        pyfuse3.close(unmount=True)
+        # libfuse leaves the mount where the connection was cut (/sys/fs/fuse/connections/*/abort).
+        mount = mount_at(self.point, read_mounts())
+        if mount is not None and mount.device == self._device:
+            try:
+                detach(self.point, lazy=True)
+            except MountError as error:
+                log.error("%s", error)
+
+
+@contextmanager
+def _captured_stderr(lines: list[str]) -> Iterator[None]:
+    """Collect what C code and its child processes print: libfuse gives its reasons only there."""
+    kept = os.dup(2)
+    captured = os.memfd_create("stderr")
+    os.dup2(captured, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        text = os.pread(captured, 1 << 16, 0).decode("utf-8", errors="replace")
+        os.close(captured)
+        lines.extend(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,102 @@
+"""Where the daemon's words go: STORE/vfs.log in the background, stderr in the foreground.
+
+Promises that nothing is lost on the way: what is said before the log can be opened waits in memory, and
+uncaught exceptions, fatal signals and whatever libraries print to stderr end up in it too. The file is for
+its owner alone and rotates. Never makes the daemon fail because a line could not be written.
+"""
+
+import faulthandler
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+from logging.handlers import MemoryHandler, RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+
+LOG_NAME = "vfs.log"
+LOG_BYTES = 1024 * 1024
+OLD_LOGS = 4
+KEPT_LINES = 10_000
+FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
+
+log = logging.getLogger("vfs")
+
+
+class StoreLogHandler(RotatingFileHandler):
+    """The log file of a store. Standard output and error follow it through every rotation."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(
+            store / LOG_NAME,
+            maxBytes=LOG_BYTES,
+            backupCount=OLD_LOGS,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+
+    def _open(self) -> io.TextIOWrapper:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self.baseFilename, flags, 0o600)
+        for standard in (1, 2):
+            os.dup2(descriptor, standard)
+        return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
+
+
+class DaemonLog:
+    """The daemon's log during its life. `to_file`: in the background; otherwise stderr, from the start."""
+
+    def __init__(self, *, to_file: bool, debug: bool) -> None:
+        self._to_file = to_file
+        self._early = MemoryHandler(KEPT_LINES, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        logging.raiseExceptions = False  # a full disk under the log is no reason for a second error
+        logging.captureWarnings(capture=True)
+        root = logging.getLogger()
+        root.setLevel(logging.DEBUG if debug else logging.INFO)
+        # pyfuse3 logs each request at this level; that is its own affair and would drown ours.
+        logging.getLogger("pyfuse3").setLevel(logging.INFO)
+        if to_file:
+            root.addHandler(self._early)
+        else:
+            root.addHandler(_formatted(logging.StreamHandler(sys.stderr)))
+        sys.excepthook = _log_uncaught
+        threading.excepthook = _log_uncaught_in_thread
+        faulthandler.enable(sys.stderr)
+        faulthandler.register(signal.SIGUSR1, sys.stderr)  # where does it hang?
+
+    def open(self, store: Path) -> None:
+        """The store is known and ours: write there what waits, and all that follows. Idempotent."""
+        if not self._to_file:
+            return
+        self._to_file = False
+        root = logging.getLogger()
+        root.removeHandler(self._early)
+        try:
+            handler: logging.Handler = _formatted(StoreLogHandler(store))
+        except OSError:
+            handler = logging.NullHandler()  # a store on a read-only disk has no place for a log
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            for standard in (1, 2):
+                os.dup2(quiet, standard)
+            os.close(quiet)
+        root.addHandler(handler)
+        self._early.setTarget(handler)
+        self._early.flush()
+        self._early.close()
+
+
+def _formatted(handler: logging.Handler) -> logging.Handler:
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    log.critical("uncaught exception", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is not None:
+        name = arguments.thread.name if arguments.thread else "a thread"
+        log.critical("uncaught exception in %s", name, exc_info=arguments.exc_value)

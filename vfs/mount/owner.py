@@ -1,0 +1,57 @@
+"""Who owns a store at this moment.
+
+Promises an answer without waiting and without writing. Never keeps the lock that it tries.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from vfs.backing.lock import LONGEST_BYTES, NAME
+
+LOOK_SECONDS = 0.02
+
+
+class Owner:
+    """The process that holds a store's lock; its pid is None when it did not note it."""
+
+    def __init__(self, pid: int | None) -> None:
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return "another process" if self.pid is None else f"process {self.pid}"
+
+
+def find_owner(store: Path) -> Owner | None:
+    """The owner of the store, None when nobody owns it (or there is no such store)."""
+    try:
+        descriptor = os.open(store / NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        # A shared lock, given back at once: two who ask at the same time do not see each other.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return Owner(_pid(descriptor))
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def wait_until_free(store: Path, seconds: float) -> bool:
+    """Wait until nobody owns the store; False when that took longer."""
+    end = time.monotonic() + seconds
+    while find_owner(store) is not None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
+
+
+def _pid(descriptor: int) -> int | None:
+    try:
+        return int(os.pread(descriptor, LONGEST_BYTES, 0))
+    except (ValueError, OSError):
+        return None

@@ -1,0 +1,86 @@
+"""Unmounting from outside: the mount goes, and the store is closed when this returns.
+
+Promises to say exactly what was reached: closed cleanly, only detached, or a dead mount cleared. Never
+looks at the mount's files, so that a mount that hangs does not hang the caller for good.
+"""
+
+import enum
+import shlex
+from pathlib import Path
+
+from vfs.errors import MountError
+from vfs.mount.client import ControlClient, DaemonGone
+from vfs.mount.detach import detach
+from vfs.mount.mountinfo import Mount, mounts_of, read_mounts, resolve, vfs_around, vfs_at
+from vfs.mount.owner import find_owner, wait_until_free
+from vfs.mount.probe import is_dead
+
+LAZY_SECONDS = 3.0
+RELEASE_SECONDS = 60.0
+
+
+class Outcome(enum.Enum):
+    """What an unmount came to."""
+
+    CLOSED = "the store is closed cleanly"
+    DETACHED = "off the tree; the store is closed when the last program that uses it ends"
+    STILL_ELSEWHERE = "off the tree here; the store stays mounted at another place"
+    CLEARED = "its daemon had died; nothing that was acknowledged is lost"
+
+
+def unmount(path: Path, *, lazy: bool = False) -> Outcome:
+    """Unmount the mount point. MountBusy when it is in use and not `lazy`, MountError when it cannot be."""
+    mounts = read_mounts()
+    point = resolve(path, mounts)
+    mount = vfs_at(point, mounts)
+    if mount is None:
+        raise _not_a_mount_point(path, point, mounts)
+    if is_dead(point):
+        detach(point, lazy=True)
+        return Outcome.CLEARED
+    copies = [other for other in mounts_of(mount.store, mounts) if other.device == mount.device]
+    if len(copies) > 1:
+        detach(point, lazy=lazy)
+        return Outcome.STILL_ELSEWHERE
+    if lazy:
+        detach(point, lazy=True)
+        return Outcome.CLOSED if wait_until_free(mount.store, LAZY_SECONDS) else Outcome.DETACHED
+    _unmount_and_wait(mount)
+    return Outcome.CLOSED
+
+
+def _unmount_and_wait(mount: Mount) -> None:
+    # The daemon must know that we wait before the unmount, or it could be gone before we ask.
+    client = ControlClient.connect(mount.store)
+    if client is None:  # a store on a read-only disk has no socket
+        detach(mount.point)
+    else:
+        with client:
+            client.send("await_close")
+            detach(mount.point)
+            try:
+                client.result()
+            except DaemonGone:
+                raise MountError(
+                    f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
+                    "nothing that was acknowledged is lost, the next mount replays it"
+                ) from None
+    if not wait_until_free(mount.store, RELEASE_SECONDS):
+        owner = find_owner(mount.store)
+        raise MountError(
+            f"{mount.point} is off the tree, but {owner} still uses {mount.store}; see vfs.log in it"
+        )
+
+
+def _not_a_mount_point(path: Path, point: Path, mounts: list[Mount]) -> MountError:
+    as_store = mounts_of(point, mounts)
+    if as_store:
+        command = f"vfs umount {shlex.quote(str(as_store[-1].point))}"
+        return MountError(f"{path} is a store; unmount it by its mount point: {command}")
+    around = vfs_around(point, mounts)
+    if around is not None:
+        command = f"vfs umount {shlex.quote(str(around.point))}"
+        return MountError(f"{path} lies inside a mount; give the mount point itself: {command}")
+    return MountError(
+        f"no store is mounted on {path}; what is mounted where is shown by: findmnt -t fuse.vfs"
+    )

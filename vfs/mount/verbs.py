@@ -1,0 +1,133 @@
+"""What the daemon of a mounted store can be asked over its control socket.
+
+Promises that the mount goes on answering while a verb works. One method a verb; a new one needs its line
+in `verbs`. Never closes the store: it only asks for that, and waits.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from vfs.checker import Report, check_committed, check_storage
+from vfs.errors import NoSpace, StoreError
+from vfs.filesystem import FileSystem
+from vfs.mount.committer import Committer
+from vfs.mount.control import Progress, Verb
+from vfs.mount.options import MountOptions
+
+log = logging.getLogger("vfs")
+
+
+class Ending:
+    """The end of a mount, for those who wait for it."""
+
+    def __init__(self) -> None:
+        self._closed = trio.Event()
+        self._error: str | None = None
+
+    def closed(self, error: str | None = None) -> None:
+        """The store is closed, cleanly unless there is an error."""
+        self._error = error
+        self._closed.set()
+
+    async def wait(self) -> None:
+        """Return when the store is closed cleanly; StoreError when it was not."""
+        await self._closed.wait()
+        if self._error is not None:
+            raise StoreError(self._error)
+
+
+class Verbs:
+    """The verbs of one mount."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        store: Path,
+        point: Path,
+        options: MountOptions,
+        *,
+        committer: Committer,
+        stop: Callable[[], None],
+        ending: Ending,
+    ) -> None:
+        self._fs = fs
+        self._store = store
+        self._point = point
+        self._options = options
+        self._committer = committer
+        self._stop = stop
+        self._ending = ending
+        self._since = time.time()
+
+    def verbs(self) -> dict[str, Verb]:
+        """Every verb by its name."""
+        return {
+            "info": Verb(self.info),
+            "sync": Verb(self.sync),
+            "fsck": Verb(self.fsck),
+            "stop": Verb(self.stop, outlives=True),
+            "await_close": Verb(self.await_close, outlives=True),
+        }
+
+    async def info(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Figures of the store and of its mount."""
+        options = msgspec.to_builtins(self._options)
+        return {
+            **self._fs.info(),
+            "pid": os.getpid(),
+            "store": str(self._store),
+            "mountpoint": str(self._point),
+            "mounted_seconds": round(time.time() - self._since, 3),
+            "options": {name: value for name, value in options.items() if name != "kernel_flags"},
+        }
+
+    async def sync(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Everything answered before is durable when this is answered."""
+        await self._committer.commit()
+        return {}
+
+    async def fsck(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Check the store beside its clients, as of a checkpoint that is taken for it."""
+        fs = self._fs
+        try:
+            await self._committer.checkpoint()
+        except NoSpace as error:
+            log.warning("fsck looks at an older checkpoint: %s", error)
+
+        def report(done: int, total: int, what: str) -> None:
+            trio.from_thread.check_cancelled()
+            progress.set(done, total, what)
+
+        def check() -> Report:
+            if fs.read_only:  # what was replayed is in memory only, and no checkpoint was taken
+                return check_storage(fs.store.storage, report)
+            return check_committed(fs, report)
+
+        fs.reads_in_flight += 1  # keeps the chunks that the check looks into
+        try:
+            found = await trio.to_thread.run_sync(check)
+        finally:
+            fs.reads_in_flight -= 1
+        return report_fields(found)
+
+    async def stop(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Unmount, and answer when the store is closed."""
+        self._stop()
+        return await self.await_close(request, progress)
+
+    async def await_close(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Answer when the store is closed, whoever unmounts it."""
+        await self._ending.wait()
+        return {"clean": True}
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """What `vfs fsck --json` shows of a report, mounted or not."""
+    return {"clean": report.clean, **msgspec.to_builtins(report)}
