@@ -32,6 +32,9 @@ TARGETS = ("floor", "host", "vfs", "zstd")
 FILES_AT_ONCE = 6
 """Files of sequential_bytes that a round may hold on disk at once, logs and copies included."""
 
+QUIET_LOAD = 0.5
+"""Load average above which something else runs on the machine."""
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_SHORT = 3
@@ -103,6 +106,9 @@ def _sizes(arguments: argparse.Namespace, free_bytes: int) -> Sizes:
 
 def _run(arguments: argparse.Namespace, console: Console) -> tuple[Run, list[Line], Conditions]:
     begin = time.monotonic()
+    load_before = os.getloadavg()[0]
+    if load_before > QUIET_LOAD:
+        console.print(f"the machine is not idle (load {load_before:.1f}): expect wide spreads", markup=False)
     workloads: list[Workload] = [WORKLOADS[name] for name in arguments.only or WORKLOADS]
     targets = _targets(arguments.targets.split(","), arguments.vfs)
     parent = _store_parent(arguments.store_dir)
@@ -123,7 +129,12 @@ def _run(arguments: argparse.Namespace, console: Console) -> tuple[Run, list[Lin
         kind = filesystem_type(folder)
     versions = {name: target.version() for name, target in targets.items()}
     conditions = Conditions(
-        dataclasses.asdict(sizes), versions, kind, run.readahead_kib, time.monotonic() - begin
+        dataclasses.asdict(sizes),
+        versions,
+        kind,
+        run.readahead_kib,
+        load_before,
+        time.monotonic() - begin,
     )
     return run, lines(workloads, run.samples), conditions
 

@@ -41,7 +41,7 @@ MISSING = _missing()
 class Floor(pyfuse3.Operations):
     """Inodes are EntryAttributes in a dict: the reply is the stored object, nothing is copied."""
 
-    supports_dot_lookup = False
+    supports_dot_lookup = True
     enable_writeback_cache = True
 
     def __init__(self) -> None:
@@ -122,7 +122,9 @@ class Floor(pyfuse3.Operations):
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         found = self._directories[parent_inode].get(name)
         if found is None:
-            return MISSING
+            if name not in (b".", b".."):
+                return MISSING
+            found = self._inodes[parent_inode if name == b"." else self._parents[parent_inode]]
         self._lookups[found.st_ino] += 1
         return found
 

@@ -26,13 +26,16 @@ def _draw_ratios(axes: Axes, lines: Sequence[Line]) -> None:
         assert line.ratio is not None
         color = FREE if line.passes is None else PASS if line.passes else SHORT
         ratio = line.ratio
-        axes.barh(position, max(ratio.median, LEAST_DRAWN), color=color, height=0.7)
-        axes.plot([ratio.least, ratio.most], [position, position], color="black", linewidth=1)
+        axes.plot([ratio.least, ratio.most], [position, position], color=color, linewidth=3, alpha=0.4)
+        axes.plot([ratio.median], [position], color=color, marker="o")
         if line.at_least is not None:
             axes.plot([line.at_least] * 2, [position - 0.45, position + 0.45], color="black", linewidth=2)
     axes.set_yticks(range(len(drawn)), [f"{_label(line)} / {line.against}" for line in drawn], fontsize=7)
     axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
-    axes.set_title("speed of vfs / reference; thick mark: budget, line: min..max", fontsize=9)
+    axes.set_title("speed of vfs / reference: median, min..max; black mark: budget", fontsize=9)
+    axes.set_xscale("log")
+    axes.grid(axis="x", which="both", linewidth=0.3)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     if not drawn:
         axes.text(0.5, 0.5, "vfs was not measured", ha="center", transform=axes.transAxes)
@@ -52,6 +55,7 @@ def _draw_cost(axes: Axes, lines: Sequence[Line]) -> None:
                 )
     axes.set_yticks(range(len(drawn)), [f"{line.workload} ({line.mode})" for line in drawn], fontsize=7)
     axes.set_xscale("log")
+    axes.margins(y=0.01)
     axes.set_title("CPU of the daemon per operation, us (grey: floor, blue: vfs)", fontsize=9)
     axes.invert_yaxis()
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.results import Line, Sample, Skip, Spread
 
-PLAIN_WIDTH = 170
+PLAIN_WIDTH = 190
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Conditions:
     targets: dict[str, str]
     store_filesystem: str
     readahead_kib: Mapping[str, int]
+    load_before: float
+    """Processes that ran or wanted to before the bench began: above 0.5 the figures are disturbed."""
     seconds: float
 
     def document(self) -> dict[str, Any]:
@@ -62,8 +64,8 @@ def _verdict(line: Line) -> tuple[str, str]:
 def table(lines: Sequence[Line]) -> Table:
     result = Table(title="Speed of vfs over what each row is held against (above 1 is faster)")
     result.add_column("workload", no_wrap=True)
-    result.add_column("CPUs")
-    for heading in ("unit", "floor", "host", "vfs", "vfs over", "ratio", "min..max", "budget"):
+    result.add_column("CPUs", no_wrap=True)
+    for heading in ("unit", "floor", "host", "vfs", "vfs over", "ratio", "min..max", "best", "budget"):
         result.add_column(heading, justify="right", no_wrap=True)
     result.add_column("verdict", no_wrap=True)
     for heading in ("requests", "floor us", "vfs us"):
@@ -79,13 +81,14 @@ def table(lines: Sequence[Line]) -> Table:
             *(_number(line.medians.get(target)) for target in ("floor", "host", "vfs")),
             against,
             *_ratio(line.ratio),
+            "-" if line.best is None else f"{line.best:.2f}",
             *_verdict(line),
             "-" if line.requests is None else f"{line.requests:.2f}",
             *(_number(line.daemon_us.get(target)) for target in ("floor", "vfs")),
         )
     result.caption = (
-        "median over rounds; requests: kernel requests per operation; us: CPU of the daemon per operation "
-        "(of bulk data: per MiB), both from the same measurements"
+        "figures and ratio: median over rounds; best: best figure over best figure; requests: of the kernel "
+        "per operation; us: CPU of the daemon per operation (of bulk data: per MiB)"
     )
     return result
 

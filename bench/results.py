@@ -54,6 +54,9 @@ class Line:
     medians: dict[str, float]
     against: str
     ratio: Spread | None
+    """Of the ratios of the rounds."""
+    best: float | None
+    """The ratio of the best figures of all rounds: what a noisy machine disturbs least."""
     at_least: float | None
     passes: bool | None
     """None where there is no budget or nothing to hold against it."""
@@ -79,6 +82,20 @@ def ratios(row: Row, samples: Iterable[Sample]) -> list[float]:
             mine, other = figures[SUBJECT], figures[row.against]
             result.append(other / mine if row.lower_is_better else mine / other)
     return result
+
+
+def best_ratio(row: Row, samples: Iterable[Sample]) -> float | None:
+    """The best figure of vfs over the best of what the row is against."""
+    pick = min if row.lower_is_better else max
+    best: dict[str, float] = {}
+    for sample in samples:
+        if row.figure in sample.figures:
+            figure = sample.figures[row.figure]
+            best[sample.target] = pick(figure, best.get(sample.target, figure))
+    if SUBJECT not in best or row.against not in best:
+        return None
+    mine, other = best[SUBJECT], best[row.against]
+    return other / mine if row.lower_is_better else mine / other
 
 
 def _medians(samples: Iterable[tuple[str, float | None]]) -> dict[str, float]:
@@ -107,6 +124,7 @@ def line(workload: Workload, row: Row, mode: Mode, samples: Sequence[Sample]) ->
         medians=_medians((s.target, s.figures.get(row.figure)) for s in samples),
         against=row.against,
         ratio=ratio,
+        best=best_ratio(row, samples),
         at_least=at_least,
         passes=passes,
         daemon_us=_medians((s.target, _per_operation(s.cpu_seconds, s, 1e6)) for s in samples),

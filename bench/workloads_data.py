@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 
 from zstandard import ZstdCompressor
 
-from bench.memory import warm
 from bench.sizes import MIB
 from bench.workload import BOTH, Cold, Measured, Place, Row, Workload
 
@@ -22,9 +21,6 @@ RECORD_BYTES = 100
 FORGET = frozenset({"forget"})
 NOXATTR = frozenset({"noxattr"})
 ZSTD_LEVEL = 3
-
-CACHED_COPIES = 2
-"""Pages that the kernel takes for each page of bulk data: of the file, and of the store behind it."""
 
 
 @contextlib.contextmanager
@@ -53,7 +49,6 @@ def _bulk_path(place: Place) -> str:
 def _write(kind: str) -> Callable[[Place], Measured]:
     def measure(place: Place) -> Measured:
         path = _bulk_path(place)
-        warm(CACHED_COPIES * place.sizes.sequential_bytes)
         with payload(place, kind) as data:
             size_mb = len(data) / 1e6
             begin = time.perf_counter()
@@ -124,7 +119,6 @@ def _read_sequentially(name: str) -> Callable[[Place], Measured]:
     def measure(place: Place) -> Measured:
         descriptor = os.open(_read_path(place), os.O_RDONLY)
         _forget_own_pages(descriptor)
-        warm(CACHED_COPIES * place.sizes.sequential_bytes)
         buffer = bytearray(MIB)
         total = 0
         begin = time.perf_counter()

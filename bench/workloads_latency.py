@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from bench.memory import warm
 from bench.processes import LIBC, die_with_parent
 from bench.workload import Measured, Place, Row, Workload
 from bench.workloads_data import PAGE_BYTES, payload, write_all
@@ -87,8 +86,6 @@ def _latency(name: str, load: Load | None) -> Callable[[Place], Measured]:
     def measure(place: Place) -> Measured:
         path = f"{place.folder}/watched"
         os.mknod(path)
-        if load is _write_once:
-            warm(place.sizes.sequential_bytes)
         with _loaded(load, place) if load else contextlib.nullcontext():
             samples = _sample(path, place.sizes.latency_seconds)
         count = len(samples)

@@ -153,6 +153,7 @@ WORKLOADS = (
         _prepare_listed,
         cold=Cold.MOUNT,
         modes=BOTH,
+        targets=("floor", "vfs"),
     ),
     Workload(
         "readdir-1000",
@@ -177,5 +178,6 @@ WORKLOADS = (
         _prepare_large,
         cold=Cold.MOUNT,
         modes=BOTH,
+        targets=("floor", "vfs"),
     ),
 )

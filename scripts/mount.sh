@@ -42,27 +42,17 @@ mountpoint=${paths[1]}
 
 how_to_unmount() { printf 'unmount with: %q umount %q\n' "$venv/bin/vfs" "$mountpoint"; }
 
-# A mount whose daemon died answers ENOTCONN to everything.
+# A mount whose daemon died answers ENOTCONN to everything. `vfs mount` clears it.
 is_dead_mount() { [[ $(LC_ALL=C stat -- "$mountpoint" 2>&1) == *'endpoint is not connected'* ]]; }
 
 is_mount_of_store() {
-    mountpoint -q -- "$mountpoint" || return 1
+    mountpoint -q -- "$mountpoint" && ! is_dead_mount || return 1
     "$venv/bin/vfs" info --json "$mountpoint" 2>/dev/null | "$venv/bin/python" -c '
 import json, os, sys
 sys.exit(not os.path.samefile(json.load(sys.stdin)["store"], sys.argv[1]))' "$store" 2>/dev/null
 }
 
 is_absent_or_empty() { [[ ! -e $1 && ! -L $1 ]] || [[ -d $1 && -z $(ls -A -- "$1" 2>&1) ]]; }
-
-prepare_mountpoint() {
-    if is_dead_mount; then
-        say "clearing $mountpoint: the daemon of this mount has died"
-        "$venv/bin/vfs" umount "$mountpoint"
-    elif [[ ! -e $mountpoint && ! -L $mountpoint ]]; then
-        say "creating the mount point $mountpoint"
-        mkdir -p -- "$mountpoint" || die "cannot create the mount point $mountpoint"
-    fi
-}
 
 set_up run
 
@@ -75,11 +65,16 @@ parent=$(dirname -- "$store")
 if { exec 8<"$parent"; } 2>/dev/null; then flock --timeout 60 8 2>/dev/null || true; fi
 
 if is_mount_of_store; then
-    say "$store is mounted at $mountpoint already"
+    printf '%s is mounted at %s already\n' "$store" "$mountpoint"
     how_to_unmount
     exit 0
 fi
 if is_absent_or_empty "$store"; then "$venv/bin/vfs" mkfs "$store" 8<&-; fi
-prepare_mountpoint
-"$venv/bin/vfs" mount "$store" "$mountpoint" ${options[@]+"${options[@]}"} 8<&-
+if [[ ! -e $mountpoint && ! -L $mountpoint ]] && ! is_dead_mount; then
+    say "creating the mount point $mountpoint"
+    mkdir -p -- "$mountpoint" || exit 1
+fi
+# Its own line names a `vfs` that is on nobody's PATH here; ours names it in full.
+mounted=$("$venv/bin/vfs" mount "$store" "$mountpoint" ${options[@]+"${options[@]}"} 8<&-)
+printf '%s\n' "${mounted%%; unmount with: *}"
 how_to_unmount

@@ -3,7 +3,10 @@
 What they do on a bare machine is not shown here: no test installs a package of the distribution.
 """
 
+import json
+import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -86,13 +89,29 @@ def test_mount_twice_unmount_as_told_and_mount_again(folder: Path) -> None:
     subprocess.run(["bash", "-c", command], check=True, timeout=60)
     assert list((folder / "mount point").iterdir()) == []
 
-    begin = time.monotonic()
-    third = mount("store", "mount point", cwd=folder)
-    took_seconds = time.monotonic() - begin
-    assert third.returncode == 0, third.stdout
+    took_seconds = []
+    for _ in range(3):  # the best of three: other work on this machine must not decide
+        begin = time.monotonic()
+        again = mount("store", "mount point", cwd=folder)
+        took_seconds.append(time.monotonic() - begin)
+        assert again.returncode == 0, again.stdout
+        assert (folder / "mount point" / "file").read_text() == "kept"
+        subprocess.run(["bash", "-c", command], check=True, timeout=60)
+    assert min(took_seconds) < 2
+
+
+@pytest.mark.mounted
+def test_a_mount_whose_daemon_died_is_mounted_anew(folder: Path) -> None:
+    assert mount("store", "mount point", cwd=folder).returncode == 0
+    (folder / "mount point" / "file").write_text("kept")
+    vfs = CHECKOUT / ".venv/bin/vfs"
+    facts = json.loads(subprocess.check_output([vfs, "info", "--json", folder / "mount point"]))
+    os.kill(facts["pid"], signal.SIGKILL)
+    anew = mount("store", "mount point", cwd=folder)
+    assert anew.returncode == 0, anew.stdout
+    assert "already" not in anew.stdout
     assert (folder / "mount point" / "file").read_text() == "kept"
-    assert took_seconds < 2
-    subprocess.run(["bash", "-c", command], check=True, timeout=60)
+    subprocess.run([vfs, "umount", folder / "mount point"], check=True, timeout=60)
 
 
 @pytest.mark.mounted

@@ -55,7 +55,12 @@ class Checkpoints(Contents):
         if now < self._retry_at:
             return False
         grown = self._log_position() - self._checkpoint_position
-        return changes > CHANGES or grown > LOG_BYTES or now - self._checkpoint_at > AGE_SECONDS
+        return (
+            self.memory_wants_checkpoint
+            or changes > CHANGES
+            or grown > LOG_BYTES
+            or now - self._checkpoint_at > AGE_SECONDS
+        )
 
     def steer(self) -> None:
         """Without a daemon: commit and checkpoint when they are due."""
@@ -107,6 +112,8 @@ class Checkpoints(Contents):
     def end_checkpoint(self) -> None:
         """The index has it: let go of memory and of chunks."""
         self.table.after_commit()
+        self.memory_wants_checkpoint = False
+        self.relieve()
         self.remove_dead_chunks()
 
     def abandon_checkpoint(self) -> None:

@@ -159,7 +159,7 @@ class Contents(Journal):
         if offset + length > FILE_BYTES:
             raise FileTooLarge(f"inode {ino}")
         self.need_room(length)
-        self.table.tracker.before_logging(inode)
+        self._prepare(inode, offset, length)
         if length <= FRAME_DATA_BYTES:
             if length:
                 self._write_frame(inode, offset, data)
@@ -167,6 +167,11 @@ class Contents(Journal):
             for start in range(0, length, FRAME_DATA_BYTES):
                 self._write_frame(inode, offset + start, data[start : start + FRAME_DATA_BYTES])
         return length
+
+    def _prepare(self, inode: Inode, offset: int, length: int) -> None:
+        """Do what may fail or log by itself before a change of content is logged."""
+        self.table.tracker.before_logging(inode)
+        self.table.file(inode).load(offset, length)
 
     def _write_frame(self, inode: Inode, offset: int, data: bytes) -> None:
         mode = inode.mode
@@ -188,7 +193,7 @@ class Contents(Journal):
             raise InvalidArgument("negative size")
         if size > FILE_BYTES:
             raise FileTooLarge(f"inode {ino}")
-        self.table.tracker.before_logging(inode)
+        self._prepare(inode, size, 1)
         self.record(Truncate(ino, size, without_privileges(inode.mode), time_ns()))
 
     def punch(self, ino: int, offset: int, length: int) -> None:
@@ -200,7 +205,7 @@ class Contents(Journal):
         length = min(length, inode.size - offset)
         if length <= 0:
             return
-        self.table.tracker.before_logging(inode)
+        self._prepare(inode, offset, length)
         self.record(
             Place(ino, offset, inode.size, without_privileges(inode.mode), time_ns(), (Fill(length, 0),))
         )
@@ -234,7 +239,7 @@ class Contents(Journal):
         if target_offset + length > FILE_BYTES:
             raise FileTooLarge(f"inode {target}")
         self._settle(inode)
-        self.table.tracker.before_logging(other)
+        self._prepare(other, target_offset, length)
         extents = [_placed(extent) for extent in self.table.file(inode).plan(offset, length)]
         for first in range(0, len(extents), CLONE_EXTENTS):
             part = tuple(extents[first : first + CLONE_EXTENTS])

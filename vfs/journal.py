@@ -52,6 +52,7 @@ class Journal:
         self.table = InodeTable(
             store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 2 // INODE_BYTES)
         )
+        self.memory_wants_checkpoint = False
         self._room_bytes = 0  # may be written before the free space is asked for again
         self._committed_at = monotonic()
 
@@ -141,21 +142,22 @@ class Journal:
             self.table.settle(inode, offset, ChunkRange(len(data), *place))
 
     def relieve(self) -> None:
-        """Bring memory under its bound again, the coldest first."""
-        for _ in range(10_000):
-            ino = self.limiter.coldest() if self.limiter.over else None
-            inode = None if ino is None else self.table.in_memory(ino)
-            if inode is None:
+        """Bring memory under its bound again, the coldest first; what only a checkpoint frees asks for one."""
+        for ino in self.limiter.owners():
+            if not self.limiter.over:
                 return
-            before = self.limiter.used_bytes
+            inode = self.table.in_memory(ino)
+            if inode is None:
+                continue
             if inode.file is not None:
                 self._settle(inode)
                 inode.file.shed()
                 inode.file.drop_clean_segments()
             elif inode.directory is not None:
                 self.table.shrink_directory(inode)
-            if self.limiter.used_bytes == before:
-                self.limiter.charge(inode.ino, 0)  # all of it is needed: look at the next one
+        if self.limiter.over:
+            self.limiter.wait()
+            self.memory_wants_checkpoint = True
 
     # --- numbers ----------------------------------------------------------------------------
 

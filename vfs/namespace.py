@@ -114,7 +114,9 @@ class Namespace(Journal):
             rows.append((b".", ino, 1, DIRECTORY_KIND))
         if cookie < 2:
             rows.append((b"..", inode.parent, 2, DIRECTORY_KIND))
-        return rows + self.table.directory(inode).list_after(max(cookie, 2), limit)
+        found = self.table.directory(inode).list_after(max(cookie, 2), limit)
+        self.table.preload(ino, found)
+        return rows + found
 
     def readlink(self, ino: int) -> bytes:
         """The target of a symbolic link."""

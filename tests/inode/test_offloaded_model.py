@@ -223,4 +223,4 @@ class FileMachine(RuleBasedStateMachine):
 
 
 TestFileMachine = FileMachine.TestCase
-TestFileMachine.settings = settings(max_examples=int(__import__("os").environ.get("EX","150")), stateful_step_count=50, deadline=None)
+TestFileMachine.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

@@ -28,7 +28,9 @@ def vfs(*arguments: str | Path, exit_code: int = 0) -> str:
     done = subprocess.run(
         [*VFS, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == exit_code, f"vfs {arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == exit_code, (
+        f"vfs {arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    )
     return done.stdout
 
 
@@ -119,7 +121,7 @@ class MountedStore:
         return self.log.read_text("utf-8", errors="replace")
 
     def finish(self) -> None:
-        """The end of every test: unmounts cleanly, the store is sound, the daemon had nothing to complain of."""
+        """The end of every test: unmounts cleanly, the store is sound, the daemon complained of nothing."""
         try:
             if self._daemon is not None:
                 self.unmount()

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.mounted
 def assert_same(copy: Path, original: dict[str, tuple[object, ...]]) -> None:
     found = describe(copy)
     assert found.keys() == original.keys()
-    different = {name: (found[name][:-1], original[name][:-1]) for name in found if found[name] != original[name]}
+    different = {
+        name: (found[name][:-1], original[name][:-1]) for name in found if found[name] != original[name]
+    }
     assert not different
 
 
@@ -56,7 +58,15 @@ def test_rsync_with_hard_links_and_attributes(mounted: MountedStore, tmp_path: P
     run("rsync", "-aHAX", "--sparse", f"{tmp_path}/tree/", f"{target}/")
     assert_same(target, original)
     # Nothing is left to do for a second run that compares contents, neither here nor after a remount.
-    again = ("rsync", "-aHAX", "--checksum", "--itemize-changes", "--delete", f"{tmp_path}/tree/", f"{target}/")
+    again = (
+        "rsync",
+        "-aHAX",
+        "--checksum",
+        "--itemize-changes",
+        "--delete",
+        f"{tmp_path}/tree/",
+        f"{target}/",
+    )
     assert run(*again) == ""
     mounted.remount()
     assert run(*again) == ""

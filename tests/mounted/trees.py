@@ -16,6 +16,7 @@ def plant(root: Path, seed: int = 3) -> None:
     for number in range(25):
         folder = chance.choice(folders) / f"folder {number}"
         folder.mkdir()
+        folder.chmod(chance.choice((0o755, 0o700, 0o1777, 0o2775)))
         folders.append(folder)
     files = []
     for number in range(MANY):
@@ -33,39 +34,44 @@ def plant(root: Path, seed: int = 3) -> None:
         file.seek(10 << 20)
         file.write(b"middle")
         file.truncate(30 << 20)
-    os.fsencode(root)
-    (Path(os.fsdecode(os.fsencode(root) + b"/raw-\xff\xfe"))).write_bytes(b"raw")
-    for path in [*files, *reversed(folders)]:
-        os.utime(path, ns=(chance.randrange(10**18), chance.randrange(-(10**17), 4 * 10**18)))
+    Path(os.fsdecode(os.fsencode(root) + b"/raw-\xff\xfe")).write_bytes(b"raw")
+    for folder, names, others in os.walk(root, topdown=False):
+        for name in sorted([*others, *names]):
+            times = chance.randrange(10**18), chance.randrange(-(10**9), 2 * 10**18)
+            os.utime(os.path.join(folder, name), ns=times, follow_symlinks=False)
 
 
 def describe(root: Path) -> dict[str, tuple[object, ...]]:
-    """Every entry with all that two equal trees have in common."""
+    """Every entry with all that two equal trees have in common; hard links by their names."""
     found: dict[str, tuple[object, ...]] = {}
-    first_names: dict[int, str] = {}
-    for folder, names, files in os.walk(root):
-        for name in sorted([*names, *files, "."]):
-            path = os.path.normpath(os.path.join(folder, name))
-            relative = os.path.relpath(path, root)
+    names_of: dict[int, list[str]] = {}
+    for folder, names, others in os.walk(root):
+        for name in [*names, *others]:
+            path = os.path.join(folder, name)
             status = os.lstat(path)
-            kind = stat.S_IFMT(status.st_mode)
-            content: object = None
-            if kind == stat.S_IFREG:
-                content = Path(path).read_bytes()
-            elif kind == stat.S_IFLNK:
-                content = os.readlink(path)
-            is_folder = kind == stat.S_IFDIR
-            attributes = {}
-            if kind in (stat.S_IFREG, stat.S_IFDIR):
-                attributes = {attribute: os.getxattr(path, attribute) for attribute in os.listxattr(path)}
+            relative = os.path.relpath(path, root)
+            is_folder = stat.S_ISDIR(status.st_mode)
+            shared = names_of.setdefault(status.st_ino, [])
+            shared.append(relative)
             found[relative] = (
                 oct(status.st_mode),
                 (status.st_uid, status.st_gid),
-                None if is_folder else status.st_nlink,
-                None if is_folder else status.st_size,
+                0 if is_folder else status.st_nlink,
+                0 if is_folder else status.st_size,
                 status.st_mtime_ns,
-                first_names.setdefault(status.st_ino, relative),
-                attributes,
-                content,
+                shared,
+                {
+                    attribute: os.getxattr(path, attribute, follow_symlinks=False)
+                    for attribute in os.listxattr(path, follow_symlinks=False)
+                },
+                content(path, status.st_mode),
             )
+    for shared in names_of.values():
+        shared.sort()
     return found
+
+
+def content(path: str, mode: int) -> object:
+    if stat.S_ISREG(mode):
+        return Path(path).read_bytes()
+    return os.readlink(path) if stat.S_ISLNK(mode) else None

@@ -280,7 +280,7 @@ class SimulatedStorage:
 
     def _locate(self, name: str) -> tuple[FolderNode, str]:
         folder, _, last = name.rpartition("/")
-        if last in ("", ".", ".."):
+        if last in ("", ".", "..") or name[0] == "/":
             raise ValueError(f"bad name in a store: {name!r}")
         return self._folder(folder), last
 

@@ -37,6 +37,10 @@ _SELECT_ENTRY = (
 _SELECT_ENTRIES = (
     "SELECT name, ino, cookie, kind FROM entry WHERE parent=? AND cookie>? AND gen<=? ORDER BY cookie LIMIT ?"
 )
+_SELECT_LISTED = (
+    "SELECT " + ", ".join(f"i.{column}" for column in _INODE_COLUMNS.split(", ")) + " FROM entry e"
+    " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=? AND i.gen<=?"
+)
 _SELECT_SEGMENT = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 _SELECT_ALLOCATED = "SELECT total(allocated) FROM extent WHERE ino=? AND segment>=? AND gen<=?"
 _SELECT_NUMBERS = (
@@ -149,6 +153,11 @@ class Index:
     def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
         """At most `limit` entries of a directory with larger cookies, in the order of cookies."""
         return self._all(_SELECT_ENTRIES, (parent, cookie, self.generation, limit))
+
+    def inodes_listed(self, parent: int, first_cookie: int, last_cookie: int) -> list[InodeRow]:
+        """The inodes of a directory's entries with cookies first..last, in one query."""
+        generation = self.generation
+        return self._all(_SELECT_LISTED, (parent, first_cookie, last_cookie, generation, generation))
 
     def load_segment(self, ino: int, number: int) -> bytes | None:
         """The encoded extent map of one segment of a file, None where it is a hole."""

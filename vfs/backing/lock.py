@@ -88,6 +88,7 @@ def _open(storage: DirectoryStorage, read_only: bool) -> tuple[int, bool]:
 
 def _read_pid(descriptor: int) -> int | None:
     try:
-        return int(os.pread(descriptor, LONGEST_BYTES, 0))
+        pid = int(os.pread(descriptor, LONGEST_BYTES, 0))
     except (ValueError, OSError):
         return None
+    return pid if pid > 0 else None

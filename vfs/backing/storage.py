@@ -340,7 +340,7 @@ class DirectoryStorage:
     def _locate(self, name: str) -> tuple[int, str]:
         """Return the descriptor of the folder that holds `name`, and its last component."""
         folder, _, last = name.rpartition("/")
-        if last in ("", ".", "..") or "\0" in last:
+        if last in ("", ".", "..") or "\0" in last or name[0] == "/":
             raise ValueError(f"bad name in a store: {name!r}")
         return self._folder(folder), last
 

@@ -7,7 +7,7 @@ import click
 import vfs
 from vfs.cli.output import print_lines
 from vfs.cli.verb import to_path, verb
-from vfs.errors import NotAStore
+from vfs.errors import MountError
 from vfs.mount.mountinfo import read_mounts, resolve, vfs_at
 
 
@@ -18,6 +18,6 @@ def command(store: Path) -> None:
     mounts = read_mounts()
     mount = vfs_at(resolve(store, mounts), mounts)
     if mount is not None:
-        raise NotAStore(store, f"it is the mount point of the store {mount.store}")
+        raise MountError(f"{store} is the mount point of {mount.store}; give a new or an empty directory")
     vfs.mkfs(store)
     print_lines([f"made the store {store}"])

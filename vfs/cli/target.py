@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vfs.cli.output import warn
-from vfs.errors import NotAStore
+from vfs.errors import MountError, NotAStore
 from vfs.mount.client import ControlClient
 from vfs.mount.mountinfo import read_mounts, resolve, vfs_around
 from vfs.mount.preconditions import check_store
@@ -29,9 +29,7 @@ def find_target(path: Path) -> Target:
     mount = vfs_around(resolved, mounts)
     if mount is not None and mount.point != resolved:
         quoted = shlex.quote(str(mount.point))
-        raise NotAStore(
-            path, f"it lies inside the mount at {mount.point}; for that whole mount give {quoted}"
-        )
+        raise MountError(f"{path} lies inside a mount; give the mount point itself: {quoted}")
     store = resolved if mount is None else mount.store
     try:
         check_store(store, mounts)

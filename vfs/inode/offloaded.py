@@ -140,13 +140,11 @@ class OffloadedFile:
 
     def shed(self) -> None:
         """Every Memory that has an origin becomes that range: the same content, so nothing gets dirty."""
-        freed = 0
         for segment in self._segments.values():
             if segment.buffered_bytes:
-                freed += segment.memory_bytes
+                held = segment.memory_bytes
                 segment.shed()
-                freed -= segment.memory_bytes
-        self._charge(-freed)
+                self._charge(segment.memory_bytes - held)
 
     def drop_clean_segments(self) -> None:
         """Forget the loaded segments that the source has as they are."""
@@ -254,6 +252,10 @@ class OffloadedFile:
             if segment is not None and segment.buffered_bytes:
                 found += [(number * SEGMENT_BYTES + start, memory) for start, memory in segment.unlogged()]
         return found
+
+    def loaded_segment(self, number: int) -> ExtentMap | None:
+        """The map of a segment, to look at, if it is in memory."""
+        return self._segments.get(number)
 
     def check_invariants(self) -> None:
         """AssertionError when the file contradicts itself or, as far as it is not loaded, its source."""
@@ -364,13 +366,11 @@ class OffloadedFile:
         if self.persisted:
             self.allocated -= self._allocated_outside(first, loaded)
             self._void_from(first)
-        freed = 0
         for number in loaded:
             segment = self._segments.pop(number)
             self.allocated -= segment.allocated
-            freed += segment.memory_bytes
+            self._charge(-segment.memory_bytes)
             self.dirty.discard(number)
-        self._charge(-freed)
 
     def _void_from(self, first: int) -> None:
         self.voided_from = first if self.voided_from is None else min(first, self.voided_from)

@@ -7,7 +7,7 @@ Never decides whether a change is allowed and never logs: `FileSystem` does the 
 
 from collections.abc import Callable, Iterator
 
-from vfs.backing.index import Index
+from vfs.backing.index import EntryRow, Index, InodeRow
 from vfs.errors import NoEntry
 from vfs.inode.directory import FIRST_COOKIE, Directory
 from vfs.inode.extents import ChunkRange
@@ -21,6 +21,9 @@ from vfs.inode.tracker import Capture, Tracker
 
 INODE_BYTES = 1024
 """What an inode in memory takes, roughly: the bound on clean ones follows from it."""
+
+PRELOAD_ENTRIES = 8
+"""So many missing inodes of a listing are worth one query for all of them."""
 
 WHOLE_DIRECTORY_ENTRIES = 10_000
 """A directory with more entries keeps only what the index does not have yet, once that is committed."""
@@ -59,15 +62,28 @@ class InodeTable:
         row = self._index.inode(ino)
         if row is None or self.tracker.is_held(ino):  # held but not in memory: dropped, its row still there
             raise NoEntry(f"inode {ino}")
-        inode = Inode(row, persisted=True)
-        inode.lookups = self._lookups.pop(ino, 0)
-        self._keep(inode)
-        return inode
+        return self._adopt(row)
 
     def _keep(self, inode: Inode) -> None:
         self._inodes[inode.ino] = inode
         if len(self._inodes) >= self._sweep_at:
             self.sweep()
+
+    def preload(self, parent: int, rows: list[EntryRow]) -> None:
+        """Bring the inodes of listed entries into memory, those that are not there, with one query."""
+        inodes = self._inodes
+        missing = [row for row in rows if row[1] not in inodes]
+        if len(missing) < PRELOAD_ENTRIES:
+            return
+        for row in self._index.inodes_listed(parent, missing[0][2], missing[-1][2]):
+            if row[0] not in inodes and not self.tracker.is_held(row[0]):
+                self._adopt(row)
+
+    def _adopt(self, row: InodeRow) -> Inode:
+        inode = Inode(row, persisted=True)
+        inode.lookups = self._lookups.pop(inode.ino, 0)
+        self._keep(inode)
+        return inode
 
     def in_memory(self, ino: int) -> Inode | None:
         """The inode if it is here already."""

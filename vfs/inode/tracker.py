@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from vfs.backing.index import InodeRow
 from vfs.inode.inode import Inode
-from vfs.inode.offloaded import Captured, OffloadedFile
+from vfs.inode.offloaded import Captured
 
 EntryKey = tuple[int, bytes]
 """(directory, name)."""
@@ -164,7 +164,7 @@ class Tracker:
         for ino, captured in capture.segments.items():
             file = capture.taken_inodes[ino].file
             if file is not None:
-                _give_back(file, captured)
+                file.abandon_capture(captured)
         for key, directory in capture.taken_entries.items():
             self.entries.setdefault(key, directory)
 
@@ -186,11 +186,3 @@ class Tracker:
         if key in self.entries or key in self._pending_entries:
             return True
         return self.capture is not None and key in self.capture.taken_entries
-
-
-def _give_back(file: OffloadedFile, captured: Captured) -> None:
-    """Count captured segments as changed again, but for those that a later truncate has voided."""
-    file.dirty |= {number for number in captured.segments if file.loaded_segment(number) is not None}
-    if captured.voided_from is not None:
-        void = captured.voided_from
-        file.voided_from = void if file.voided_from is None else min(void, file.voided_from)

@@ -46,7 +46,7 @@ def _atomic(
 ) -> Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]]:
     """A handler that never waits."""
 
-    async def handler(self: "Adapter", *args: P.args, **kwargs: P.kwargs) -> R:
+    async def handler(self: "Adapter", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(self, *args, **kwargs)
         except Exception as error:
@@ -61,7 +61,7 @@ def _waiting(
 ) -> Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]]:
     """A handler that may wait for the disk in a thread."""
 
-    async def handler(self: "Adapter", *args: P.args, **kwargs: P.kwargs) -> R:
+    async def handler(self: "Adapter", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await function(self, *args, **kwargs)
         except Exception as error:

@@ -123,24 +123,27 @@ class ControlServer:
     # --- the socket -------------------------------------------------------------------------
 
     def _listen(self) -> trio.SocketListener:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with socket_address(self._store) as address:
                 _remove_stale(Path(address))
+                listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 mask = os.umask(0o177)  # the socket is made with its mode, never wider for a moment
                 try:
                     listener.bind(address)
+                    listener.listen(MOST_CLIENTS)
+                    listener.setblocking(False)
+                    found = os.lstat(address)
+                except OSError:
+                    listener.close()
+                    raise
                 finally:
                     os.umask(mask)
-                found = os.lstat(address)
-            self._identity = (found.st_dev, found.st_ino)
-            listener.listen(MOST_CLIENTS)
-            listener.setblocking(False)
         except OSError as error:
-            listener.close()
+            reason = error.strerror or str(error)
             raise MountError(
-                f"cannot make {self._store / SOCKET_NAME}: {error.strerror or error}; the store must take it"
+                f"cannot make {self._store / SOCKET_NAME}: {reason}; see what is wrong there"
             ) from error
+        self._identity = (found.st_dev, found.st_ino)
         return trio.SocketListener(trio.socket.from_stdlib_socket(listener))
 
     def _remove(self) -> None:

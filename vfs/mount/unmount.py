@@ -45,15 +45,19 @@ def unmount(path: Path, *, lazy: bool = False) -> Outcome:
     if lazy:
         detach(point, lazy=True)
         return Outcome.CLOSED if wait_until_free(mount.store, LAZY_SECONDS) else Outcome.DETACHED
-    _unmount_and_wait(mount)
-    return Outcome.CLOSED
+    return _unmount_and_wait(mount)
 
 
-def _unmount_and_wait(mount: Mount) -> None:
+def _unmount_and_wait(mount: Mount) -> Outcome:
     # The daemon must know that we wait before the unmount, or it could be gone before we ask.
     client = ControlClient.connect(mount.store)
-    if client is None:  # a store on a read-only disk has no socket
-        detach(mount.point)
+    outcome = Outcome.CLOSED
+    if client is None:
+        # A store on a read-only disk has no socket. Without an owner, too, the mount is one of another
+        # user, which does not tell us that it is dead.
+        if mount.store.exists() and find_owner(mount.store) is None:
+            outcome = Outcome.CLEARED
+        detach(mount.point, lazy=outcome is Outcome.CLEARED)
     else:
         with client:
             client.send("await_close")
@@ -70,6 +74,7 @@ def _unmount_and_wait(mount: Mount) -> None:
         raise MountError(
             f"{mount.point} is off the tree, but {owner} still uses {mount.store}; see vfs.log in it"
         )
+    return outcome
 
 
 def _not_a_mount_point(path: Path, point: Path, mounts: list[Mount]) -> MountError:

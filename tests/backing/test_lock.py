@@ -1,0 +1,142 @@
+"""One owner: refused with the owner's pid while it lives, free the moment it is dead."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vfs.backing.lock import NAME, StoreLock
+from vfs.backing.storage import DirectoryStorage
+from vfs.errors import StoreBusy, StoreUnreadable
+
+OWNER = """
+import sys
+from vfs.backing.lock import StoreLock
+from vfs.backing.storage import DirectoryStorage
+lock = StoreLock.acquire(DirectoryStorage(sys.argv[1]))
+print("mine", flush=True)
+sys.stdin.read()
+"""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> DirectoryStorage:
+    return DirectoryStorage(tmp_path)
+
+
+def test_a_second_owner_in_the_same_process_is_refused(storage: DirectoryStorage, tmp_path: Path) -> None:
+    with StoreLock.acquire(storage):
+        with pytest.raises(StoreBusy) as busy:
+            StoreLock.acquire(storage)
+        assert busy.value.pid == os.getpid()
+        assert str(os.getpid()) in str(busy.value)
+        assert (tmp_path / NAME).read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+    lock = StoreLock.acquire(storage)
+    lock.release()
+    lock.release()
+    storage.close()
+
+
+def test_a_second_process_is_refused_until_the_first_is_dead(
+    storage: DirectoryStorage, tmp_path: Path
+) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "mine\n"
+        for _ in range(2):
+            with pytest.raises(StoreBusy) as busy:
+                StoreLock.acquire(storage)
+            assert busy.value.pid == owner.pid
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        with StoreLock.acquire(storage):
+            assert (tmp_path / NAME).read_text() == f"{os.getpid()}\n"
+    storage.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"none", b"-1\n", b"0", b"9" * 10_000, b"\xff\0"])
+def test_whatever_the_file_holds_the_lock_decides(
+    storage: DirectoryStorage, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    with StoreLock.acquire(storage):
+        (tmp_path / NAME).write_bytes(content)
+        with pytest.raises(StoreBusy, match="in use by") as busy:
+            StoreLock.acquire(storage)
+        assert busy.value.pid is None or busy.value.pid > 0
+    storage.close()
+
+
+def test_a_link_in_its_place_is_refused(storage: DirectoryStorage, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"precious")
+    (tmp_path / NAME).symlink_to("other")
+    with pytest.raises(StoreUnreadable, match="its lock"):
+        StoreLock.acquire(storage)
+    assert (tmp_path / "other").read_bytes() == b"precious"
+    storage.close()
+
+
+def refuse_writing(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    real = os.open
+
+    def refused(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == NAME and flags & os.O_ACCMODE != os.O_RDONLY:
+            raise OSError(code, os.strerror(code))
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refused)
+
+
+def test_a_store_on_a_disk_that_is_read_only(
+    storage: DirectoryStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / NAME).write_bytes(b"77\n")
+    refuse_writing(monkeypatch, errno.EROFS)
+    with pytest.raises(StoreUnreadable, match="Read-only"):
+        StoreLock.acquire(storage)
+    with StoreLock.acquire(storage, read_only=True):
+        with pytest.raises(StoreBusy):
+            StoreLock.acquire(storage, read_only=True)
+    (tmp_path / NAME).unlink()
+    with pytest.raises(StoreUnreadable, match="No such file"):
+        StoreLock.acquire(storage, read_only=True)
+    storage.close()
+
+
+def test_a_full_disk_does_not_refuse_an_owner(
+    storage: DirectoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with StoreLock.acquire(storage):
+        with pytest.raises(StoreBusy) as busy:
+            StoreLock.acquire(storage)
+        assert busy.value.pid is None
+    storage.close()
+
+
+def test_a_failing_disk_does(storage: DirectoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "pwrite", failing)
+        with pytest.raises(StoreUnreadable, match="Input/output error"):
+            StoreLock.acquire(storage)
+    StoreLock.acquire(storage).release()
+    storage.close()

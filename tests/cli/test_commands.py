@@ -1,0 +1,207 @@
+"""The real command line without a mount: what it prints, its one-line errors, and its exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vfs as library
+from tests.cli.shell import vfs
+from vfs.cli.application import VERBS, main
+
+
+def test_version() -> None:
+    ran = vfs("--version")
+    assert ran == (0, f"vfs {library.__version__}\n", "")
+
+
+def test_help_names_every_verb() -> None:
+    ran = vfs("--help")
+    assert ran.code == 0
+    for verb in VERBS:
+        assert verb in ran.out
+    assert ran.err == ""
+
+
+def test_mkfs_makes_a_store_and_nothing_else(tmp_path: Path) -> None:
+    ran = vfs("mkfs", tmp_path / "a b ö")
+    assert ran == (0, f"made the store {tmp_path / 'a b ö'}\n", "")
+    with library.open(tmp_path / "a b ö") as fs:
+        assert fs.listdir("/") == []
+
+
+def test_mkfs_of_a_path_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    ran = vfs("mkfs", path)
+    assert ran == (0, f"made the store {path}\n", "")
+    assert vfs("info", "--json", path).document["store"] == str(path)
+    assert vfs("info", path).code == 0
+
+
+def test_mkfs_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("data")
+    ran = vfs("mkfs", tmp_path)
+    assert ran.code == 1
+    assert ran.error == f"{tmp_path} is not empty; give a new or an empty directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_mkfs_refuses_a_store(store: Path) -> None:
+    assert "not empty" in vfs("mkfs", store).error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "vfs --help"),
+        (["fly"], 2, "No such command 'fly'"),
+        (["--fly"], 2, "--fly"),
+        (["mkfs"], 2, "Missing argument 'STORE'"),
+        (["mkfs", ""], 2, "the path is empty"),
+        (["mkfs", "a", "b"], 2, "unexpected extra argument"),
+        (["mount", "a"], 2, "Missing argument 'MOUNTPOINT'"),
+        (["mount", "a", "b", "-o", "colour"], 1, "unknown mount option 'colour'"),
+        (["mount", "a", "b", "-o", "commit=never"], 1, "commit=never"),
+        (["umount"], 2, "Missing argument 'MOUNTPOINT'"),
+        (["info"], 2, "STORE|MOUNTPOINT"),
+        (["fsck"], 16, "STORE|MOUNTPOINT"),
+        (["fsck", "--fly", "a"], 16, "--fly"),
+        (["fsck", "none"], 8, "no such store"),
+        (["info", "none"], 1, "no such store"),
+        (["umount", "none"], 1, "no store is mounted on none"),
+        (["mkfs", "none/deeper"], 1, "none/deeper"),
+        (["mkfs", "/dev/null"], 1, "/dev/null"),
+        (["info", "/dev/null"], 1, "not a directory"),
+        (["info", "/"], 1, "no store is mounted there"),
+        (["fsck", "/"], 8, "no store is mounted there"),
+        (["mount", "none", "none"], 1, "no such store"),
+        (["mount", "/", "none"], 1, "it has no superblock.json"),
+    ],
+)
+def test_errors(
+    arguments: list[str],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert err.startswith("vfs: ")
+    assert words in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["info", "--json"], ["fsck", "--json", "none"], ["info", "x", "y", "--json"]])
+def test_json_errors_are_one_document(arguments: list[str], tmp_path: Path) -> None:
+    ran = vfs(*arguments, cwd=tmp_path)
+    assert ran.code != 0
+    assert ran.document == {"error": ran.error}
+
+
+def test_info_and_fsck_of_a_store(store: Path) -> None:
+    with library.open(store) as fs:
+        fs.write_bytes("/a", b"x" * 5000)
+        fs.mkdir(1, b"d", 0o755)
+    ran = vfs("info", "--json", store)
+    assert ran.code == 0
+    facts = ran.document
+    assert facts["store"] == str(store)
+    assert facts["pid"] is None
+    assert facts["mountpoint"] is None
+    assert (facts["files"], facts["directories"], facts["logical_bytes"]) == (1, 2, 5000)
+    assert facts["stored_bytes"] > 0
+    lines = vfs("info", store).out.splitlines()
+    assert "logical_bytes: 5000" in lines
+    assert f"store: {store}" in lines
+    ran = vfs("fsck", "--json", store)
+    assert (ran.code, ran.document["clean"], ran.document["problems"]) == (0, True, [])
+    ran = vfs("fsck", store)
+    assert ran.code == 0
+    assert f"{store}: clean" in ran.out
+
+
+def test_fsck_finds_damage(store: Path) -> None:
+    with library.open(store) as fs:
+        for number in range(50):
+            fs.write_bytes(f"/{number}", os.urandom(5000))
+    chunk = next((store / "log").iterdir())
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    ran = vfs("fsck", "--json", store)
+    assert ran.code == 4
+    assert not ran.document["clean"]
+    assert ran.document["problems"]
+    ran = vfs("fsck", store)
+    assert ran.code == 4
+    assert "problems" in ran.out.splitlines()[-1]
+
+
+def test_a_busy_store_is_named_with_its_owner(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    with library.open(store):
+        for arguments, code in (
+            (["info", store], 1),
+            (["fsck", store], 8),
+            (["mount", store, tmp_path / "m"], 1),
+        ):
+            ran = vfs(*arguments)
+            assert ran.code == code
+            assert f"process {os.getpid()}" in ran.error
+
+
+def test_a_newer_format(store: Path) -> None:
+    path = store / "superblock.json"
+    fields = json.loads(path.read_text())
+    fields["format"] = 999
+    path.write_text(json.dumps(fields))
+    for verb, code in (("info", 1), ("fsck", 8)):
+        ran = vfs(verb, store)
+        assert ran.code == code
+        assert "format 999" in ran.error
+        assert "install a newer vfs" in ran.error
+
+
+def test_a_reader_that_has_enough_is_no_error_with_a_traceback(store: Path) -> None:
+    command = f"{sys.executable} -m vfs info '{store}' | true"
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, timeout=60)
+    assert done.stderr == b""
+
+
+def test_a_fault_of_ours_is_one_line_unless_debugging(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: Path
+) -> None:
+    def fail(*arguments: object, **keywords: object) -> None:
+        raise ZeroDivisionError("a fault\nof ours")
+
+    monkeypatch.setattr(library, "check", fail)
+    assert main(["fsck", str(store)]) == 8
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert "unexpected ZeroDivisionError" in err
+    monkeypatch.setenv("VFS_DEBUG", "1")
+    assert main(["fsck", str(store)]) == 8
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: Path
+) -> None:
+    def interrupt(*arguments: object, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(library, "check", interrupt)
+    assert main(["fsck", str(store)]) == 32
+    monkeypatch.setattr(library, "open", interrupt)
+    assert main(["info", "--json", str(store)]) == 130
+    out, err = capsys.readouterr()
+    assert err == "vfs: interrupted\n" * 2
+    assert json.loads(out) == {"error": "interrupted"}

@@ -1,0 +1,99 @@
+"""The daemon's log, in a process of its own since it takes over stdout, stderr and the hooks of the process."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+PREAMBLE = """
+import logging, os, sys, threading
+from pathlib import Path
+from vfs.mount import logs
+log = logging.getLogger("vfs")
+store = Path(sys.argv[1])
+"""
+
+
+def run(code: str, store: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", PREAMBLE + code, str(store)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+def logged(store: Path, number: str = "") -> str:
+    return (store / f"vfs.log{number}").read_text("utf-8")
+
+
+def test_early_words_wait_for_the_file(tmp_path: Path) -> None:
+    done = run(
+        "d = logs.DaemonLog(to_file=True, debug=False)\n"
+        "log.info('early'); log.debug('unwanted')\n"
+        "d.open(store); log.info('late'); d.open(store)\n",
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    lines = logged(tmp_path).splitlines()
+    assert [line.rsplit(" ", 2)[1:] for line in lines] == [["INFO", "early"], ["INFO", "late"]]
+    assert stat.S_IMODE((tmp_path / "vfs.log").stat().st_mode) == 0o600
+
+
+def test_the_foreground_logs_to_stderr(tmp_path: Path) -> None:
+    done = run(
+        "d = logs.DaemonLog(to_file=False, debug=True)\nlog.debug('shown'); d.open(store)\n",
+        tmp_path,
+    )
+    assert "DEBUG shown" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tracebacks_and_whatever_is_printed_end_in_the_file(tmp_path: Path) -> None:
+    done = run(
+        "d = logs.DaemonLog(to_file=True, debug=False); d.open(store)\n"
+        "os.write(2, b'from C code\\n')\n"
+        "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()\n"
+        "raise ExceptionGroup('several', [KeyError('inner')])\n",
+        tmp_path,
+    )
+    assert done.stderr == ""
+    content = logged(tmp_path)
+    for words in ("from C code", "ZeroDivisionError", "ExceptionGroup: several", "KeyError: 'inner'"):
+        assert words in content
+
+
+def test_a_fatal_signal_leaves_a_traceback(tmp_path: Path) -> None:
+    done = run(
+        "d = logs.DaemonLog(to_file=True, debug=False); d.open(store)\nos.kill(os.getpid(), 11)\n", tmp_path
+    )
+    assert done.returncode == -11
+    assert "Segmentation fault" in logged(tmp_path)
+
+
+def test_it_rotates_and_stderr_follows(tmp_path: Path) -> None:
+    run(
+        "logs.LOG_BYTES = 2000\n"
+        "d = logs.DaemonLog(to_file=True, debug=False); d.open(store)\n"
+        "for number in range(200): log.info('line %d of many', number)\n"
+        "os.write(2, b'the last word\\n')\n",
+        tmp_path,
+    )
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["vfs.log", "vfs.log.1", "vfs.log.2", "vfs.log.3", "vfs.log.4"]
+    assert "the last word" in logged(tmp_path)
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.iterdir())
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    store, victim = tmp_path / "store", tmp_path / "victim"
+    store.mkdir()
+    victim.write_text("precious")
+    (store / "vfs.log").symlink_to(victim)
+    done = run("d = logs.DaemonLog(to_file=True, debug=False); d.open(store); log.info('x')\n", store)
+    assert done.returncode == 0
+    assert victim.read_text() == "precious"
+
+
+def test_a_store_without_room_for_a_log(tmp_path: Path) -> None:
+    missing = tmp_path / "gone"
+    done = run("d = logs.DaemonLog(to_file=True, debug=False); d.open(store); log.info('x')\n", missing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,115 @@
+"""Mount options: what is understood, what is refused and by what words, what the kernel is given."""
+
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfs.errors import OptionError
+from vfs.limits import MIB
+from vfs.mount.options import KNOWN, MountOptions, quote_store
+
+
+def test_defaults() -> None:
+    assert MountOptions.parse([]) == MountOptions()
+    assert MountOptions().cache_bytes == 64 * MIB
+    assert MountOptions().commit_seconds == 5.0
+
+
+def test_every_option_is_understood() -> None:
+    texts = ["ro,commit=0.5", "allow_other,noxattr,,debug", "attr_timeout=0,cache_size=2G,noexec,nodev"]
+    assert MountOptions.parse(texts) == MountOptions(
+        read_only=True,
+        commit_seconds=0.5,
+        allow_other=True,
+        noxattr=True,
+        attr_timeout_seconds=0.0,
+        cache_bytes=2048 * MIB,
+        debug=True,
+        kernel_flags=("nodev", "noexec"),
+    )
+
+
+def test_the_later_one_counts_but_the_flag_outweighs_all() -> None:
+    assert not MountOptions.parse(["ro,rw"]).read_only
+    assert MountOptions.parse(["rw,ro"]).read_only
+    assert MountOptions.parse(["rw"], read_only=True).read_only
+    assert MountOptions.parse(["commit=1", "commit=2"]).commit_seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [
+        ("1048576", MIB),
+        ("1M", MIB),
+        ("1m", MIB),
+        ("1024k", MIB),
+        ("3GiB", 3 << 30),
+        ("1T", 1 << 40),
+        ("64MB", 64 << 20),
+    ],
+)
+def test_sizes(text: str, bytes_: int) -> None:
+    assert MountOptions.parse([f"cache_size={text}"]).cache_bytes == bytes_
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour=blue", ["colour", "commit", "cache_size"]),
+        ("noatime", ["noatime", "unknown"]),
+        ("RO", ["RO", "unknown"]),
+        ("ro=1", ["ro", "no value"]),
+        ("commit", ["commit", "SECONDS"]),
+        ("commit=", ["commit", "SECONDS"]),
+        ("commit=soon", ["commit=soon", "0.1", "300"]),
+        ("commit=0", ["0.1"]),
+        ("commit=301", ["300"]),
+        ("commit=nan", ["300"]),
+        ("commit=inf", ["300"]),
+        ("attr_timeout=-1", ["attr_timeout=-1"]),
+        ("cache_size=1X", ["cache_size=1X", "256M"]),
+        ("cache_size=1023K", ["1M"]),
+        ("cache_size=9999999999999999999999", ["1T"]),
+        ("cache_size=٣M", ["cache_size"]),
+        ("dev,nodev", ["contradict"]),
+    ],
+)
+def test_what_is_refused(text: str, words: list[str]) -> None:
+    with pytest.raises(OptionError) as caught:
+        MountOptions.parse([text])
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_an_unknown_option_names_all_the_known_ones() -> None:
+    with pytest.raises(OptionError) as caught:
+        MountOptions.parse(["x"])
+    for name in KNOWN:
+        assert name in str(caught.value)
+
+
+def test_the_kernel_is_given_its_part() -> None:
+    given_ = MountOptions.parse(["ro,allow_other,nosuid,commit=1"]).for_kernel(Path("/a, b\\c"))
+    assert given_ == {
+        "default_permissions",
+        "fsname=/a%2C%20b%5Cc",
+        "subtype=vfs",
+        "ro",
+        "allow_other",
+        "nosuid",
+    }
+    assert "allow_other" not in MountOptions().for_kernel(Path("/a"))
+
+
+@given(st.binary(min_size=1, max_size=60).filter(lambda name: b"\0" not in name))
+def test_quoted_paths_are_plain_and_lose_nothing(name: bytes) -> None:
+    quoted = quote_store(Path("/") / name.decode("utf-8", errors="surrogateescape"))
+    assert quoted.isascii()
+    assert not set(quoted) & set(", \\\n\t#\"'")
+    path = Path("/") / name.decode("utf-8", errors="surrogateescape")
+    assert unquote_to_bytes(quoted) == str(path).encode("utf-8", errors="surrogateescape")

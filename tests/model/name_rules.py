@@ -1,0 +1,200 @@
+"""Steps that make, move and remove names."""
+
+import os
+import stat
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from tests.model import drawn
+from tests.model.listing import Listing
+from tests.model.machine_base import MachineBase
+from tests.model.node import Node
+from tests.model.world import ME, renameat2
+from vfs.errors import InvalidArgument
+from vfs.inode.inode import Inode
+from vfs.mount.errno_table import ERRNO
+
+
+class NameRules(MachineBase):
+    """lookup, mknod, mkdir, symlink, link, unlink, rmdir, rename, readdir."""
+
+    @rule(pick=drawn.picks, name=drawn.any_names, remember=st.booleans())
+    def lookup(self, pick: int, name: bytes, remember: bool) -> None:
+        directory = self.any_directory(pick)
+        found = self.world.both(
+            lambda: self.fs.lookup(directory.ino, name),
+            lambda: os.stat(name, dir_fd=directory.fd, follow_symlinks=False),
+        )
+        if found is not None:
+            inode, status = found
+            node = self.world.nodes[inode.ino]
+            assert node.host_ino == status.st_ino or name == b".." and directory is self.world.root
+            if remember:
+                self.fs.table.remember(inode)
+                node.lookups += 1
+
+    # --- making -----------------------------------------------------------------------------
+
+    def _made(self, directory: Node, name: bytes, inode: Inode) -> Node:
+        node = self.world.adopt(inode, directory, name)
+        status = node.status()
+        assert (inode.mode, inode.uid, inode.gid) == (status.st_mode, status.st_uid, status.st_gid)
+        return node
+
+    @rule(pick=drawn.picks, name=drawn.any_names, kind=drawn.node_kinds, mode=drawn.permissions)
+    def mknod(self, pick: int, name: bytes, kind: int, mode: int) -> None:
+        directory = self.any_directory(pick)
+        device = os.makedev(7, 300)
+        made = self.world.both(
+            lambda: self.fs.mknod(directory.ino, name, kind | mode, device, ME),
+            lambda: os.mknod(name, kind | mode, device, dir_fd=directory.fd),
+        )
+        if made is not None:
+            self._made(directory, name, made[0])
+
+    @rule(pick=drawn.picks, name=drawn.any_names, mode=drawn.permissions)
+    def mkdir(self, pick: int, name: bytes, mode: int) -> None:
+        directory = self.any_directory(pick)
+
+        def host() -> None:
+            os.mkdir(name, mode, dir_fd=directory.fd)
+            # mkdir(2) takes the sticky bit and the permissions only; the kernel hands FUSE no more either.
+
+        made = self.world.both(lambda: self.fs.mkdir(directory.ino, name, mode & 0o1777, ME), host)
+        if made is not None:
+            self._made(directory, name, made[0])
+
+    @rule(pick=drawn.picks, name=drawn.any_names, text=st.sampled_from([b"a", b"../b", b"", b"x" * 4095, b"x" * 4096]))
+    def symlink(self, pick: int, name: bytes, text: bytes) -> None:
+        directory = self.any_directory(pick)
+        made = self.world.both(
+            lambda: self.fs.symlink(directory.ino, name, text, ME),
+            lambda: os.symlink(text, name, dir_fd=directory.fd),
+        )
+        if made is not None:
+            self._made(directory, name, made[0])
+
+    @rule(pick=drawn.picks, directory_pick=drawn.picks, name=drawn.any_names)
+    def link(self, pick: int, directory_pick: int, name: bytes) -> None:
+        node, directory = self.node(pick), self.any_directory(directory_pick)
+        linked = self.world.both(
+            lambda: self.fs.link(node.ino, directory.ino, name),
+            lambda: os.link(node.path, name, dst_dir_fd=directory.fd, follow_symlinks=True),
+        )
+        if linked is not None:
+            node.links += 1
+            self.world.note(node, directory)
+
+    # --- removing ---------------------------------------------------------------------------
+
+    @rule(pick=drawn.picks, name=drawn.any_names)
+    def unlink(self, pick: int, name: bytes) -> None:
+        directory = self.any_directory(pick)
+        node = self.world.under(directory, name)
+        done = self.world.both(
+            lambda: self.fs.unlink(directory.ino, name),
+            lambda: os.unlink(name, dir_fd=directory.fd),
+        )
+        if done is not None and node is not None:
+            self._removed(directory, name, node)
+
+    @rule(pick=drawn.picks, name=drawn.any_names)
+    def rmdir(self, pick: int, name: bytes) -> None:
+        directory = self.any_directory(pick)
+        node = self.world.under(directory, name)
+        done = self.world.both(
+            lambda: self.fs.rmdir(directory.ino, name),
+            lambda: os.rmdir(name, dir_fd=directory.fd),
+        )
+        if done is not None and node is not None:
+            self._removed(directory, name, node)
+
+    def _removed(self, directory: Node, name: bytes, node: Node) -> None:
+        if node.links > 1 or node.held:
+            self.world.note(node)
+        self.world.unnamed(node, directory, name)
+        self.world.note(directory)
+
+    # --- renaming ---------------------------------------------------------------------------
+
+    @rule(
+        pick=drawn.picks,
+        name=drawn.any_names,
+        other_pick=drawn.picks,
+        other_name=drawn.any_names,
+        flags=st.sampled_from([0, 0, 1, 2, 2]),
+    )
+    def rename(self, pick: int, name: bytes, other_pick: int, other_name: bytes, flags: int) -> None:
+        directory, other_directory = self.any_directory(pick), self.any_directory(other_pick)
+        node, other = self.world.under(directory, name), self.world.under(other_directory, other_name)
+        done = self.world.both(
+            lambda: self.fs.rename(directory.ino, name, other_directory.ino, other_name, flags),
+            lambda: renameat2(directory.fd, name, other_directory.fd, other_name, flags),
+        )
+        if done is None or node is None or node is other:
+            return
+        self.world.entry_gone(directory, name)
+        if other is not None and flags == 2:
+            self.world.entry_gone(other_directory, other_name)
+            self.world.note(node, other, directory, other_directory)
+            return
+        if other is not None:
+            self._removed(other_directory, other_name, other)
+        self.world.note(node, directory, other_directory)
+
+    @rule(pick=drawn.picks, name=drawn.names, flags=st.sampled_from([3, 4, 5, 8, 1 << 31]))
+    def rename_with_unknown_flags(self, pick: int, name: bytes, flags: int) -> None:
+        directory = self.directory(pick)
+        self.world.refused(
+            lambda: self.fs.rename(directory.ino, name, directory.ino, b"new", flags), ERRNO[InvalidArgument]
+        )
+
+    # --- listing ----------------------------------------------------------------------------
+
+    @rule(pick=drawn.picks, limit=st.integers(1, 5))
+    def begin_listing(self, pick: int, limit: int) -> None:
+        directory = self.directory(pick)
+        self.world.listings.append(Listing(directory.ino, directory.names(), limit))
+        self._go_on(self.world.listings[-1])
+
+    @rule(pick=drawn.picks)
+    def continue_listing(self, pick: int) -> None:
+        if self.world.listings:
+            self._go_on(self.world.listings[pick % len(self.world.listings)])
+
+    def _go_on(self, listing: Listing) -> None:
+        node = self.world.nodes.get(listing.ino)
+        rows = [] if node is None else self.fs.readdir(listing.ino, listing.cookie, listing.limit)
+        if node is not None:
+            names = node.names()
+            for name, ino, _, kind in rows:
+                if name not in (b".", b".."):
+                    assert names[name] == (self.world.nodes[ino].host_ino, kind << 12)
+            self.world.note(node)
+        if rows:
+            listing.got(rows)
+            return
+        self.world.listings.remove(listing)
+        if node is not None:
+            listing.ended()
+
+    @rule(pick=drawn.picks, first=st.integers(0, 20), count=st.integers(1, 12), remove=st.booleans())
+    def many_names(self, pick: int, first: int, count: int, remove: bool) -> None:
+        """Names enough that a directory is no longer kept whole."""
+        directory = self.directory(pick)
+        for number in range(first, first + count):
+            name = b"%d" % number
+            if remove:
+                self._unlink_if_there(directory, name)
+            elif directory.links and self.world.under(directory, name) is None:
+                inode = self.fs.mknod(directory.ino, name, stat.S_IFREG | 0o644, 0, ME)
+                os.mknod(name, stat.S_IFREG | 0o644, dir_fd=directory.fd)
+                self._made(directory, name, inode)
+
+    def _unlink_if_there(self, directory: Node, name: bytes) -> None:
+        node = self.world.under(directory, name)
+        if node is not None and not node.is_directory:
+            self.fs.unlink(directory.ino, name)
+            os.unlink(name, dir_fd=directory.fd)
+            self._removed(directory, name, node)
