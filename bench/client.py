@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,12 +44,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Last line to the runner. CPU and write calls are those of the daemon."""
+    """Last line to the runner."""
 
     operations: int
     figures: dict[str, float]
+    client_cpu_seconds: float
     cpu_seconds: float | None
+    """Of the daemon, where there is one."""
     write_calls: int | None
+    """Of the daemon; those of the floor are one per answered request."""
 
 
 def _say(message: dict[str, Any]) -> None:
@@ -64,16 +68,18 @@ def _measure(specification: Specification, place: Place, start: Start) -> Outcom
     os.sched_setaffinity(0, start.cpus)
     gc.disable()
     pid = start.daemon_pid
+    own = time.process_time()
     if pid is None:
         measured = measure(place)
-        return Outcome(measured.operations, measured.figures, None, None)
+        return Outcome(measured.operations, measured.figures, time.process_time() - own, None, None)
     calls, cpu = write_calls(pid), cpu_seconds(pid)
     measured = measure(place)
+    own = time.process_time() - own
     # What the daemon does right after (forgets, releases) belongs to the operations that caused it.
     settle(pid)
     calls_after = write_calls(pid)
     used_calls = None if calls is None or calls_after is None else calls_after - calls
-    return Outcome(measured.operations, measured.figures, cpu_seconds(pid) - cpu, used_calls)
+    return Outcome(measured.operations, measured.figures, own, cpu_seconds(pid) - cpu, used_calls)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.results import Line, Sample, Skip, Spread
 
-PLAIN_WIDTH = 190
+PLAIN_WIDTH = 200
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,18 @@ def table(lines: Sequence[Line]) -> Table:
     result = Table(title="Speed of vfs over what each row is held against (above 1 is faster)")
     result.add_column("workload", no_wrap=True)
     result.add_column("CPUs", no_wrap=True)
-    for heading in ("unit", "floor", "host", "vfs", "vfs over", "ratio", "min..max", "best", "budget"):
+    for heading in (
+        "unit",
+        "floor",
+        "host",
+        "vfs",
+        "vfs over",
+        "ratio",
+        "min..max",
+        "best",
+        "CPU ratio",
+        "budget",
+    ):
         result.add_column(heading, justify="right", no_wrap=True)
     result.add_column("verdict", no_wrap=True)
     for heading in ("requests", "floor us", "vfs us"):
@@ -82,13 +93,15 @@ def table(lines: Sequence[Line]) -> Table:
             against,
             *_ratio(line.ratio),
             "-" if line.best is None else f"{line.best:.2f}",
+            _ratio(line.cpu_ratio)[0],
             *_verdict(line),
             "-" if line.requests is None else f"{line.requests:.2f}",
             *(_number(line.daemon_us.get(target)) for target in ("floor", "vfs")),
         )
     result.caption = (
-        "figures and ratio: median over rounds; best: best figure over best figure; requests: of the kernel "
-        "per operation; us: CPU of the daemon per operation (of bulk data: per MiB)"
+        "figures, ratio and CPU ratio: median over rounds; best: best figure over best figure; CPU ratio: CPU of "
+        "client and daemon, floor over vfs\nrequests: of the kernel per operation; floor us, vfs us: CPU of the "
+        "daemon per operation (of bulk data: per MiB)"
     )
     return result
 

@@ -22,7 +22,9 @@ class Sample:
     round: int
     operations: int
     figures: dict[str, float]
+    client_cpu_seconds: float = 0.0
     cpu_seconds: float | None = None
+    """Of the daemon, where there is one."""
     write_calls: int | None = None
 
 
@@ -57,6 +59,8 @@ class Line:
     """Of the ratios of the rounds."""
     best: float | None
     """The ratio of the best figures of all rounds: what a noisy machine disturbs least."""
+    cpu_ratio: Spread | None
+    """CPU of client and daemon together, the floor's over that of vfs: waiting and neighbours are not in it."""
     at_least: float | None
     passes: bool | None
     """None where there is no budget or nothing to hold against it."""
@@ -82,6 +86,18 @@ def ratios(row: Row, samples: Iterable[Sample]) -> list[float]:
             mine, other = figures[SUBJECT], figures[row.against]
             result.append(other / mine if row.lower_is_better else mine / other)
     return result
+
+
+def cpu_ratios(samples: Iterable[Sample]) -> list[float]:
+    """CPU of the floor and its client over that of vfs and its client, a value per round that has both."""
+    by_round: dict[int, dict[str, float]] = {}
+    for sample in samples:
+        if sample.cpu_seconds is not None and sample.operations:
+            cost = (sample.cpu_seconds + sample.client_cpu_seconds) / sample.operations
+            by_round.setdefault(sample.round, {})[sample.target] = cost
+    return [
+        costs["floor"] / costs[SUBJECT] for costs in by_round.values() if {"floor", SUBJECT} <= costs.keys()
+    ]
 
 
 def best_ratio(row: Row, samples: Iterable[Sample]) -> float | None:
@@ -125,6 +141,7 @@ def line(workload: Workload, row: Row, mode: Mode, samples: Sequence[Sample]) ->
         against=row.against,
         ratio=ratio,
         best=best_ratio(row, samples),
+        cpu_ratio=spread(cpu_ratios(samples)) if row.against == "floor" else None,
         at_least=at_least,
         passes=passes,
         daemon_us=_medians((s.target, _per_operation(s.cpu_seconds, s, 1e6)) for s in samples),

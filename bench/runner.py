@@ -170,7 +170,7 @@ class Run:
         seconds: list[float] = []
         for _ in range(self.sizes.mounts):
             seconds.append(mounted.start_seconds(name))
-        return Outcome(len(seconds), {MOUNT_FIGURE: statistics.median(seconds) * 1e3}, None, None)
+        return Outcome(len(seconds), {MOUNT_FIGURE: statistics.median(seconds) * 1e3}, 0.0, None, None)
 
 
 def _options(workload: Workload, name: str) -> frozenset[str]:

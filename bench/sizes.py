@@ -41,7 +41,7 @@ FULL = Sizes(
 
 QUICK = Sizes(
     rounds=1,
-    files=600,
+    files=400,
     listed_folders=1,
     listed_entries=1000,
     large_folder_entries=10_000,

@@ -85,6 +85,11 @@ class Checkpoints(Contents):
 
     def begin_checkpoint(self, *, closing: bool = False) -> None:
         """This moment's state is the one to bring into the index."""
+        if closing:
+            # Before the LSN is taken: what the gathering logs stands behind it, to be replayed by the next
+            # mount, and after a clean end there should be nothing to replay.
+            for inode in list(self.table.tracker.inodes.values()):
+                self._settle(inode)
         self._checkpoint_position = self._log_position()
         self._checkpoint_at = monotonic()
         place = self.log.last_place or NO_PLACE

@@ -142,7 +142,7 @@ class Journal:
             self.table.settle(inode, offset, ChunkRange(len(data), *place))
 
     def relieve(self) -> None:
-        """Bring memory under its bound again, the coldest first; what only a checkpoint frees asks for one."""
+        """Bring memory under its bound again, the coldest first; what is left over wants a checkpoint."""
         for ino in self.limiter.owners():
             if not self.limiter.over:
                 return

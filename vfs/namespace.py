@@ -64,6 +64,8 @@ class Namespace(Journal):
     def _existing(self, directory: Inode, name: bytes) -> tuple[Inode, Entry]:
         entry = self._entry(directory, name)
         if entry is None:
+            if len(name) > NAME_BYTES:
+                raise NameTooLong(_shown(name))
             raise NoEntry(_shown(name))
         return self.table.get(entry[0]), entry
 

@@ -14,10 +14,13 @@ import pytest
 from tests.simulated.disk import SimulatedStorage
 from vfs.backing import log as log_module
 from vfs.backing.log import Log, Record
+from vfs.errors import NoSpace
 
 UUID = bytes(range(16))
 Step = int | str
-"""A number: append a frame with so many bytes of data. "sync": sync."""
+"""A number: append a frame with so many bytes of data. "sync": sync. "full": the disk is full for one append,
+of
+which only a part is written."""
 
 
 def small_chunks(monkeypatch: pytest.MonkeyPatch, size_bytes: int = 1500) -> None:
@@ -54,12 +57,25 @@ class History:
                 log.sync()
                 self.synced = self.acknowledged
                 assert log.synced_lsn == log.last_lsn
+            elif step == "full":
+                self._fill_up(log)
             elif isinstance(step, int):
                 number = len(self.tried)
                 data = random.Random(f"{self.name}{number}").randbytes(step)
                 self.tried.append((f"{self.name}{number}".encode(), data))
                 log.append(*self.tried[-1])
                 self.acknowledged += 1
+
+    def _fill_up(self, log: Log) -> None:
+        disk = log._storage
+        assert isinstance(disk, SimulatedStorage)
+        usual = disk.space_bytes
+        disk.space_bytes -= disk.room() - 100
+        try:
+            with pytest.raises(NoSpace):
+                log.append(b"refused", bytes(250))
+        finally:
+            disk.space_bytes = usual
 
     def check_after_power_cut(self, found: list[tuple[bytes, bytes]]) -> None:
         """A prefix of what was tried, with all that was synced (G2)."""

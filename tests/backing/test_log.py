@@ -220,6 +220,20 @@ def test_a_chunk_goes_only_when_a_later_one_is_durable(disk: SimulatedStorage) -
     assert disk.list("log") == ["chunk-00000002"]
 
 
+def test_a_chunk_begun_after_a_sync_began_is_not_durable_with_it(disk: SimulatedStorage) -> None:
+    log = Log.create(disk, UUID)
+    for _ in range(4):
+        log.append(b"", bytes(400))
+    ticket = log.begin_sync()
+    for _ in range(3):
+        log.append(b"", bytes(400))
+    log.run_sync(ticket)
+    log.end_sync(ticket, None)
+    log.remove_chunk(1)
+    log.remove_chunk(2)
+    assert disk.list("log") == ["chunk-00000002", "chunk-00000003"]
+
+
 def test_a_chunk_that_cannot_be_unlinked_is_listed_again(disk: SimulatedStorage) -> None:
     log = Log.create(disk, UUID)
     for _ in range(7):

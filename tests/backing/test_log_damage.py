@@ -138,6 +138,17 @@ def test_a_tail_that_ends_before_what_the_index_holds_is_damage() -> None:
     opened(storage, after_lsn=2)
 
 
+def test_an_empty_chunk_behind_a_tail_that_is_too_short_is_cut_with_it() -> None:
+    storage, history = lived([600, 600, 10, 600])
+    name, offset = frames_of(storage)[2]
+    storage.overwrite(name, storage.content(name)[:offset])  # lost at the border of a frame: it looks whole
+    storage.overwrite(SECOND, storage.content(SECOND)[:64])
+    log, records = opened(storage)
+    assert contents(records) == history.tried[:2]
+    assert log.chunk_numbers() == [1]
+    assert storage.list("log") == ["chunk-00000001"]
+
+
 def test_an_lsn_that_is_skipped_is_no_record() -> None:
     storage, history = lived([100, 100])
     log, _ = opened(storage)

@@ -99,7 +99,9 @@ def test_errors(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["info", "--json"], ["fsck", "--json", "none"], ["info", "x", "y", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [["info", "--json"], ["fsck", "--json", "none"], ["info", "x", "y", "--json"]]
+)
 def test_json_errors_are_one_document(arguments: list[str], tmp_path: Path) -> None:
     ran = vfs(*arguments, cwd=tmp_path)
     assert ran.code != 0

@@ -19,7 +19,7 @@ from vfs.mount.errno_table import ERRNO
 class NameRules(MachineBase):
     """lookup, mknod, mkdir, symlink, link, unlink, rmdir, rename, readdir."""
 
-    @rule(pick=drawn.picks, name=drawn.any_names, remember=st.booleans())
+    @rule(pick=drawn.picks, name=drawn.looked_up_names, remember=st.booleans())
     def lookup(self, pick: int, name: bytes, remember: bool) -> None:
         directory = self.any_directory(pick)
         found = self.world.both(
@@ -81,6 +81,7 @@ class NameRules(MachineBase):
         linked = self.world.both(
             lambda: self.fs.link(node.ino, directory.ino, name),
             lambda: os.link(node.path, name, dst_dir_fd=directory.fd, follow_symlinks=True),
+            any_reason=True,
         )
         if linked is not None:
             node.links += 1
@@ -131,6 +132,7 @@ class NameRules(MachineBase):
         done = self.world.both(
             lambda: self.fs.rename(directory.ino, name, other_directory.ino, other_name, flags),
             lambda: renameat2(directory.fd, name, other_directory.fd, other_name, flags),
+            any_reason=True,
         )
         if done is None or node is None or node is other:
             return

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-VFS = (sys.executable, "/tmp/mounted-dev/shim.py")
+VFS = (sys.executable, "-m", "vfs")
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 30.0
 HANGING_SECONDS = 100.0

@@ -15,12 +15,12 @@ Order of writes, each with its reason:
   first thing that is not there, and whatever is behind it carries no synced mark that reaches so far.
 - *sync*: sealed chunks, then the folder when a chunk is new, then the active one. Only when all of it is done
   does `synced_lsn` move and may frames carry it as their mark, which is what tells damage from a torn tail.
-- *cut* of a torn tail: chunks behind it are removed, the last first, the folder synced after each; then the
-  chunk with the bad frame is truncated and synced; only then may anything be appended. Wherever that is
-  interrupted, the bad frame still stands in front of what is left and no new mark has appeared, so the next
-  replay gives the same prefix and the same cut. In the other order the tail would look clean with a gap
-  behind it. And since numbers and LSNs are used again after a cut, the syncs make sure that no old frame can
-  come back at the place of a new one.
+- *cut* of a torn tail: the chunks behind it are unlinked and the folder is synced; then the chunk with the
+  bad frame is truncated and synced; only then may anything be appended. Wherever that is interrupted, the bad
+  frame still stands in front of whatever is left and no new mark has appeared, so the next replay gives the
+  same prefix and the same cut. The other way round, a chunk that follows could seem to go on where the
+  truncated one ends. And since numbers, places and LSNs are used again after a cut, both syncs come before
+  the first new frame: no old frame, and no old chunk, can turn up again behind a new one.
 - *remove*: a chunk is unlinked only when a later chunk is known to be durable, header and name, since the log
   must never be without a chunk that says where it stands. The folder is not synced: a chunk that comes back
   is refused by nobody, and removed again by the next checkpoint.
@@ -39,6 +39,7 @@ from vfs.backing.frames import (
     FRAME_HEADER_BYTES,
     FRAME_MAGIC,
     JOIN_BYTES,
+    byte_pieces,
     encode_chunk_header,
     pack_fields,
     seal_frame,
@@ -172,8 +173,9 @@ class Log:
 
     def _cut(self, ending: Ending) -> None:
         """Remove a torn tail, in the order that the head of this file gives reasons for."""
-        for number in reversed(ending.later):
+        for number in ending.later:
             self._storage.unlink(chunk_name(number))
+        if ending.later:
             self._storage.sync_folder(LOG_FOLDER)
         file = self._storage.open(chunk_name(ending.chunk), writable=True)
         try:
@@ -195,7 +197,7 @@ class Log:
             length = len(data)
             pieces = (data,)
         else:
-            pieces = _byte_pieces(data)
+            pieces = byte_pieces(data)
             length = sum(map(len, pieces))
         size = FRAME_HEADER_BYTES + len(command) + length
         if self._end + size > CHUNK_BYTES or size > JOIN_BYTES:
@@ -237,9 +239,10 @@ class Log:
     def _roll(self) -> None:
         """Seal the active chunk and begin the next; NoSpace leaves everything as it was."""
         sealed = self._file
-        covered = self.synced_lsn == self.last_lsn and self._durable_number == self._number
         self._begin_chunk(self._number + 1)
-        if sealed is not None and not covered:
+        if sealed is not None:
+            # Even when all its frames are synced: a cut-back behind them may not be, and what it cut off
+            # would stand, after a power cut, before frames of the next chunk with marks that reach past it.
             self._sealed.append(sealed)
 
     def _begin_chunk(self, number: int) -> None:
@@ -391,9 +394,3 @@ class Log:
         self._reader.forget(number)
         self._chunks.remove(number)
         self._chunks.unlink_removed(self._durable_number)
-
-
-def _byte_pieces(data: Sequence[Buffer] | Buffer) -> list[Buffer]:
-    """Return data as a list of buffers whose len() is their size in bytes."""
-    pieces: Sequence[Buffer] = [data] if isinstance(data, bytes | bytearray | memoryview) else data
-    return [piece.cast("B") if isinstance(piece, memoryview) else piece for piece in pieces]

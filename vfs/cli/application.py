@@ -6,6 +6,7 @@ on stdout. Verbs are imported when they are used, so that the light ones start f
 
 import importlib
 import json
+import logging
 import os
 import sys
 import traceback
@@ -14,8 +15,8 @@ from collections.abc import Sequence
 import click
 
 from vfs import __version__
-from vfs.cli.output import one_line
-from vfs.cli.verb import ExitCodes, Failure
+from vfs.cli.output import one_line, warn
+from vfs.cli.verb import DEBUG_VARIABLE, ExitCodes, Failure, unexpected
 
 VERBS = {
     "mkfs": "vfs.cli.mkfs",
@@ -27,7 +28,6 @@ VERBS = {
 """Where each verb lives, in the order of the help text."""
 
 CODES = ExitCodes()
-DEBUG_VARIABLE = "VFS_DEBUG"
 
 
 class Verbs(click.Group):
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")  # paths are printed as the bytes that they are
+    logging.lastResort = WarningLines(logging.WARNING)
     try:
         code = application.main(given, prog_name="vfs", standalone_mode=False)
         sys.stdout.flush()
@@ -71,15 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail(Failure("interrupted", CODES.interrupted), given)
     except Exception as error:
-        text = f"unexpected {type(error).__name__}: {error}; {DEBUG_VARIABLE}=1 shows where; please report it"
-        return _fail(Failure(text, CODES.error), given, error)
+        return _fail(Failure(unexpected(error), CODES.error), given, error)
     return int(code or 0)
 
 
-def _fail(failure: Failure, given: Sequence[str], unexpected: BaseException | None = None) -> int:
+class WarningLines(logging.Handler):
+    """Shows warnings of the library as lines of ours, in a process that keeps no log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
+
+
+def _fail(failure: Failure, given: Sequence[str], cause: BaseException | None = None) -> int:
     if _debugging(given):
-        error = unexpected or failure
-        traceback.print_exception(error)
+        traceback.print_exception(cause or failure)
     text = one_line(failure.text)
     if "--json" in given:
         print(json.dumps({"error": text}))

@@ -13,6 +13,9 @@ import click
 
 from vfs.errors import VfsError
 
+DEBUG_VARIABLE = "VFS_DEBUG"
+"""Set in the environment, errors show their traceback."""
+
 
 class ExitCodes(NamedTuple):
     """How the ways to fail leave the process."""
@@ -48,12 +51,14 @@ class Verb(click.Command):
             return super().invoke(ctx)
         except VfsError as error:
             raise Failure(str(error), self.exit_codes.error) from error
-        except BrokenPipeError:
-            raise  # whoever read our output has enough
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # whoever reads our output may have enough of it
         except OSError as error:
             raise Failure(_os_error(error), self.exit_codes.error) from error
         except KeyboardInterrupt as error:
             raise Failure("interrupted", self.exit_codes.interrupted) from error
+        except Exception as error:
+            raise Failure(unexpected(error), self.exit_codes.error) from error
 
 
 def verb(name: str, exit_codes: ExitCodes | None = None) -> Callable[[Callable[..., Any]], click.Command]:
@@ -65,6 +70,12 @@ def verb(name: str, exit_codes: ExitCodes | None = None) -> Callable[[Callable[.
     if exit_codes is not None:
         Named.exit_codes = exit_codes
     return click.command(name, cls=Named, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def unexpected(error: Exception) -> str:
+    """The line for a fault of ours."""
+    name = f"{type(error).__name__}: {error}"
+    return f"unexpected {name}; please report it, with what {DEBUG_VARIABLE}=1 shows"
 
 
 def _os_error(error: OSError) -> str:

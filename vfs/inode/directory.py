@@ -27,7 +27,7 @@ ENTRY_BYTES = 256
 """What an entry in memory is charged to the limiter, its name included (measured: 190 to 330)."""
 
 COMPLETE_ENTRIES = 4096
-"""A directory of at most this many entries is read whole when it is listed, or looked into again and again."""
+"""A directory of at most this many entries is read whole when it is listed, or looked into often."""
 
 LOOK_SHARE = 16
 """Reading a directory whole costs about as much as looking up a sixteenth of its names one by one."""

@@ -29,6 +29,7 @@ from vfs.mount.detach import MountBusy, detach, flush_pages
 from vfs.mount.kernel import KernelMount
 from vfs.mount.logs import DaemonLog
 from vfs.mount.options import MountOptions
+from vfs.mount.tuning import tune_process
 from vfs.mount.verbs import Ending, Verbs
 
 log = logging.getLogger("vfs")
@@ -95,6 +96,7 @@ class Daemon:
         self._mount = KernelMount.attach(self._adapter, self._store, self._point, self._options)
         try:
             os.chdir("/")
+            tune_process()
             trio.run(self._live, fs)
         except BaseExceptionGroup as group:
             raise _expected(group) or group from group
@@ -146,6 +148,7 @@ class Daemon:
     async def _say_ready(self) -> None:
         log.info("mounted %s at %s", self._store, self._point)
         self._announce()
+        await trio.to_thread.run_sync(self._mount.tune)
 
     async def _leave(self, fs: FileSystem, control: ControlServer) -> None:
         self._left.set()

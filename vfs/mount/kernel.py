@@ -8,7 +8,7 @@ process, since pyfuse3 keeps its session in a module variable.
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyfuse3
@@ -17,6 +17,7 @@ from vfs.errors import MountError
 from vfs.mount.detach import detach
 from vfs.mount.mountinfo import mount_at, read_mounts
 from vfs.mount.options import MountOptions
+from vfs.mount.tuning import raise_read_ahead
 
 log = logging.getLogger("vfs")
 
@@ -46,6 +47,13 @@ class KernelMount:
             log.warning("libfuse: %s", line)
         mount = mount_at(point, read_mounts())
         return cls(point, None if mount is None else mount.device)
+
+    def tune(self) -> None:
+        """Raise the read-ahead, in a thread: the kernel sets it once it has had our first answer."""
+        with suppress(OSError):
+            os.statvfs(self.point)
+            if self._device is not None:
+                raise_read_ahead(self._device)
 
     def remove(self) -> None:
         """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""
