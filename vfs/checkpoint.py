@@ -16,9 +16,11 @@ which the next checkpoint removes.
 
 from collections import Counter
 from time import monotonic
+from typing import Any
 
 from vfs.backing.index import Transaction
 from vfs.backing.log import Place
+from vfs.backing.store import Store
 from vfs.contents import Contents
 from vfs.errors import VfsError
 from vfs.inode.extent_map import ExtentMap
@@ -41,9 +43,11 @@ SLICE = 500
 class Checkpoints(Contents):
     """A journal that knows when its index should catch up, and how."""
 
-    _checkpoint_position = 0  # how much had been logged when the last checkpoint began
-    _checkpoint_at = monotonic()
-    _retry_at = 0.0
+    def __init__(self, store: Store, **options: Any) -> None:
+        super().__init__(store, **options)
+        self._checkpoint_position = 0  # how much had been logged when the last checkpoint began
+        self._checkpoint_at = monotonic()
+        self._retry_at = 0.0
 
     @property
     def checkpoint_due(self) -> bool:

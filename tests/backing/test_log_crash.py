@@ -170,6 +170,33 @@ def test_a_torn_tail_over_several_chunks_is_cut_from_its_first_bad_frame() -> No
     assert log.append(b"new").chunk == 1
 
 
+@pytest.mark.parametrize("sizes", [[100, 100, 100, 100], [700, 600, 600, 600], [10, 1300, 40, 1300]])
+def test_no_frame_of_a_cut_tail_comes_back_behind_a_new_one(sizes: list[Step]) -> None:
+    storage, _ = lived(["sync", *sizes])
+    torn = SimulatedStorage(root=storage.kill().root)
+    for name in torn.list(
+        "log"
+    ):  # as after a power cut: all of it is on the medium, but for one wrong sector
+        torn.overwrite(f"log/{name}", torn.content(f"log/{name}"))
+    torn.root.sync()
+    torn.flip("log/chunk-00000001", 64 + 45)
+    torn.open("log/chunk-00000001").sync()
+    log, records = opened(torn)
+    assert records == []
+    second = History("b")
+    for size in sizes:
+        second.run(log, [size])
+        for seed in range(60):
+            second.check_after_power_cut(contents(opened(torn.crash(random.Random(seed)))[1]))
+
+
+def test_what_a_full_disk_cut_off_never_looks_like_damage() -> None:
+    storage, history = lived([800, "sync", "full", 1000, "sync"])
+    assert storage.list("log") == ["chunk-00000001", "chunk-00000002"]
+    for seed in range(100):
+        history.check_after_power_cut(contents(opened(storage.crash(random.Random(seed)))[1]))
+
+
 def test_read_only_ignores_a_torn_tail_and_leaves_it() -> None:
     storage, history = lived([100, "sync", 200, 300])
     name = "log/chunk-00000001"

@@ -1,0 +1,183 @@
+"""Group commit and checkpoints beside requests, on a real store."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+import vfs
+from vfs.backing.log import SyncTicket
+from vfs.errors import NoSpace, ReadOnly, StoreFailed
+from vfs.mount.committer import Committer
+
+
+@pytest.fixture
+def fs(tmp_path: Path) -> Iterator[vfs.FileSystem]:
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as opened:
+        opened.autopilot = False
+        yield opened
+
+
+class Gate:
+    """A disk whose syncs wait until they are let through."""
+
+    def __init__(self, fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.syncs = 0
+        self.open = threading.Event()
+        self.error: OSError | None = None
+        self._real = fs.run_sync
+        monkeypatch.setattr(fs, "run_sync", self.run)
+
+    def run(self, ticket: SyncTicket) -> None:
+        self.syncs += 1
+        assert self.open.wait(10)
+        if self.error is not None:
+            raise self.error
+        self._real(ticket)
+
+
+@pytest.fixture
+def gate(fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(fs, monkeypatch)
+
+
+async def test_many_waiters_share_one_sync(fs: vfs.FileSystem, gate: Gate) -> None:
+    committer = Committer(fs)
+    async with trio.open_nursery() as nursery:
+        fs.write_bytes("/first", b"1")
+        nursery.start_soon(committer.commit)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        for number in range(50):
+            fs.write_bytes(f"/file{number}", b"x")
+            nursery.start_soon(committer.commit)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        gate.open.set()
+    assert gate.syncs == 2, "one was on its way, the other serves all fifty"
+    assert fs.log.synced_lsn == fs.log.last_lsn
+
+
+async def test_a_commit_covers_what_was_answered_before_it_and_not_a_sync_under_way(
+    fs: vfs.FileSystem, gate: Gate
+) -> None:
+    committer = Committer(fs)
+    done: list[int] = []
+
+    async def commit(lsn: int) -> None:
+        await committer.commit()
+        assert fs.log.synced_lsn >= lsn
+        done.append(lsn)
+
+    async with trio.open_nursery() as nursery:
+        fs.write_bytes("/early", b"1")
+        nursery.start_soon(commit, fs.log.last_lsn)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        fs.write_bytes("/late", b"2")
+        nursery.start_soon(commit, fs.log.last_lsn)
+        gate.open.set()
+    assert done == sorted(done)
+
+
+async def test_requests_go_on_while_the_disk_syncs(fs: vfs.FileSystem, gate: Gate) -> None:
+    committer = Committer(fs)
+    async with trio.open_nursery() as nursery:
+        fs.write_bytes("/file", b"1")
+        nursery.start_soon(committer.commit)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        fs.write_bytes("/file", b"2")
+        assert fs.read_bytes("/file") == b"2"
+        gate.open.set()
+
+
+async def test_a_failed_sync_fails_every_waiter_and_is_never_tried_again(
+    fs: vfs.FileSystem, gate: Gate
+) -> None:
+    committer = Committer(fs)
+    gate.error = OSError(5, "the disk is gone")
+    failures: list[StoreFailed] = []
+
+    async def commit() -> None:
+        try:
+            await committer.commit()
+        except StoreFailed as error:
+            failures.append(error)
+
+    fs.write_bytes("/file", b"kept")
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(commit)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        gate.open.set()
+    assert len(failures) == 5
+    assert gate.syncs == 1
+    gate.error = None
+    with pytest.raises(StoreFailed):
+        await committer.commit()
+    assert gate.syncs == 1
+    assert fs.read_bytes("/file") == b"kept"
+    with pytest.raises(ReadOnly):
+        fs.write_bytes("/other", b"")
+
+
+async def test_background_work_commits_in_time(fs: vfs.FileSystem) -> None:
+    fs.commit_seconds = 0.05
+    committer = Committer(fs)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(committer.run)
+        fs.write_bytes("/file", b"1")
+        lsn = fs.log.last_lsn
+        with trio.fail_after(5):
+            while fs.log.synced_lsn < lsn:  # noqa: ASYNC110 - a number to look at, not an event
+                await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_checkpoint_goes_on_beside_operations(
+    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vfs.checkpoint.SLICE", 3)
+    committer = Committer(fs)
+    for number in range(60):
+        fs.write_bytes(f"/file{number}", b"before")
+    lsn = fs.log.last_lsn
+
+    async def disturb() -> None:
+        while fs.table.tracker.capture is None:
+            await trio.lowlevel.checkpoint()
+        for number in range(60):
+            fs.write_bytes(f"/file{number}", b"after")
+            if number % 3 == 0:
+                fs.remove(f"/file{number}")
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.checkpoint)
+        nursery.start_soon(disturb)
+    assert fs.store.index.meta()["lsn"] == lsn
+    assert fs.store.index.meta()["files"] == 60
+    await committer.checkpoint()
+    assert fs.store.index.meta()["files"] == 40
+    assert all(fs.read_bytes(path) == b"after" for path in map(bytes, fs.listdir()))
+
+
+async def test_a_checkpoint_without_room_is_given_up_and_works_later(
+    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committer = Committer(fs)
+    fs.write_bytes("/file", b"text")
+
+    def full() -> None:
+        raise NoSpace("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "commit_checkpoint", full)
+        with pytest.raises(NoSpace):
+            await committer.checkpoint()
+    assert fs.store.index.meta()["lsn"] == 0
+    fs.write_bytes("/file", b"more text")
+    await committer.checkpoint()
+    assert fs.store.index.meta()["files"] == 1
+    assert fs.read_bytes("/file") == b"more text"
