@@ -99,9 +99,10 @@ def table(lines: Sequence[Line]) -> Table:
             *(_number(line.daemon_us.get(target)) for target in ("floor", "vfs")),
         )
     result.caption = (
-        "figures, ratio and CPU ratio: median over rounds; best: best figure over best figure; CPU ratio: CPU of "
-        "client and daemon, floor over vfs\nrequests: of the kernel per operation; floor us, vfs us: CPU of the "
-        "daemon per operation (of bulk data: per MiB)"
+        "figures, ratio and CPU ratio: median over rounds; best: best figure over best figure; "
+        "CPU ratio: CPU of client and daemon, floor over vfs\n"
+        "requests: of the kernel per operation; floor us, vfs us: CPU of the daemon per operation "
+        "(of bulk data: per MiB)"
     )
     return result
 

@@ -60,7 +60,7 @@ class Line:
     best: float | None
     """The ratio of the best figures of all rounds: what a noisy machine disturbs least."""
     cpu_ratio: Spread | None
-    """CPU of client and daemon together, the floor's over that of vfs: waiting and neighbours are not in it."""
+    """CPU of client and daemon together, the floor's over that of vfs: free of waiting and of neighbours."""
     at_least: float | None
     passes: bool | None
     """None where there is no budget or nothing to hold against it."""

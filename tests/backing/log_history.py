@@ -18,9 +18,7 @@ from vfs.errors import NoSpace
 
 UUID = bytes(range(16))
 Step = int | str
-"""A number: append a frame with so many bytes of data. "sync": sync. "full": the disk is full for one append,
-of
-which only a part is written."""
+"""Append a frame with so many bytes of data; "sync"; or "full": the disk is full for one append."""
 
 
 def small_chunks(monkeypatch: pytest.MonkeyPatch, size_bytes: int = 1500) -> None:

@@ -1,6 +1,4 @@
-"""Verified reads: right bytes or DataDamaged, one check per frame and life, a bounded number of mapped
-chunks.
-"""
+"""Verified reads: right bytes or DataDamaged, one check per frame and life, few chunks mapped."""
 
 import errno
 import gc

@@ -18,9 +18,7 @@ LIFE: list[Step] = [
     *(10, 300, "sync", 700, 20, 600, 30, "sync", 500, 500, 500, 10, "sync"),
     *("full", 1000, 40, "sync", 20, "full", 900, 5, "full", 5, 600, 600),
 ]
-"""Rolls with and without a sync between, is refused before a roll and in a chunk, leaves several chunks
-un-synced.
-"""
+"""Rolls with and without a sync between, is refused in places, leaves several chunks un-synced."""
 
 SIZES = [step for step in LIFE if isinstance(step, int)]
 
@@ -50,8 +48,7 @@ def stopped_at(call: int, steps: list[Step]) -> tuple[SimulatedStorage, History]
 
 
 def live_again(storage: SimulatedStorage, name: str, stop: int | None = None) -> History:
-    """Recover, and write other frames of the same sizes where the cut tail was; the machine may stop in a
-    call.
+    """Recover, and write other frames of the same sizes over the cut tail; the machine may stop.
 
     The same sizes, because then what comes back of the first life would fit exactly behind the second's
     frames.

@@ -87,7 +87,7 @@ class AttributeRules(MachineBase):
             return
         self.fs.set_xattr(node.ino, name, value)
         node.xattrs[name] = value
-        node.times = self.world.times(node)
+        self.world.note(node, exact=False)
 
     @rule(pick=drawn.picks)
     def set_impossible_xattrs(self, pick: int) -> None:
@@ -111,7 +111,7 @@ class AttributeRules(MachineBase):
             os.truncate(node.data_fd, 0)
             os.chmod(node.path, stat.S_IMODE(self.fs.get(node.ino).mode))
             node.ranges.remove(0, 1 << 62)
-            node.times = self.world.times(node)
+            self.world.note(node, exact=False)
 
     @rule(pick=drawn.picks)
     def release(self, pick: int) -> None:

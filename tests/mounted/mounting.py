@@ -113,6 +113,7 @@ class MountedStore:
     def fsck(self) -> dict[str, Any]:
         """Check the store, mounted or not; AssertionError unless it is clean."""
         report: dict[str, Any] = json.loads(vfs("fsck", "--json", self.store))
+        assert report["clean"] is True, report
         assert not report["problems"], report
         return report
 

@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 NOBODY = 65534
 PROGRAM_SECONDS = 90.0
 
@@ -81,3 +83,8 @@ def as_nobody(source: str, *arguments: str | Path, cwd: Path) -> str:
 
 def _python_command(source: str) -> list[str]:
     return [sys.executable, "-W", "error", "-c", BECOME + textwrap.dedent(source)]
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become another user and make devices"
+)

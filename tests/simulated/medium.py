@@ -26,8 +26,7 @@ class Resize(NamedTuple):
 
 
 class Name(NamedTuple):
-    """A name of a folder that came to mean `node` (None: was removed). `old` is the name that a rename took
-    it from.
+    """A name in a folder that came to mean `node` (None: was removed). `old`: what a rename took away.
 
     INVARIANT: a rename is one change, so that it happens whole or not at all.
     """
@@ -79,9 +78,7 @@ class FileNode:
         self.pending.clear()
 
     def fail_sync(self, rng: random.Random) -> None:
-        """A failed sync as Linux has it: some of it is written, all of it is called clean, nothing is
-        retried.
-        """
+        """A failed sync as Linux has it: some of it is written, all of it is called clean."""
         self.durable = self.survivor(rng)
         self.pending.clear()
 

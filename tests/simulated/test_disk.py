@@ -1,6 +1,4 @@
-"""The simulated disk itself: it keeps what was synced, may lose the rest in every way, and does so
-repeatably.
-"""
+"""The simulated disk itself: it keeps what was synced, may lose the rest in every way, repeatably."""
 
 import errno
 import random

@@ -135,9 +135,7 @@ class ReadableChunk:
         self._uuid = uuid
         self._view = file.map() if sealed else None
         self.verified: dict[int, tuple[int, int]] = {}
-        """INVARIANT: frame offset -> first and end offset of its data, only for frames that matched their
-        checksum.
-        """
+        """INVARIANT: frame offset -> start and end of its data, for frames that matched their checksum."""
 
     def read(self, frame: int, start: int, length: int) -> bytes | memoryview:
         """Return `length` bytes at `start`, which must lie in the data of the frame at `frame`."""
@@ -227,9 +225,7 @@ class ChunkReader:
             self._sealed.clear()
 
     def read(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview:
-        """Return verified bytes, waiting for the disk when needed; DataDamaged when they are not what was
-        written.
-        """
+        """Return verified bytes, waiting for the disk when needed; DataDamaged when they are wrong."""
         return (self._opened(chunk) or self._open(chunk)).read(frame, start, length)
 
     def read_resident(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:

@@ -1,5 +1,4 @@
-"""The format of the log: the header of a chunk file and of a frame, and whether bytes at a place are such a
-frame.
+"""The format of the log: headers of chunk files and frames, and whether bytes at a place are a frame.
 
 Pure arithmetic on bytes. A frame is valid only at its own place in its own store, because its checksum is
 seeded with both; nothing here reads a file, repairs anything or knows what a command means.

@@ -8,8 +8,8 @@ take for its own.
 Order of writes, each with its reason:
 
 - *append*: one write at the end of the active chunk. Where the disk is full the file is cut back to its last
-  whole frame before anything else may be appended. That cut needs no sync: if it is lost in a power cut, what
-  comes back behind the newer frames is a part of one frame, which is valid nowhere.
+  whole frame before anything else may be appended. That cut needs no sync of its own: if it is lost in a
+  power cut, what comes back behind the newer frames is a part of one frame, which is valid nowhere.
 - *roll*: the new chunk's header is written, nothing is synced, so that the owner never waits for the disk.
   Until the next sync any part of the old tail, the new name and the new chunk may be lost; replay ends at the
   first thing that is not there, and whatever is behind it carries no synced mark that reaches so far.
@@ -23,7 +23,7 @@ Order of writes, each with its reason:
   the first new frame: no old frame, and no old chunk, can turn up again behind a new one.
 - *remove*: a chunk is unlinked only when a later chunk is known to be durable, header and name, since the log
   must never be without a chunk that says where it stands. The folder is not synced: a chunk that comes back
-  is refused by nobody, and removed again by the next checkpoint.
+  disturbs nobody, and is removed again by the next checkpoint.
 
 Threads: one owner calls everything; `run_sync`, `read` and `read_resident` may be called by any thread.
 """
@@ -187,9 +187,7 @@ class Log:
     # --- appending --------------------------------------------------------------------------
 
     def append(self, command: bytes, data: Sequence[Buffer] | Buffer = b"") -> Place:
-        """Write one frame and return where it lies. NoSpace leaves the log as it was; StoreFailed is for
-        ever.
-        """
+        """Write one frame, return its place. NoSpace leaves the log as it was; StoreFailed is for ever."""
         if self.failed is not None or self._file is None:
             self._refuse()
         pieces: Sequence[Buffer]
@@ -222,9 +220,7 @@ class Log:
         return place
 
     def _undo_append(self, error: BaseException, end: int, lsn: int) -> BaseException:
-        """Cut the active chunk back to its last whole frame when the disk is full; any other failure is for
-        ever.
-        """
+        """Cut the active chunk back to its last whole frame when the disk is full; all else is for ever."""
         if isinstance(error, OSError) and error.errno in FULL and self._file is not None:
             try:
                 self._file.truncate(end)
@@ -384,8 +380,7 @@ class Log:
         return self._end + sum(self._chunks.size(number) for number in self._chunks.numbers[:-1])
 
     def remove_chunk(self, number: int) -> None:
-        """Remove a sealed chunk that neither the index (durably) nor any extent needs; maybe after the next
-        sync.
+        """Remove a chunk that neither the index, durably, nor an extent needs; maybe after the next sync.
 
         Failing to unlink is no failure of the log: the chunk is listed again and can be removed later.
         """

@@ -173,9 +173,7 @@ class LogScan:
             file.close()
 
     def _walk(self, number: int, offset: int) -> Generator[Record, None, tuple[int, str | None]]:
-        """Yield the records of one chunk; return where it stopped, and why if that is not the end of the
-        chunk.
-        """
+        """Yield the records of a chunk; return where it stopped, and why if that is not the end."""
         view = self._view(number, offset)
         while offset < len(view):
             try:

@@ -46,9 +46,7 @@ class Space(NamedTuple):
 
 
 class StorageFile(Protocol):
-    """One open file. Every method may raise OSError. All but `append` and `truncate` may be called by any
-    thread.
-    """
+    """One open file. All may raise OSError; all but `append` and `truncate` may be called by any thread."""
 
     def append(self, pieces: Sequence[Buffer]) -> None:
         """Write all pieces at the end; after an OSError nothing is promised about the tail."""
@@ -69,9 +67,7 @@ class StorageFile(Protocol):
         """Return a read-only view of the whole file as long as it is now; it outlives `close`."""
 
     def fault_in(self, length: int, offset: int) -> None:
-        """Bring a range of the mapped file into memory, so that a bad sector is an OSError here, not a
-        SIGBUS.
-        """
+        """Bring a mapped range into memory, so that a bad sector is an OSError here and no SIGBUS later."""
 
     def drop_cache(self, offset: int) -> None:
         """Forget clean cached pages from offset on, so that the next read sees what the disk holds."""
@@ -345,9 +341,7 @@ class DirectoryStorage:
         return self._folder(folder), last
 
     def _folder(self, name: str) -> int:
-        """Return the descriptor of a folder; one component after the other, since O_NOFOLLOW binds only the
-        last.
-        """
+        """Return the descriptor of a folder; part by part, since O_NOFOLLOW binds the last one only."""
         known = self._folders.get(name)
         if known is not None:
             return known
