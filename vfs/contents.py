@@ -148,9 +148,9 @@ class Contents(Journal):
 
     # --- writing ----------------------------------------------------------------------------
 
-    def write(self, ino: int, offset: int, data: bytes) -> int:
+    def write(self, ino: int, offset: int, data: bytes, *, stamp_ns: int | None = None) -> int:
         """Write all of `data`; returns its length. Either all of it is logged, or the error is raised
-        after a prefix of whole megabytes was."""
+        after a prefix of whole megabytes was. The file's times become `stamp_ns`, or now."""
         self.writable()
         inode = self._file(ino)
         length = len(data)
@@ -162,10 +162,10 @@ class Contents(Journal):
         self._prepare(inode, offset, length)
         if length <= FRAME_DATA_BYTES:
             if length:
-                self._write_frame(inode, offset, data)
+                self._write_frame(inode, offset, data, stamp_ns)
         else:
             for start in range(0, length, FRAME_DATA_BYTES):
-                self._write_frame(inode, offset + start, data[start : start + FRAME_DATA_BYTES])
+                self._write_frame(inode, offset + start, data[start : start + FRAME_DATA_BYTES], stamp_ns)
         return length
 
     def _prepare(self, inode: Inode, offset: int, length: int) -> None:
@@ -173,17 +173,18 @@ class Contents(Journal):
         self.table.tracker.before_logging(inode)
         self.table.file(inode).load(offset, length)
 
-    def _write_frame(self, inode: Inode, offset: int, data: bytes) -> None:
+    def _write_frame(self, inode: Inode, offset: int, data: bytes, stamp_ns: int | None) -> None:
         mode = inode.mode
         if mode & 0o6000:
             mode = without_privileges(mode)
+        now = time_ns() if stamp_ns is None else stamp_ns
         runs = plan_write(data)
         if len(runs) == 1 and runs[0].byte is None:
-            self.record_data(Write(inode.ino, offset, mode, time_ns()), data)
+            self.record_data(Write(inode.ino, offset, mode, now), data)
             return
         spans = tuple((run.stop - run.start, -1 if run.byte is None else run.byte) for run in runs)
         kept = b"".join(data[run.start : run.stop] for run in runs if run.byte is None)
-        self.record_data(Write(inode.ino, offset, mode, time_ns(), spans), kept)
+        self.record_data(Write(inode.ino, offset, mode, now, spans), kept)
 
     def truncate(self, ino: int, size: int) -> None:
         """Set the size; a larger one gives a hole."""

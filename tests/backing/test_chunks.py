@@ -12,6 +12,7 @@ from tests.backing.log_history import UUID, small_chunks
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
 from vfs.backing.chunks import ChunkReader, chunk_name, chunk_numbers
+from vfs.backing.frames import PIECE_BYTES
 from vfs.backing.log import Log, Place
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import DataDamaged
@@ -83,11 +84,36 @@ def test_a_wrong_bit_anywhere_in_the_frame_is_damage(disk: SimulatedStorage, num
     log, places = filled(disk)
     chunk, frame, start = places[number]
     disk.flip(chunk_name(chunk), frame + place)
-    for read in (log.read, log.read_resident, log.check_range):
+    in_data = frame + place >= start
+    for read in (log.read, log.read_resident) if in_data else (log.read, log.read_resident, log.check_range):
         with pytest.raises(DataDamaged):
             read(chunk, frame, start, 1)
     other = places[number - 1]
     assert bytes(log.read(*other, 1)) == bytes([number - 1 if number else 11])
+
+
+def test_a_large_frame_is_verified_piece_by_piece() -> None:
+    disk = SimulatedStorage()
+    log = Log.create(disk, UUID)
+    data = bytes(range(256)) * (4 * PIECE_BYTES // 256) + b"end"
+    place = log.append(b"c", data)
+    disk.flip(chunk_name(1), place.start + 2 * PIECE_BYTES + 5)
+    log.check_range(*place, len(data))
+    for start, length in ((0, 2 * PIECE_BYTES), (PIECE_BYTES - 1, 2), (3 * PIECE_BYTES, PIECE_BYTES + 3)):
+        read = log.read(place.chunk, place.frame, place.start + start, length)
+        assert bytes(read) == data[start : start + length]
+    for start, length in ((2 * PIECE_BYTES, 1), (0, len(data)), (3 * PIECE_BYTES - 1, 2)):
+        with pytest.raises(DataDamaged, match="piece 2"):
+            log.read(place.chunk, place.frame, place.start + start, length)
+    disk.flip(chunk_name(1), place.start + 2 * PIECE_BYTES + 5)
+    assert bytes(log.read(*place, len(data))) == data, "what did not match is looked at again"
+
+
+def test_what_is_known_of_frames_is_bounded(disk: SimulatedStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfs.backing.chunks.KNOWN_FRAMES", 1)
+    log, places = filled(disk)
+    for _ in range(2):
+        assert [bytes(log.read(*place, 1))[0] for place in places] == list(range(12))
 
 
 def test_a_frame_is_checked_once_in_a_life(disk: SimulatedStorage) -> None:

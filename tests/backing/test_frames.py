@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfs.backing import frames
-from vfs.backing.frames import BadBytes, Frame, find_frames, parse_frame, verify_frame
+from vfs.backing.frames import PIECE_BYTES, BadBytes, Frame, find_frames, parse_frame, verify_frame
 from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES
 
 UUID = bytes(range(16))
@@ -24,8 +24,7 @@ def sealed(
 ) -> bytes:
     """A whole frame for one place."""
     fields = frames.pack_fields(frames.FRAME_MAGIC, len(command), len(data), 0, lsn, synced)
-    size = frames.FRAME_HEADER_BYTES + len(command) + len(data)
-    return b"".join(frames.seal_frame(uuid, chunk, offset, fields, command, [data], size))
+    return b"".join(frames.seal_frame(uuid, chunk, offset, fields, command, data))
 
 
 def checked(content: bytes, offset: int = 64, *, chunk: int = 1, uuid: bytes = UUID) -> Frame:
@@ -44,14 +43,14 @@ def test_the_worked_example_of_the_format() -> None:
     )
     frame = sealed(2, 1, b"cmd", b"data!")
     assert frame[:32].hex(" ", 8) == "7646726d03000000 0500000000000000 0200000000000000 0100000000000000"
-    assert frame[40:] == b"cmddata!"
-    assert (header[56:].hex(), frame[32:40].hex()) == ("18b058e23a9637c0", "b938923ba83d16bc")
+    assert (frame[40:43], frame[43:51].hex(), frame[51:]) == (b"cmd", "09feaa64408b553e", b"data!")
+    assert (header[56:].hex(), frame[32:40].hex()) == ("18b058e23a9637c0", "f3de5b8e8c0a0b0d")
 
 
 @given(
     st.integers(1, 2**63),
     st.binary(max_size=300),
-    st.sampled_from([0, 1, 5, 700, 8100, 9000]),
+    st.sampled_from([0, 1, 5, 700, 8100, 9000, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES - 1]),
     st.integers(0, 9),
 )
 def test_a_frame_is_read_as_it_was_written(lsn: int, command: bytes, length: int, before: int) -> None:
@@ -61,7 +60,8 @@ def test_a_frame_is_read_as_it_was_written(lsn: int, command: bytes, length: int
     content = bytes(offset) + sealed(lsn, lsn - 1, command, data, offset=offset)
     frame = checked(content, offset)
     assert (frame.lsn, frame.synced_lsn, frame.offset, frame.end) == (lsn, lsn - 1, offset, len(content))
-    assert content[frame.command : frame.data] == command
+    assert content[frame.command : frame.sums] == command
+    assert frame.data - frame.sums == frames.SUM_BYTES * -(-length // PIECE_BYTES)
     assert content[frame.data : frame.end] == data
 
 

@@ -42,12 +42,12 @@ def test_what_is_appended_is_read_and_replayed(storage: Storage) -> None:
     assert (log.last_lsn, log.synced_lsn, log.chunk_numbers()) == (0, 0, [1])
     places = [log.append(b"one"), log.append(b"two", b"data"), log.append(b"", b"x" * 20_000)]
     assert places[0] == Place(1, 64, 64 + 40 + 3)
-    assert places[1] == Place(1, 107, 107 + 40 + 3)
+    assert places[1] == Place(1, 107, 107 + 40 + 3 + 8)
     assert log.last_place == places[2]
     assert data_at(log, places[1], 4) == b"data"
     assert bytes(log.read(1, places[1].frame, places[1].start + 1, 2)) == b"at"
     assert data_at(log, places[2], 20_000) == b"x" * 20_000
-    assert log.size_bytes == 64 + 3 * 40 + 6 + 4 + 20_000
+    assert log.size_bytes == 64 + 3 * 40 + 6 + 2 * 8 + 4 + 20_000
     log.close()
     again, records = opened(storage)
     assert contents(records) == [(b"one", b""), (b"two", b"data"), (b"", b"x" * 20_000)]

@@ -1,4 +1,4 @@
-"""The daemon's log, in a process of its own since it takes over stdout, stderr and the hooks of the process."""
+"""The daemon's log, in a process of its own since it takes over stdout, stderr and the hooks."""
 
 import os
 import stat

@@ -281,7 +281,7 @@ def test_a_daemon_that_hangs_hangs_nobody_else(store: Path, point: Path, tmp_pat
 
 
 def test_the_foreground(store: Path, point: Path) -> None:
-    command = [sys.executable, "-m", "vfs", "mount", "--foreground", store, point]
+    command = [sys.executable, "-m", "vfs", "mount", "--foreground", str(store), str(point)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as daemon:
         eventually(lambda: is_mounted(store))
         (point / "file").write_text("data")
@@ -311,7 +311,8 @@ def test_a_kernel_connection_that_is_cut_leaves_no_dead_mount(
 
 
 CRASHES = {
-    "background": "async def fail(self, *, task_status): task_status.started(); await trio.sleep(0.5); 1 / 0\n"
+    "background": "async def fail(self, *, task_status):\n"
+    "    task_status.started(); await trio.sleep(0.5); 1 / 0\n"
     "Adapter.background = fail\n",
     "main": "async def fail(): await trio.sleep(0.5); 1 / 0\nvfs.mount.daemon.pyfuse3.main = fail\n",
     "close": "FileSystem.close_ = FileSystem.close\n"
@@ -330,7 +331,8 @@ def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
         "sys.exit(main(sys.argv[1:]))"
     )
     reading, writing = os.pipe()
-    command = [sys.executable, "-c", code, "mount", "--foreground", f"--ready-fd={writing}", store, point]
+    arguments = ["mount", "--foreground", f"--ready-fd={writing}", str(store), str(point)]
+    command = [sys.executable, "-c", code, *arguments]
     with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE) as daemon:
         os.close(writing)
         with open(reading, "rb") as pipe:

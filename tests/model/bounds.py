@@ -26,7 +26,8 @@ class Bounds(NamedTuple):
     changes: int = 50_000
     complete_entries: int = 4096
     whole_directory_entries: int = 10_000
-    cached_inodes: int = 1000
+    evict: bool = False
+    """Whether every inode that may leave memory does so after each step."""
 
     def impose(self, patch: pytest.MonkeyPatch) -> None:
         """Put them in force."""
@@ -38,10 +39,13 @@ class Bounds(NamedTuple):
         patch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", self.complete_entries)
         patch.setattr(vfs.inode.table, "WHOLE_DIRECTORY_ENTRIES", self.whole_directory_entries)
 
-    def apply(self, fs: FileSystem) -> None:
-        """What belongs to one open file system."""
-        fs.table._cached_inodes = self.cached_inodes
-        fs.table._sweep_at = self.cached_inodes
+    def after_step(self, fs: FileSystem) -> None:
+        """What time would bring."""
+        if self.evict:
+            fs.table._cached_inodes = 0
+            fs.table.sweep()  # from the first one on they count as not used since
+            fs.table.sweep()
+            fs.table._cached_inodes = 1000
 
 
 REAL = Bounds()
@@ -54,9 +58,9 @@ TINY = Bounds(
     changes=1 << 40,
     complete_entries=2,
     whole_directory_entries=3,
-    cached_inodes=3,
+    evict=True,
 )
-SMALL = TINY._replace(cache_bytes=16 << 10, complete_entries=6, cached_inodes=6, slice_things=3)
+SMALL = TINY._replace(cache_bytes=16 << 10, complete_entries=6, evict=False, slice_things=3)
 HASTY = TINY._replace(cache_bytes=1 << 20, changes=12)
 """A checkpoint is due, and taken between operations, all the time."""
 

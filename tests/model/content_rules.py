@@ -26,18 +26,13 @@ class ContentRules(MachineBase):
         assert (inode.mode, inode.size) == (mode, node.size())
         assert inode.allocated == node.ranges.total_bytes
 
-    def _write(self, node: Node, offset: int, data: bytes) -> None:
-        assert self.fs.write(node.ino, offset, data) == len(data)
-        os.pwrite(node.data_fd, data, offset)
-        node.ranges.write(offset, data, self.world.bounds.frame_bytes)
-
     @rule(pick=drawn.picks, spot=drawn.spots, data=drawn.data)
     def write(self, pick: int, spot: drawn.Spot, data: drawn.Data) -> None:
         node = self.file(pick)
         if node is None:
             return
         content = data.make()
-        self._write(node, spot.of(node), content)
+        self.world.write(node, spot.of(node), content)
         if content:
             self._changed(node)
 
@@ -48,7 +43,7 @@ class ContentRules(MachineBase):
             return
         content = data.make()
         for _ in range(times):
-            self._write(node, node.size(), content)
+            self.world.write(node, node.size(), content)
         if times:
             self._changed(node)
 

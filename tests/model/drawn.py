@@ -12,11 +12,26 @@ from vfs.limits import SEGMENT_BYTES
 
 IS_ROOT = os.geteuid() == 0
 
-names = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"\xff\xfe\n ", b"n" * 255])
-any_names = st.one_of(names, names, names, names, names, st.just(b"l" * 256))
-looked_up_names = st.one_of(any_names, any_names, st.sampled_from([b".", b".."]))
+LONG = b"l" * 256
+names = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"\xff\xfe\n ", b"n" * 255])
 picks = st.integers(0, 40)
 """Which node of a list to take, modulo its length."""
+
+
+class Where(NamedTuple):
+    """A name in a directory: of an entry that is there, when `there`, otherwise any."""
+
+    pick: int
+    name: bytes
+    there: bool
+
+
+free = st.builds(Where, picks, names, st.just(False))
+there = st.builds(Where, picks, names, st.just(True))
+wrong = st.builds(Where, picks, st.sampled_from([LONG, b"a", b"b"]), st.just(False))
+somewhere = st.one_of(free, there, there)
+existing = st.one_of(there, there, there, there, there, wrong)
+missing = st.one_of(free, free, free, free, free, there, wrong)
 
 permissions = st.sampled_from([0o644, 0o755, 0o600, 0o4755, 0o2755, 0o2644, 0o6711, 0o1777, 0])
 node_kinds = st.sampled_from(
@@ -26,7 +41,7 @@ node_kinds = st.sampled_from(
 owners = st.sampled_from([0, 1, 1000, 65534]) if IS_ROOT else st.just(os.geteuid())
 groups = st.sampled_from([0, 1, 1000, 65534]) if IS_ROOT else st.just(os.getegid())
 # What ext4 can store as well: 1901 to 2446.
-moments = st.integers(-2 * 10**18, 10**19 // 1) .map(lambda ns: min(ns, 2**63 - 1))
+moments = st.integers(-2 * 10**18, 2**63 - 1)
 
 xattr_names = st.sampled_from([b"user.a", b"user.b", b"user.\xff"])
 xattr_values = st.binary(max_size=40)

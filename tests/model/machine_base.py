@@ -1,16 +1,17 @@
 """What all steps of the model share: the world, and how a drawn number picks a node."""
 
 import os
+import random
+import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
-from tests.model import bounds
+from tests.model import bounds, drawn
 from tests.model.node import Node
 from tests.model.world import World
 from vfs.filesystem import FileSystem
@@ -27,11 +28,23 @@ class MachineBase(RuleBasedStateMachine):
         self._umask = os.umask(0)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    @initialize(chosen=st.sampled_from(bounds.ALL))
-    def begin(self, chosen: bounds.Bounds) -> None:
+    @initialize(chosen=st.sampled_from(bounds.ALL), life=st.sampled_from(["fresh", "committed", "replayed"]))
+    def begin(self, chosen: bounds.Bounds, life: str) -> None:
+        """Never with nothing: a small tree that is only in memory, in the index, or in the log."""
         chosen.impose(self._patch)
         self._folder = tempfile.TemporaryDirectory(prefix="vfs-model-")
         self.world = World(Path(self._folder.name), chosen)
+        directory = self.world.make(self.world.root, b"a", stat.S_IFDIR | 0o755)
+        for place, name in ((self.world.root, b"b"), (directory, b"c"), (directory, b"d")):
+            node = self.world.make(place, name, stat.S_IFREG | 0o644)
+            self.world.write(node, 10, name * 1000)
+            self.world.write(node, 20_000, random.Random(name).randbytes(9000))
+            self.world.note(node)
+        self.world.make(directory, b"e", stat.S_IFDIR | 0o755)
+        if life == "committed":
+            self.fs.checkpoint()
+        elif life == "replayed":
+            self.world.restart(clean=False)
 
     def teardown(self) -> None:
         try:
@@ -62,14 +75,19 @@ class MachineBase(RuleBasedStateMachine):
     def directory(self, pick: int) -> Node:
         return self._among(pick, [node for node in self.world.nodes.values() if node.is_directory])
 
-    def any_directory(self, pick: int) -> Node:
-        """Mostly a directory; now and then something that is none."""
-        return self.node(pick) if pick % 13 == 12 else self.directory(pick)
+    def locate(self, where: drawn.Where) -> tuple[Node, bytes]:
+        """The entry that was drawn. Now and then its directory is none."""
+        if where.there:
+            entries = self.world.entries()
+            if entries:
+                return entries[where.pick % len(entries)]
+        if where.pick % 13 == 12:
+            return self.node(where.pick), where.name
+        return self.directory(where.pick), where.name
 
     @invariant()
     def consistent(self) -> None:
         if hasattr(self, "world"):
             self.world.check_memory()
+            self.world.bounds.after_step(self.fs)
 
-
-Step = Any

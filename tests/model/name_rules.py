@@ -19,9 +19,10 @@ from vfs.mount.errno_table import ERRNO
 class NameRules(MachineBase):
     """lookup, mknod, mkdir, symlink, link, unlink, rmdir, rename, readdir."""
 
-    @rule(pick=drawn.picks, name=drawn.looked_up_names, remember=st.booleans())
-    def lookup(self, pick: int, name: bytes, remember: bool) -> None:
-        directory = self.any_directory(pick)
+    @rule(where=drawn.existing, dots=st.sampled_from([b"", b"", b".", b".."]), remember=st.booleans())
+    def lookup(self, where: drawn.Where, dots: bytes, remember: bool) -> None:
+        directory, name = self.locate(where)
+        name = dots or name
         found = self.world.both(
             lambda: self.fs.lookup(directory.ino, name),
             lambda: os.stat(name, dir_fd=directory.fd, follow_symlinks=False),
@@ -42,9 +43,9 @@ class NameRules(MachineBase):
         assert (inode.mode, inode.uid, inode.gid) == (status.st_mode, status.st_uid, status.st_gid)
         return node
 
-    @rule(pick=drawn.picks, name=drawn.any_names, kind=drawn.node_kinds, mode=drawn.permissions)
-    def mknod(self, pick: int, name: bytes, kind: int, mode: int) -> None:
-        directory = self.any_directory(pick)
+    @rule(where=drawn.missing, kind=drawn.node_kinds, mode=drawn.permissions)
+    def mknod(self, where: drawn.Where, kind: int, mode: int) -> None:
+        directory, name = self.locate(where)
         device = os.makedev(7, 300)
         made = self.world.both(
             lambda: self.fs.mknod(directory.ino, name, kind | mode, device, ME),
@@ -53,9 +54,9 @@ class NameRules(MachineBase):
         if made is not None:
             self._made(directory, name, made[0])
 
-    @rule(pick=drawn.picks, name=drawn.any_names, mode=drawn.permissions)
-    def mkdir(self, pick: int, name: bytes, mode: int) -> None:
-        directory = self.any_directory(pick)
+    @rule(where=drawn.missing, mode=drawn.permissions)
+    def mkdir(self, where: drawn.Where, mode: int) -> None:
+        directory, name = self.locate(where)
 
         def host() -> None:
             os.mkdir(name, mode, dir_fd=directory.fd)
@@ -65,9 +66,9 @@ class NameRules(MachineBase):
         if made is not None:
             self._made(directory, name, made[0])
 
-    @rule(pick=drawn.picks, name=drawn.any_names, text=st.sampled_from([b"a", b"../b", b"", b"x" * 4095, b"x" * 4096]))
-    def symlink(self, pick: int, name: bytes, text: bytes) -> None:
-        directory = self.any_directory(pick)
+    @rule(where=drawn.missing, text=st.sampled_from([b"a", b"../b", b"", b"x" * 4095, b"x" * 4096]))
+    def symlink(self, where: drawn.Where, text: bytes) -> None:
+        directory, name = self.locate(where)
         made = self.world.both(
             lambda: self.fs.symlink(directory.ino, name, text, ME),
             lambda: os.symlink(text, name, dir_fd=directory.fd),
@@ -75,9 +76,10 @@ class NameRules(MachineBase):
         if made is not None:
             self._made(directory, name, made[0])
 
-    @rule(pick=drawn.picks, directory_pick=drawn.picks, name=drawn.any_names)
-    def link(self, pick: int, directory_pick: int, name: bytes) -> None:
-        node, directory = self.node(pick), self.any_directory(directory_pick)
+    @rule(pick=drawn.picks, where=drawn.missing)
+    def link(self, pick: int, where: drawn.Where) -> None:
+        node = self.node(pick)
+        directory, name = self.locate(where)
         linked = self.world.both(
             lambda: self.fs.link(node.ino, directory.ino, name),
             lambda: os.link(node.path, name, dst_dir_fd=directory.fd, follow_symlinks=True),
@@ -89,9 +91,9 @@ class NameRules(MachineBase):
 
     # --- removing ---------------------------------------------------------------------------
 
-    @rule(pick=drawn.picks, name=drawn.any_names)
-    def unlink(self, pick: int, name: bytes) -> None:
-        directory = self.any_directory(pick)
+    @rule(where=drawn.existing)
+    def unlink(self, where: drawn.Where) -> None:
+        directory, name = self.locate(where)
         node = self.world.under(directory, name)
         done = self.world.both(
             lambda: self.fs.unlink(directory.ino, name),
@@ -100,9 +102,9 @@ class NameRules(MachineBase):
         if done is not None and node is not None:
             self._removed(directory, name, node)
 
-    @rule(pick=drawn.picks, name=drawn.any_names)
-    def rmdir(self, pick: int, name: bytes) -> None:
-        directory = self.any_directory(pick)
+    @rule(where=drawn.existing)
+    def rmdir(self, where: drawn.Where) -> None:
+        directory, name = self.locate(where)
         node = self.world.under(directory, name)
         done = self.world.both(
             lambda: self.fs.rmdir(directory.ino, name),
@@ -119,15 +121,10 @@ class NameRules(MachineBase):
 
     # --- renaming ---------------------------------------------------------------------------
 
-    @rule(
-        pick=drawn.picks,
-        name=drawn.any_names,
-        other_pick=drawn.picks,
-        other_name=drawn.any_names,
-        flags=st.sampled_from([0, 0, 1, 2, 2]),
-    )
-    def rename(self, pick: int, name: bytes, other_pick: int, other_name: bytes, flags: int) -> None:
-        directory, other_directory = self.any_directory(pick), self.any_directory(other_pick)
+    @rule(where=drawn.existing, to=drawn.somewhere, flags=st.sampled_from([0, 0, 0, 1, 2, 2]))
+    def rename(self, where: drawn.Where, to: drawn.Where, flags: int) -> None:
+        directory, name = self.locate(where)
+        other_directory, other_name = self.locate(to)
         node, other = self.world.under(directory, name), self.world.under(other_directory, other_name)
         done = self.world.both(
             lambda: self.fs.rename(directory.ino, name, other_directory.ino, other_name, flags),
@@ -190,9 +187,7 @@ class NameRules(MachineBase):
             if remove:
                 self._unlink_if_there(directory, name)
             elif directory.links and self.world.under(directory, name) is None:
-                inode = self.fs.mknod(directory.ino, name, stat.S_IFREG | 0o644, 0, ME)
-                os.mknod(name, stat.S_IFREG | 0o644, dir_fd=directory.fd)
-                self._made(directory, name, inode)
+                self.world.make(directory, name, stat.S_IFREG | 0o644)
 
     def _unlink_if_there(self, directory: Node, name: bytes) -> None:
         node = self.world.under(directory, name)

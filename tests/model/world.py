@@ -55,9 +55,7 @@ class World:
         self.note(self.root)
 
     def _open(self) -> FileSystem:
-        fs = open_filesystem(self.store, cache_bytes=self.bounds.cache_bytes)
-        self.bounds.apply(fs)
-        return fs
+        return open_filesystem(self.store, cache_bytes=self.bounds.cache_bytes)
 
     # --- doing the same twice ---------------------------------------------------------------
 
@@ -90,6 +88,26 @@ class World:
         node = self.nodes[inode.ino] = Node(inode.ino, descriptor)
         self.note(node, directory)
         return node
+
+    def make(self, directory: Node, name: bytes, mode: int) -> Node:
+        """A new file or directory."""
+        if stat.S_ISDIR(mode):
+            inode = self.fs.mkdir(directory.ino, name, mode, ME)
+            os.mkdir(name, stat.S_IMODE(mode), dir_fd=directory.fd)
+        else:
+            inode = self.fs.mknod(directory.ino, name, mode, 0, ME)
+            os.mknod(name, mode, dir_fd=directory.fd)
+        return self.adopt(inode, directory, name)
+
+    def write(self, node: Node, offset: int, data: bytes) -> None:
+        assert self.fs.write(node.ino, offset, data) == len(data)
+        os.pwrite(node.data_fd, data, offset)
+        node.ranges.write(offset, data, self.bounds.frame_bytes)
+
+    def entries(self) -> list[tuple[Node, bytes]]:
+        """Every name there is, with its directory."""
+        directories = [node for node in self.nodes.values() if node.is_directory]
+        return [(node, name) for node in directories for name in sorted(node.names())]
 
     def under(self, directory: Node, name: bytes) -> Node | None:
         """The node under a name, as the host says."""

@@ -1,11 +1,12 @@
 """Chunk files of the log, and verified reads of the data in their frames.
 
-Data is handed out only after its whole frame matched its checksum once in this life of the mapping; anything
-else is `DataDamaged`. Nothing here writes into a chunk, repairs one or knows which frames matter.
+Data is handed out only after the head of its frame and its piece of the data matched their checksums once in
+this life of the mapping; anything else is `DataDamaged`. Nothing here writes into a chunk, repairs one or
+knows which frames matter.
 
 Threads: `read` and `read_resident` may be called by any thread. `_sealed` belongs to `_lock`; a chunk that is
-evicted is only dropped, and goes away with the last reader that still holds it. `ReadableChunk.verified`
-needs no lock: two threads that verify the same frame store the same answer.
+evicted is only dropped, and goes away with the last reader that still holds it. `ReadableChunk.known`
+needs no lock: two threads that verify the same piece store the same answer.
 """
 
 import threading
@@ -16,18 +17,25 @@ from contextlib import suppress
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
     FRAME_HEADER_BYTES,
+    PIECE_BYTES,
+    SUM_BYTES,
     BadBytes,
     ChunkHeader,
     Frame,
     decode_chunk_header,
+    frame_seed,
     parse_frame,
-    verify_frame,
+    verify_head,
+    verify_piece,
 )
 from vfs.backing.storage import Storage, StorageFile
 from vfs.errors import DataDamaged
 
 LOG_FOLDER = "log"
 CHUNK_PREFIX = "chunk-"
+
+KNOWN_FRAMES = 4096
+"""Frames of one chunk whose sums are kept at hand: half a megabyte at the most, with small frames."""
 
 MAPPED_CHUNKS = 64
 """Sealed chunks that stay mapped: 4 GiB of address space and, with the mapping's own, 128 descriptors."""
@@ -126,6 +134,28 @@ class ChunkList:
             self._sizes.pop(number, None)
 
 
+class KnownFrame:
+    """A frame whose head matched its checksum: where its data lies, and which pieces of that are verified."""
+
+    __slots__ = ("data", "end", "seed", "sums", "verified")
+
+    def __init__(self, frame: Frame, sums: bytes, seed: int) -> None:
+        self.data = frame.data
+        self.end = frame.end
+        self.sums = sums
+        self.seed = seed
+        self.verified = bytearray(len(sums) // SUM_BYTES)
+        """INVARIANT: 1 only for pieces that matched their sum."""
+
+    def pieces(self, start: int, length: int) -> tuple[int, int]:
+        """First piece of a range, and the one behind its last."""
+        return (start - self.data) // PIECE_BYTES, (start + length - 1 - self.data) // PIECE_BYTES + 1
+
+    def bounds(self, first: int, stop: int) -> tuple[int, int]:
+        """Where pieces first..stop lie in the chunk."""
+        return self.data + first * PIECE_BYTES, min(self.end, self.data + stop * PIECE_BYTES)
+
+
 class ReadableChunk:
     """A chunk open for reading: the active one by pread, a sealed one through its mapping."""
 
@@ -134,17 +164,27 @@ class ReadableChunk:
         self._file = file
         self._uuid = uuid
         self._view = file.map() if sealed else None
-        self.verified: dict[int, tuple[int, int]] = {}
-        """INVARIANT: frame offset -> start and end of its data, for frames that matched their checksum."""
+        self.known: dict[int, KnownFrame] = {}
+        """By the frame's offset; INVARIANT: at most KNOWN_FRAMES."""
 
     def read(self, frame: int, start: int, length: int) -> bytes | memoryview:
         """Return `length` bytes at `start`, which must lie in the data of the frame at `frame`."""
         try:
-            known = self.verified.get(frame)
-            if known is None:
-                return self._read_first(frame, start, length)
-            self._check_range(frame, known, start, length)
-            return self._fetch(length, start)
+            known = self.known.get(frame) or self._know(frame)
+            self._check_range(known, start, length)
+            first, stop = known.pieces(start, length)
+            if known.verified.find(0, first, stop) < 0:
+                return self._fetch(length, start)
+            return self._read_first(known, start, length)
+        except BadBytes as error:
+            raise DataDamaged(self.number, frame, str(error)) from None
+        except OSError as error:
+            raise DataDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
+
+    def check(self, frame: int, start: int, length: int) -> None:
+        """DataDamaged unless the range lies in the data of a frame; the data itself is not read."""
+        try:
+            self._check_range(self.known.get(frame) or self._know(frame), start, length)
         except BadBytes as error:
             raise DataDamaged(self.number, frame, str(error)) from None
         except OSError as error:
@@ -152,30 +192,43 @@ class ReadableChunk:
 
     def resident(self, frame: int, start: int, length: int) -> bool:
         """Whether `read` would very likely not wait for the disk; so does damage, `read` tells it."""
-        if frame in self.verified:
-            return self._file.resident(length, start)
-        if not self._file.resident(FRAME_HEADER_BYTES, frame):
-            return False
-        try:
-            whole = self._header(frame)
-        except (BadBytes, OSError):
-            return True
-        return self._file.resident(whole.end - frame, frame)
+        known = self.known.get(frame)
+        if known is None:
+            if not self._file.resident(FRAME_HEADER_BYTES, frame):
+                return False
+            try:
+                known = self._know(frame)
+            except (BadBytes, OSError):
+                return True
+        first, stop = known.pieces(start, length)
+        if known.verified.find(0, first, stop) >= 0:
+            begin, end = known.bounds(first, stop)
+            return self._file.resident(end - begin, begin)
+        return self._file.resident(length, start)
 
-    def _read_first(self, frame: int, start: int, length: int) -> bytes | memoryview:
-        """Verify the frame, and answer from the very bytes that were verified."""
-        parsed = self._header(frame)
-        whole = memoryview(self._fetch(parsed.end - frame, frame))
-        verify_frame(whole, parsed, self._uuid, self.number, base=frame)
-        known = (parsed.data, parsed.end)
-        self.verified[frame] = known
-        self._check_range(frame, known, start, length)
-        return whole[start - frame : start - frame + length]
+    def _read_first(self, known: KnownFrame, start: int, length: int) -> bytes | memoryview:
+        """Verify the pieces of a range, and answer from the very bytes that were verified."""
+        first, stop = known.pieces(start, length)
+        begin, end = known.bounds(first, stop)
+        whole = memoryview(self._fetch(end - begin, begin))
+        for number in range(first, stop):
+            if not known.verified[number]:
+                at = (number - first) * PIECE_BYTES
+                verify_piece(whole[at : at + PIECE_BYTES], known.sums, number, known.seed)
+                known.verified[number] = 1
+        return whole[start - begin : start - begin + length]
 
-    def _header(self, frame: int) -> Frame:
+    def _know(self, frame: int) -> KnownFrame:
+        """Read and verify all of a frame but its data."""
         if frame < CHUNK_HEADER_BYTES:
             raise BadBytes("no frame can be there")
-        return parse_frame(self._fetch(FRAME_HEADER_BYTES, frame), frame, base=frame)
+        parsed = parse_frame(self._fetch(FRAME_HEADER_BYTES, frame), frame, base=frame)
+        seed = frame_seed(self._uuid, self.number, frame)
+        sums = verify_head(self._fetch(parsed.data - frame, frame), parsed, seed, base=frame)
+        if len(self.known) >= KNOWN_FRAMES:
+            self.known.clear()
+        known = self.known[frame] = KnownFrame(parsed, sums, seed)
+        return known
 
     def _fetch(self, length: int, offset: int) -> bytes | memoryview:
         """Return exactly these bytes, unverified."""
@@ -191,9 +244,9 @@ class ReadableChunk:
             raise BadBytes("the chunk ends before the frame does")
         return piece
 
-    def _check_range(self, frame: int, known: tuple[int, int], start: int, length: int) -> None:
-        if length < 0 or start < known[0] or start + length > known[1]:
-            held = f"{known[1] - known[0]} bytes at {known[0]}"
+    def _check_range(self, known: KnownFrame, start: int, length: int) -> None:
+        if length < 0 or start < known.data or start + length > known.end:
+            held = f"{known.end - known.data} bytes at {known.data}"
             raise BadBytes(f"{length} bytes at {start} are not in its data, which is {held}")
 
 
@@ -234,6 +287,10 @@ class ChunkReader:
         if found is None or not found.resident(frame, start, length):
             return None
         return found.read(frame, start, length)
+
+    def check(self, chunk: int, frame: int, start: int, length: int) -> None:
+        """DataDamaged unless that range lies in the data of a valid frame; may wait for the disk."""
+        (self._opened(chunk) or self._open(chunk)).check(frame, start, length)
 
     def mapped(self) -> list[int]:
         """Return the numbers of the chunks that are mapped now."""

@@ -36,11 +36,11 @@ from typing import NamedTuple, NoReturn
 from vfs.backing.chunks import LOG_FOLDER, ChunkList, ChunkReader, chunk_name
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
-    FRAME_HEADER_BYTES,
     FRAME_MAGIC,
     JOIN_BYTES,
-    byte_pieces,
+    as_bytes,
     encode_chunk_header,
+    frame_bytes,
     pack_fields,
     seal_frame,
 )
@@ -190,14 +190,9 @@ class Log:
         """Write one frame, return its place. NoSpace leaves the log as it was; StoreFailed is for ever."""
         if self.failed is not None or self._file is None:
             self._refuse()
-        pieces: Sequence[Buffer]
-        if data.__class__ is bytes:
-            length = len(data)
-            pieces = (data,)
-        else:
-            pieces = byte_pieces(data)
-            length = sum(map(len, pieces))
-        size = FRAME_HEADER_BYTES + len(command) + length
+        whole: bytes | memoryview = data if data.__class__ is bytes else as_bytes(data)
+        length = len(whole)
+        size = frame_bytes(len(command), length)
         if self._end + size > CHUNK_BYTES or size > JOIN_BYTES:
             if len(command) > FRAME_COMMAND_BYTES or length > FRAME_DATA_BYTES:
                 raise ValueError(
@@ -209,14 +204,14 @@ class Log:
         number = self._number
         lsn = self.last_lsn + 1
         fields = pack_fields(FRAME_MAGIC, len(command), length, 0, lsn, self.synced_lsn)
-        frame = seal_frame(self._uuid, number, offset, fields, command, pieces, size)
+        frame = seal_frame(self._uuid, number, offset, fields, command, whole)
         try:
             self._file.append(frame)
             self._end = offset + size
             self.last_lsn = lsn
         except BaseException as error:
             raise self._undo_append(error, offset, lsn)  # noqa: B904 - it is the error itself, or carries it
-        place = self.last_place = Place(number, offset, offset + FRAME_HEADER_BYTES + len(command))
+        place = self.last_place = Place(number, offset, offset + size - length)
         return place
 
     def _undo_append(self, error: BaseException, end: int, lsn: int) -> BaseException:
@@ -354,8 +349,8 @@ class Log:
         return self._reader.read_resident(chunk, frame, start, length)
 
     def check_range(self, chunk: int, frame: int, start: int, length: int) -> None:
-        """DataDamaged unless that range could be read. Any thread."""
-        self._reader.read(chunk, frame, start, length)
+        """DataDamaged unless that range lies in the data of a valid frame. Any thread."""
+        self._reader.check(chunk, frame, start, length)
 
     # --- chunks -----------------------------------------------------------------------------
 

@@ -186,7 +186,7 @@ class LogScan:
             if frame.lsn >= self._after_lsn:
                 self.last_lsn, self.last_place = frame.lsn, place
             if frame.lsn > self._after_lsn:
-                command = bytes(view[frame.command : frame.data])
+                command = bytes(view[frame.command : frame.sums])
                 yield Record(frame.lsn, command, view[frame.data : frame.end], place)
         return offset, None
 

@@ -7,7 +7,7 @@ import click
 import vfs
 from vfs.cli.output import print_lines
 from vfs.cli.verb import to_path, verb
-from vfs.errors import MountError
+from vfs.errors import MountError, StoreError
 from vfs.mount.mountinfo import read_mounts, resolve, vfs_at
 
 
@@ -19,5 +19,10 @@ def command(store: Path) -> None:
     mount = vfs_at(resolve(store, mounts), mounts)
     if mount is not None:
         raise MountError(f"{store} is the mount point of {mount.store}; give a new or an empty directory")
+    parent = store.absolute().parent
+    if not parent.is_dir():
+        raise StoreError(
+            f"there is no folder {parent} to make the store in; create it, or name another STORE"
+        )
     vfs.mkfs(store)
     print_lines([f"made the store {store}"])

@@ -175,6 +175,8 @@ class Directory:
         self._listing = None
 
     def release(self) -> None:
-        """Give back to the limiter what this directory was charged."""
+        """Give back to the limiter what this directory was charged; whoever still looks asks the index."""
         self._limiter.charge(self.ino, -ENTRY_BYTES * len(self.names))
         self.names = {}
+        self.complete = False
+        self._listing = None

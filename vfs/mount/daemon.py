@@ -39,6 +39,19 @@ LEAVE_SECONDS = 10.0
 """An unmount ends the connection at once, unless another mount namespace keeps a copy of the mount."""
 
 
+class Greeted(Adapter):
+    """The adapter, and the moment from which the kernel's requests come."""
+
+    def __init__(self, fs: FileSystem, options: MountOptions) -> None:
+        super().__init__(fs, options)
+        self.greeted = trio.Event()
+
+    def init(self) -> None:
+        # The answer leaves before any other task runs, so whoever waits for this finds it given.
+        super().init()
+        self.greeted.set()
+
+
 class Daemon:
     """One mount of one store. `run` is its whole life."""
 
@@ -90,7 +103,7 @@ class Daemon:
         log.info("closed %s", self._store)
 
     def _serve(self, fs: FileSystem) -> None:
-        self._adapter = Adapter(fs, self._options)
+        self._adapter = Greeted(fs, self._options)
         # A signal that comes before trio can take it waits: it must not leave a mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._mount = KernelMount.attach(self._adapter, self._store, self._point, self._options)
@@ -146,9 +159,10 @@ class Daemon:
             nursery.cancel_scope.cancel()
 
     async def _say_ready(self) -> None:
+        await self._adapter.greeted.wait()
+        self._mount.tune()
         log.info("mounted %s at %s", self._store, self._point)
         self._announce()
-        await trio.to_thread.run_sync(self._mount.tune)
 
     async def _leave(self, fs: FileSystem, control: ControlServer) -> None:
         self._left.set()

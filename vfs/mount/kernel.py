@@ -8,7 +8,7 @@ process, since pyfuse3 keeps its session in a module variable.
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyfuse3
@@ -49,11 +49,13 @@ class KernelMount:
         return cls(point, None if mount is None else mount.device)
 
     def tune(self) -> None:
-        """Raise the read-ahead, in a thread: the kernel sets it once it has had our first answer."""
-        with suppress(OSError):
-            os.statvfs(self.point)
-            if self._device is not None:
-                raise_read_ahead(self._device)
+        """Raise the read-ahead, once the kernel has had our first answer, at which it sets its own.
+
+        That is waited for elsewhere. To ask our own mount for anything, to find out, would be a trap: a
+        thread that waits in the kernel for this process keeps it from leaving, and even from being killed.
+        """
+        if self._device is not None:
+            raise_read_ahead(self._device)
 
     def remove(self) -> None:
         """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""
