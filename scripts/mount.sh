@@ -42,14 +42,16 @@ mountpoint=${paths[1]}
 
 how_to_unmount() { printf 'unmount with: %q umount %q\n' "$venv/bin/vfs" "$mountpoint"; }
 
-# A mount whose daemon died answers ENOTCONN to everything. `vfs mount` clears it.
-is_dead_mount() { [[ $(LC_ALL=C stat -- "$mountpoint" 2>&1) == *'endpoint is not connected'* ]]; }
+# A mount whose daemon died answers ENOTCONN, but to `stat` maybe with what the kernel remembers; `stat -f` always
+# asks the daemon. `vfs mount` clears it.
+is_dead_mount() { [[ $(LC_ALL=C stat -f -- "$mountpoint" 2>&1) == *'endpoint is not connected'* ]]; }
 
 is_mount_of_store() {
     mountpoint -q -- "$mountpoint" && ! is_dead_mount || return 1
     "$venv/bin/vfs" info --json "$mountpoint" 2>/dev/null | "$venv/bin/python" -c '
 import json, os, sys
-sys.exit(not os.path.samefile(json.load(sys.stdin)["store"], sys.argv[1]))' "$store" 2>/dev/null
+info = json.load(sys.stdin)
+sys.exit(info["pid"] is None or not os.path.samefile(info["store"], sys.argv[1]))' "$store" 2>/dev/null
 }
 
 is_absent_or_empty() { [[ ! -e $1 && ! -L $1 ]] || [[ -d $1 && -z $(ls -A -- "$1" 2>&1) ]]; }

@@ -163,6 +163,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
         vfs.open(tmp_path / "missing")
     with pytest.raises(NotAStore):
         vfs.open(tmp_path)
+    assert not list(tmp_path.iterdir()), "no trace is left in what is no store"
     (tmp_path / "file").write_text("x")
     with pytest.raises(NotAStore):
         vfs.open(tmp_path / "file")

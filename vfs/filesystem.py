@@ -15,6 +15,7 @@ from vfs.backing.lock import StoreLock
 from vfs.backing.log import SyncTicket
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.store import Store, create_store, open_store
+from vfs.backing.superblock import Superblock
 from vfs.checkpoint import Checkpoints
 from vfs.errors import NoSpace, StoreUnreadable
 from vfs.journal import reserve_bytes
@@ -167,6 +168,7 @@ def open_filesystem(path: StrPath, **options: Any) -> FileSystem:
     target = Path(os.fsdecode(path))
     storage = DirectoryStorage(target)
     try:
+        Superblock.read(storage)  # before the lock makes its file: maybe this is no store at all
         lock = StoreLock.acquire(storage, read_only=options.get("read_only", False))
         try:
             return FileSystem.open_storage(storage, lock, **options)

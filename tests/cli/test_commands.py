@@ -135,9 +135,7 @@ def test_fsck_finds_damage(store: Path) -> None:
         for number in range(50):
             fs.write_bytes(f"/{number}", os.urandom(5000))
     chunk = next((store / "log").iterdir())
-    data = bytearray(chunk.read_bytes())
-    data[len(data) // 2] ^= 1
-    chunk.write_bytes(data)
+    os.truncate(chunk, chunk.stat().st_size // 2)
     ran = vfs("fsck", "--json", store)
     assert ran.code == 4
     assert not ran.document["clean"]

@@ -26,6 +26,7 @@ class NameRules(MachineBase):
         found = self.world.both(
             lambda: self.fs.lookup(directory.ino, name),
             lambda: os.stat(name, dir_fd=directory.fd, follow_symlinks=False),
+            any_reason=name == drawn.LONG,
         )
         if found is not None:
             inode, status = found
@@ -50,6 +51,7 @@ class NameRules(MachineBase):
         made = self.world.both(
             lambda: self.fs.mknod(directory.ino, name, kind | mode, device, ME),
             lambda: os.mknod(name, kind | mode, device, dir_fd=directory.fd),
+            any_reason=name == drawn.LONG,
         )
         if made is not None:
             self._made(directory, name, made[0])
@@ -58,11 +60,12 @@ class NameRules(MachineBase):
     def mkdir(self, where: drawn.Where, mode: int) -> None:
         directory, name = self.locate(where)
 
-        def host() -> None:
-            os.mkdir(name, mode, dir_fd=directory.fd)
-            # mkdir(2) takes the sticky bit and the permissions only; the kernel hands FUSE no more either.
-
-        made = self.world.both(lambda: self.fs.mkdir(directory.ino, name, mode & 0o1777, ME), host)
+        # mkdir(2) takes the sticky bit and the permissions only; the kernel hands FUSE no more either.
+        made = self.world.both(
+            lambda: self.fs.mkdir(directory.ino, name, mode & 0o1777, ME),
+            lambda: os.mkdir(name, mode, dir_fd=directory.fd),
+            any_reason=name == drawn.LONG,
+        )
         if made is not None:
             self._made(directory, name, made[0])
 
@@ -72,6 +75,7 @@ class NameRules(MachineBase):
         made = self.world.both(
             lambda: self.fs.symlink(directory.ino, name, text, ME),
             lambda: os.symlink(text, name, dir_fd=directory.fd),
+            any_reason=name == drawn.LONG,
         )
         if made is not None:
             self._made(directory, name, made[0])
@@ -98,6 +102,7 @@ class NameRules(MachineBase):
         done = self.world.both(
             lambda: self.fs.unlink(directory.ino, name),
             lambda: os.unlink(name, dir_fd=directory.fd),
+            any_reason=name == drawn.LONG,
         )
         if done is not None and node is not None:
             self._removed(directory, name, node)
@@ -109,6 +114,7 @@ class NameRules(MachineBase):
         done = self.world.both(
             lambda: self.fs.rmdir(directory.ino, name),
             lambda: os.rmdir(name, dir_fd=directory.fd),
+            any_reason=name == drawn.LONG,
         )
         if done is not None and node is not None:
             self._removed(directory, name, node)

@@ -128,11 +128,11 @@ class MountedStore:
                 self.unmount()
             self.fsck()
             worries = WORRY.findall(self.log_text())
-            assert not worries, f"{worries[:3]}\n{self.log_text()[-10_000:]}"
+            assert not worries, f"{worries[:3]}\n{self.log_text()[-3000:]}"
         finally:
-            self._abandon()
+            self.abandon()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """What must not stay behind when an assertion above failed."""
         if self._daemon is not None:
             self._daemon.kill()

@@ -36,8 +36,11 @@ def find_target(path: Path) -> Target:
     except NotAStore as error:
         raise NotAStore(store, f"{error.reason}, and no store is mounted there") from error
     daemon = ControlClient.connect(store)
-    if mount is not None and daemon is None and is_dead(mount.point):
-        warn(
-            f"the daemon of {mount.point} has died; clear it with: vfs umount {shlex.quote(str(mount.point))}"
-        )
+    if mount is not None and daemon is None:
+        point = shlex.quote(str(mount.point))
+        if not is_dead(mount.point):
+            raise MountError(
+                f"the daemon of {mount.point} has no control socket in {store}; vfs umount {point}"
+            )
+        warn(f"the daemon of {mount.point} has died; clear it with: vfs umount {point}")
     return Target(store, daemon)

@@ -8,7 +8,11 @@ dying, and the mount with it. Never touches what lies under the mount point.
 import os
 import shutil
 import subprocess
+import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from vfs.errors import MountError
 from vfs.mount.holders import find_holders
@@ -40,29 +44,25 @@ def detach(point: Path, *, lazy: bool = False) -> None:
         return
     try:
         done = _run(_command(point, lazy), LAZY_SECONDS if lazy else None)
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         raise MountError(
             f"{point} cannot be detached: the kernel waits for its daemon; kill that daemon"
         ) from None
     now = mount_at(point, read_mounts())
     if now is None or now.number != before.number:
         return  # also when somebody else was faster
-    said = done.stderr.decode("utf-8", errors="replace").strip().replace("\n", "; ")
+    said = done.words.strip().replace("\n", "; ")
     if "busy" in said:
         raise MountBusy(point, _users(point))
-    raise MountError(
-        f"cannot unmount {point}: {said or f'exit code {done.returncode}'}; try as its owner or root"
-    )
+    raise MountError(f"cannot unmount {point}: {said or f'exit code {done.code}'}; try as its owner or root")
 
 
 def flush_pages(point: Path) -> None:
     """Have the kernel write what programs have written to the mount and it still keeps, as far as it gets."""
     sync = shutil.which("sync")
     if sync is not None:
-        try:
+        with suppress(TimeoutError):
             _run([sync, "-f", "--", str(point)], FLUSH_SECONDS)
-        except subprocess.TimeoutExpired:
-            return
 
 
 def _command(point: Path, lazy: bool) -> list[str]:
@@ -76,18 +76,35 @@ def _command(point: Path, lazy: bool) -> list[str]:
     raise MountError(f"{FUSERMOUNT} is not installed; install it with: apt install fuse3")
 
 
-def _run(command: list[str], timeout_seconds: float | None) -> subprocess.CompletedProcess[bytes]:
-    # A session of its own, so that a ctrl-C meant for us does not end it halfway.
-    return subprocess.run(
-        command,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        timeout=timeout_seconds,
-        start_new_session=True,
-        env={**os.environ, "LC_ALL": "C"},
-    )
+class _Ended(NamedTuple):
+    code: int
+    words: str
+
+
+def _run(command: list[str], timeout_seconds: float | None) -> _Ended:
+    """Run a command. TimeoutError when it takes longer: it is killed then, but not waited for.
+
+    A program that hangs in the kernel dies only when the mount's connection ends, and that may be for our
+    caller to do.
+    """
+    with tempfile.TemporaryFile() as words:
+        # A session of its own, so that a ctrl-C meant for us does not end it halfway.
+        program = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        try:
+            code = program.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            threading.Thread(target=program.wait, daemon=True).start()
+            raise TimeoutError(f"{command[0]} takes too long") from None
+        words.seek(0)
+        return _Ended(code, words.read().decode("utf-8", errors="replace"))
 
 
 def _users(point: Path) -> list[str]:

@@ -1,0 +1,53 @@
+"""A mount in the hands of a test: starting it, using it, asking whether it is there."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cli.shell import vfs
+from vfs.mount.mountinfo import mounts_of, read_mounts
+from vfs.mount.owner import find_owner
+
+
+def mount(store: Path, point: Path, *options: str, warning: str = "") -> int:
+    """Mount in the background and return the daemon's pid."""
+    ran = vfs("mount", store, point, *options)
+    assert (ran.code, ran.err) == (0, warning)
+    owner = find_owner(store)
+    assert owner is not None
+    assert owner.pid is not None
+    assert ran.out.startswith(f"mounted {store} at {point} (pid {owner.pid}); unmount with: vfs umount ")
+    return owner.pid
+
+
+def is_mounted(store: Path) -> bool:
+    return bool(mounts_of(store, read_mounts()))
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def log_of(store: Path) -> str:
+    return (store / "vfs.log").read_text("utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def program_inside(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that works in the folder and has a file of it open."""
+    code = (
+        "import time; f = open('held', 'a'); f.write('x'); f.flush(); print('in', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        try:
+            yield program
+        finally:
+            program.kill()

@@ -1,0 +1,199 @@
+"""Every way in which a mount can end, and what is left: nothing of the mount, everything of the data."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import vfs as library
+from tests.cli.living import is_mounted, log_of, mount, program_inside
+from tests.cli.shell import vfs
+from vfs.mount import detach
+from vfs.mount.mountinfo import mounts_of, read_mounts
+from vfs.mount.owner import find_owner, wait_until_free
+
+pytestmark = pytest.mark.mounted
+
+
+def test_a_helper_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "sync"
+    program.write_text("#!/bin/sh\nexec sleep 30\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(detach, "FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr(shutil, "which", lambda name: str(program))
+    start = time.monotonic()
+    detach.flush_pages(Path("/somewhere"))
+    assert 0.1 < time.monotonic() - start < 5
+
+
+def test_a_busy_mount(store: Path, point: Path) -> None:
+    mount(store, point)
+    with program_inside(point) as program:
+        ran = vfs("umount", point)
+        assert ran.code == 1
+        assert f"{point} is in use by python" in ran.error
+        assert f"({program.pid}, works in it)" in ran.error
+        assert "--lazy" in ran.error
+        assert (point / "held").exists()
+        ran = vfs("umount", "--lazy", point)
+        assert ran.code == 0
+        assert "when the last program that uses it ends" in ran.out
+        assert not is_mounted(store)
+        assert find_owner(store) is not None
+    assert wait_until_free(store, 10)
+    with library.open(store) as fs:
+        assert fs.read_bytes("/held") == b"x"
+
+
+def test_a_mount_inside_is_named(store: Path, point: Path, tmp_path: Path) -> None:
+    inner_store = tmp_path / "inner"
+    library.mkfs(inner_store)
+    mount(store, point)
+    inner = point / "inner point"
+    inner.mkdir()
+    mount(inner_store, inner)
+    assert f"in use by a mount at {inner}" in vfs("umount", point).error
+    assert vfs("umount", inner).code == 0
+    assert vfs("umount", point).code == 0
+
+
+def test_lazy_of_a_mount_that_nobody_uses_closes_it(store: Path, point: Path) -> None:
+    mount(store, point)
+    assert "closed cleanly" in vfs("umount", "--lazy", point).out
+    assert find_owner(store) is None
+
+
+def test_a_copy_of_the_mount_keeps_the_store(store: Path, point: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.xfail("only root makes bind mounts")
+    mount(store, point)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    subprocess.run(["mount", "--bind", point, copy], check=True)
+    assert "stays mounted at another place" in vfs("umount", point).out
+    assert "closed cleanly" in vfs("umount", copy).out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_unmount_cleanly(store: Path, point: Path, number: int) -> None:
+    pid = mount(store, point)
+    (point / "file").write_text("data")
+    os.kill(pid, number)
+    os.kill(pid, number)  # a second one changes nothing
+    assert wait_until_free(store, 10)
+    assert not is_mounted(store)
+    with library.open(store) as fs:
+        assert fs.replayed_records == 0
+        assert fs.read_bytes("/file") == b"data"
+
+
+def test_a_signal_ends_a_busy_mount_and_keeps_what_was_written(store: Path, point: Path) -> None:
+    pid = mount(store, point)
+    with program_inside(point):
+        os.kill(pid, signal.SIGTERM)
+        assert wait_until_free(store, 10)
+        assert not is_mounted(store)
+    assert "what is open there ends with this daemon" in log_of(store)
+    with library.open(store) as fs:
+        assert fs.replayed_records == 0
+        assert fs.read_bytes("/held") == b"x"
+
+
+def test_a_dead_daemon(store: Path, point: Path) -> None:
+    pid = mount(store, point)
+    (point / "file").write_text("data")
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until_free(store, 10)
+    ran = vfs("info", "--json", point)
+    assert (ran.code, ran.document["pid"], ran.document["files"]) == (0, None, 1)
+    assert "has died; clear it with: vfs umount" in ran.error
+    assert vfs("fsck", point).code == 0
+    ran = vfs("umount", point)
+    assert (ran.code, ran.err) == (0, "")
+    assert "its daemon had died" in ran.out
+    assert not is_mounted(store)
+    assert list(point.iterdir()) == []
+
+
+def test_a_dead_mount_that_is_in_use_is_cleared(store: Path, point: Path) -> None:
+    pid = mount(store, point)
+    with program_inside(point):
+        os.kill(pid, signal.SIGKILL)
+        assert wait_until_free(store, 10)
+        assert vfs("umount", point).code == 0
+        assert not is_mounted(store)
+
+
+def test_mounting_over_a_dead_mount_heals_it(store: Path, point: Path) -> None:
+    pid = mount(store, point)
+    (point / "file").write_text("data")
+    os.kill(pid, signal.SIGKILL)
+    warning = f"vfs: warning: clearing {point}: the daemon of this mount has died\n"
+    assert mount(store, point, warning=warning) != pid
+    assert (point / "file").read_text() == "data"
+    assert len(mounts_of(store, read_mounts())) == 1
+    assert vfs("umount", point).code == 0
+
+
+def test_a_kernel_connection_that_is_cut_leaves_no_dead_mount(
+    store: Path, point: Path, tmp_path: Path
+) -> None:
+    mount(store, point)
+    (device,) = (mount_.device for mount_ in mounts_of(store, read_mounts()))
+    connections = tmp_path / "connections"
+    connections.mkdir()
+    if subprocess.run(["mount", "-t", "fusectl", "none", connections], check=False).returncode != 0:
+        pytest.xfail("only root mounts fusectl")
+    try:
+        (connections / device.split(":")[1] / "abort").write_text("1")
+    finally:
+        subprocess.run(["umount", connections], check=True)
+    assert wait_until_free(store, 10)
+    assert not is_mounted(store)
+
+
+CRASHES = {
+    "background": "async def fail(self, *, task_status):\n"
+    "    task_status.started(); await trio.sleep(0.5); 1 / 0\n"
+    "Adapter.background = fail\n",
+    "main": "async def fail(): await trio.sleep(0.5); 1 / 0\nvfs.mount.daemon.pyfuse3.main = fail\n",
+    "close": "FileSystem.close_ = FileSystem.close\n"
+    "def fail(self): self.close_(); 1 / 0\nFileSystem.close = fail\n",
+}
+
+
+@pytest.mark.parametrize("place", CRASHES)
+def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
+    store: Path, point: Path, place: str
+) -> None:
+    code = (
+        "import sys, trio, vfs.mount.daemon\nfrom vfs.mount.adapter import Adapter\n"
+        "from vfs.filesystem import FileSystem\nfrom vfs.cli import main\n"
+        f"{CRASHES[place]}"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    reading, writing = os.pipe()
+    arguments = ["mount", "--foreground", f"--ready-fd={writing}", str(store), str(point)]
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE) as daemon:
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            assert place == "main" or json.loads(pipe.readline())["ready"]
+        if place == "close":
+            ran = vfs("umount", point)
+            assert ran.code == 1
+            assert "the traceback is in its vfs.log" in ran.error
+        daemon.communicate(timeout=20)
+    assert daemon.returncode == 1
+    assert "ZeroDivisionError" in log_of(store)
+    assert "Traceback" in log_of(store)
+    assert not is_mounted(store)
+    assert find_owner(store) is None
+    assert not (store / "control.sock").exists()
+    assert list(point.iterdir()) == []

@@ -1,0 +1,34 @@
+"""The vfs command on a disk that is slow to sync and to read: each sync, and each read, takes 0.2 s more."""
+
+import sys
+import time
+
+from vfs.backing.log import SyncTicket
+from vfs.cli import main
+from vfs.contents import ReadPlan
+from vfs.filesystem import FileSystem
+
+SLOW_SECONDS = 0.2
+
+run_sync, run_read = FileSystem.run_sync, FileSystem.run_read
+
+
+def sync_slowly(fs: FileSystem, ticket: SyncTicket) -> None:
+    time.sleep(SLOW_SECONDS)
+    run_sync(fs, ticket)
+
+
+def nothing_is_resident(fs: FileSystem, ino: int, offset: int, length: int) -> None:
+    """No byte is in memory: every read has to wait for the disk."""
+
+
+def read_slowly(fs: FileSystem, plan: ReadPlan) -> bytes | memoryview:
+    time.sleep(SLOW_SECONDS)
+    return run_read(fs, plan)
+
+
+if __name__ == "__main__":
+    FileSystem.run_sync = sync_slowly  # type: ignore[method-assign]
+    FileSystem.read_resident = nothing_is_resident  # type: ignore[method-assign,assignment]
+    FileSystem.run_read = read_slowly  # type: ignore[method-assign]
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""kill -9 of the daemon under load, 20 times: what a close, an fsync or a rename acknowledged is there."""
+
+import errno
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mounted import kill_writer
+from tests.mounted.acknowledged import verify
+from tests.mounted.mounting import ROOT, VFS, MountedStore
+
+pytestmark = pytest.mark.mounted
+
+WRITERS = 3
+ROUNDS = 5
+DEATH = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
+"""What a program gets to see of a daemon that dies."""
+
+FOUND_ERRORS = 4
+"""The exit code of fsck(8); another one says that it could not be done, since the daemon had died."""
+
+Work = list[tuple[Path, Path]]
+
+
+def start_writer(folder: Path, journal: Path, seed: int) -> subprocess.Popen[str]:
+    folder.mkdir()
+    command = [sys.executable, "-m", kill_writer.__name__, str(folder), str(journal), str(seed)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def start_check(mounted: MountedStore) -> subprocess.Popen[bytes]:
+    """A check of a mounted store takes a checkpoint, which is a good moment to die in."""
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([*VFS, "fsck", str(mounted.path)], cwd=ROOT, stdout=quiet, stderr=quiet)
+
+
+def wait_for_load(work: Work) -> None:
+    """Until every writer has something acknowledged."""
+    end = time.monotonic() + 30
+    while not all(journal.exists() and journal.stat().st_size > 500 for _, journal in work):
+        assert time.monotonic() < end, "the writers do not get on"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("first_seed", range(0, 20, ROUNDS))
+def test_all_that_was_acknowledged_survives(mounted: MountedStore, tmp_path: Path, first_seed: int) -> None:
+    done: Work = []
+    operations = 0
+    for seed in range(first_seed, first_seed + ROUNDS):
+        chance = random.Random(seed)
+        work = [
+            (mounted.path / f"{seed}-{number}", tmp_path / f"{seed}-{number}") for number in range(WRITERS)
+        ]
+        writers = [start_writer(*pair, seed * WRITERS + number) for number, pair in enumerate(work)]
+        wait_for_load(work)
+        checking = start_check(mounted) if seed % 2 else None
+        time.sleep(chance.uniform(0.1, 0.8))
+        mounted.kill()
+        for writer in writers:
+            said, _ = writer.communicate(timeout=30)
+            assert writer.returncode == 0, said
+            assert int(said) in DEATH, said
+        if checking is not None:
+            assert checking.wait(timeout=60) != FOUND_ERRORS
+        mounted.fsck()
+        mounted.mount()
+        operations += sum(verify(folder, journal) for folder, journal in work)
+        done += work
+    mounted.remount()
+    for folder, journal in done:
+        verify(folder, journal)
+    print(f"{operations} operations acknowledged before {ROUNDS} kills")
+    assert operations > 20 * WRITERS * ROUNDS

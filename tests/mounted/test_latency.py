@@ -1,0 +1,83 @@
+"""One client's slow fsync or cold read does not hold up another client's stat."""
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mounted import slow_daemon
+from tests.mounted.mounting import MountedStore
+from tests.mounted.programs import start_python, wait_for
+
+pytestmark = pytest.mark.mounted
+
+MEASURED_SECONDS = 1.5
+
+# Each prints how long its operations took, one a line, until its standard input ends.
+SYNCER = """
+import os, select, sys, time
+descriptor = os.open("synced", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    begin = time.perf_counter()
+    os.write(descriptor, b"x" * 4096)
+    os.fsync(descriptor)
+    print(time.perf_counter() - begin, flush=True)
+"""
+READER = """
+import mmap, os, select, sys, time
+descriptor = os.open("cold", os.O_RDONLY | os.O_DIRECT)
+buffer = mmap.mmap(-1, 65536)
+at = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    begin = time.perf_counter()
+    os.preadv(descriptor, [buffer], at)
+    at = (at + 65536) % (1 << 20)
+    print(time.perf_counter() - begin, flush=True)
+"""
+
+
+def stat_seconds(path: Path) -> list[float]:
+    """How long each stat took that was asked of the daemon, in order of size."""
+    taken = []
+    end = time.perf_counter() + MEASURED_SECONDS
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        os.stat(path)
+        taken.append(time.perf_counter() - begin)
+    return sorted(taken)
+
+
+def measure(mounted: MountedStore, source: str) -> tuple[float, float]:
+    """The 99th percentile of a stat, and the median of what the other process does meanwhile; seconds."""
+    (mounted.path / "file").touch()
+    other = start_python(source, cwd=mounted.path)
+    assert other.stdout is not None
+    other.stdout.readline()
+    stats = stat_seconds(mounted.path / "file")
+    others = [float(line) for line in wait_for(other).split()]
+    p99 = stats[len(stats) * 99 // 100]
+    typical = statistics.median(others)
+    print(f"stat: p50 {stats[len(stats) // 2] * 1e6:.0f} µs, p99 {p99 * 1e6:.0f} µs of {len(stats)}; ")
+    print(f"beside {len(others)} operations of {typical * 1e6:.0f} µs")
+    return p99, typical
+
+
+@pytest.mark.parametrize("source", [SYNCER, READER], ids=["fsync", "cold read"])
+def test_on_a_slow_disk_a_stat_does_not_wait(mounted: MountedStore, source: str) -> None:
+    (mounted.path / "cold").write_bytes(os.urandom(1 << 20))
+    mounted.unmount()
+    mounted.command = (sys.executable, "-m", slow_daemon.__name__)
+    mounted.mount("attr_timeout=0")
+    p99, slow = measure(mounted, source)
+    assert slow >= slow_daemon.SLOW_SECONDS
+    # Were they served one after the other, every stat but a few would wait for one of those.
+    assert p99 < slow / 4
+
+
+def test_on_this_disk(mounted: MountedStore) -> None:
+    mounted.remount("attr_timeout=0")
+    p99, sync = measure(mounted, SYNCER)
+    assert p99 < max(5 * sync, 0.05)
