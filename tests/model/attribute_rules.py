@@ -8,6 +8,7 @@ from hypothesis.stateful import rule
 
 from tests.model import drawn
 from tests.model.machine_base import MachineBase
+from tests.model.node import Node
 from tests.model.world import outcome
 from vfs.errors import AttributeNameTooLong, AttributeTooLarge, IsADirectory, NoEntry, NotSupported
 from vfs.mount.errno_table import ERRNO
@@ -44,57 +45,53 @@ class AttributeRules(MachineBase):
         node.host_times = node.host_times._replace(mtime=node.status().st_mtime_ns)
         self.world.note(node)
 
-    @rule(pick=drawn.picks, name=drawn.xattr_names, value=drawn.xattr_values, flags=drawn.xattr_flags)
-    def set_xattr(self, pick: int, name: bytes, value: bytes, flags: int) -> None:
+    @rule(pick=drawn.picks, name=drawn.xattr_names, value=st.none() | drawn.xattr_values, flags=drawn.xattr_flags)
+    def xattr(self, pick: int, name: bytes, value: bytes | None, flags: int) -> None:
+        """Set one, or remove it; and look at it before and after."""
         node = self.node(pick)
-        if node.is_file or node.is_directory:
+        if not (node.is_file or node.is_directory):
+            return
+        self._look_at_xattr(node, name)
+        if value is None:
+            done = self.world.both(
+                lambda: self.fs.remove_xattr(node.ino, name), lambda: os.removexattr(node.path, name)
+            )
+            if done is not None:
+                del node.xattrs[name]
+        else:
             done = self.world.both(
                 lambda: self.fs.set_xattr(node.ino, name, value, flags),
                 lambda: os.setxattr(node.path, name, value, flags),
             )
             if done is not None:
                 node.xattrs[name] = value
-                self.world.note(node, exact=False)  # a host may skip a value that is there already
+        self.world.note(node, exact=False)  # a host may skip a value that is there already
+        self._look_at_xattr(node, name)
 
-    @rule(pick=drawn.picks, name=drawn.xattr_names)
-    def remove_xattr(self, pick: int, name: bytes) -> None:
-        node = self.node(pick)
-        if node.is_file or node.is_directory:
-            done = self.world.both(
-                lambda: self.fs.remove_xattr(node.ino, name), lambda: os.removexattr(node.path, name)
-            )
-            if done is not None:
-                del node.xattrs[name]
-                self.world.note(node)
+    def _look_at_xattr(self, node: Node, name: bytes) -> None:
+        found = self.world.both(
+            lambda: self.fs.get_xattr(node.ino, name), lambda: os.getxattr(node.path, name)
+        )
+        assert found is None or found[0] == found[1] == node.xattrs[name]
+        assert self.fs.list_xattrs(node.ino) == sorted(node.xattrs)
 
-    @rule(pick=drawn.picks, name=drawn.xattr_names)
-    def get_xattr(self, pick: int, name: bytes) -> None:
-        node = self.node(pick)
-        if node.is_file or node.is_directory:
-            found = self.world.both(
-                lambda: self.fs.get_xattr(node.ino, name), lambda: os.getxattr(node.path, name)
-            )
-            assert found is None or found[0] == found[1] == node.xattrs[name]
-            assert self.fs.list_xattrs(node.ino) == sorted(node.xattrs)
-
-    @rule(pick=drawn.picks, length=st.sampled_from([4000, 65536, 65537]))
-    def set_large_xattr(self, pick: int, length: int) -> None:
-        """Larger than many file systems of a host take."""
+    @rule(pick=drawn.picks, length=st.sampled_from([4000, 65536]))
+    def large_xattr(self, pick: int, length: int) -> None:
+        """Larger than many file systems of a host take, and what none takes."""
         node = self.node(pick)
         name, value = b"security.large", bytes([length % 251]) * length
-        if length > 65536:
-            self.world.refused(lambda: self.fs.set_xattr(node.ino, name, value), ERRNO[AttributeTooLarge])
-            return
         self.fs.set_xattr(node.ino, name, value)
         node.xattrs[name] = value
         self.world.note(node, exact=False)
+        for wrong_name, wrong_value, error in (
+            (name, bytes(65537), AttributeTooLarge),
+            (b"system.x", b"", NotSupported),
+            (b"user." + b"x" * 251, b"", AttributeNameTooLong),
+        ):
+            self._refused_xattr(node, wrong_name, wrong_value, error)
 
-    @rule(pick=drawn.picks)
-    def set_impossible_xattrs(self, pick: int) -> None:
-        ino = self.node(pick).ino
-        self.world.refused(lambda: self.fs.set_xattr(ino, b"system.x", b""), ERRNO[NotSupported])
-        long = b"user." + b"x" * 251
-        self.world.refused(lambda: self.fs.set_xattr(ino, long, b""), ERRNO[AttributeNameTooLong])
+    def _refused_xattr(self, node: Node, name: bytes, value: bytes, error: type[Exception]) -> None:
+        self.world.refused(lambda: self.fs.set_xattr(node.ino, name, value), ERRNO[error])
 
     # --- holding ----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from vfs.limits import SEGMENT_BYTES
 IS_ROOT = os.geteuid() == 0
 
 LONG = b"l" * 256
-names = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"\xff\xfe\n ", b"n" * 255])
+names = st.sampled_from([b"f", b"g", b"h", b"i", b"j", b"k", b"a", b"b", b"\xff\xfe\n ", b"n" * 255])
 picks = st.integers(0, 40)
 """Which node of a list to take, modulo its length."""
 
@@ -28,10 +28,10 @@ class Where(NamedTuple):
 
 free = st.builds(Where, picks, names, st.just(False))
 there = st.builds(Where, picks, names, st.just(True))
-wrong = st.builds(Where, picks, st.sampled_from([LONG, b"a", b"b"]), st.just(False))
+wrong = st.builds(Where, picks, st.just(LONG), st.just(False))
 somewhere = st.one_of(free, there, there)
-existing = st.one_of(there, there, there, there, there, wrong)
-missing = st.one_of(free, free, free, free, free, there, wrong)
+existing = st.one_of(*[there] * 8, free, wrong)
+missing = st.one_of(*[free] * 9, there, wrong)
 
 permissions = st.sampled_from([0o644, 0o755, 0o600, 0o4755, 0o2755, 0o2644, 0o6711, 0o1777, 0])
 node_kinds = st.sampled_from(
@@ -42,6 +42,8 @@ owners = st.sampled_from([0, 1, 1000, 65534]) if IS_ROOT else st.just(os.geteuid
 groups = st.sampled_from([0, 1, 1000, 65534]) if IS_ROOT else st.just(os.getegid())
 # What ext4 can store as well: 1901 to 2446.
 moments = st.integers(-2 * 10**18, 2**63 - 1)
+
+targets = st.sampled_from([b"a", b"../b", b"f", b"x" * 4095, b"x" * 4096, b""])
 
 xattr_names = st.sampled_from([b"user.a", b"user.b", b"user.\xff"])
 xattr_values = st.binary(max_size=40)

@@ -9,8 +9,8 @@ from tests.model.machine_base import MachineBase
 class LifeRules(MachineBase):
     """Everything here changes nothing that a program can see."""
 
-    _stage = "idle"
-    """Of a checkpoint in slices: idle, gathering, gathered, synced, committed."""
+    _stage = "gathering"
+    """Of the checkpoint in flight: gathering, gathered, synced, committed."""
 
     def _in_flight(self) -> bool:
         return self.fs.table.tracker.capture is not None
@@ -27,17 +27,24 @@ class LifeRules(MachineBase):
             assert not len(self.fs.table.tracker)
             self.world.check_index()
 
-    @rule()
-    def begin_checkpoint(self) -> None:
+    @rule(steps=st.integers(0, 3))
+    def begin_checkpoint(self, steps: int) -> None:
         if not self._in_flight():
             self.fs.begin_checkpoint()
             self._stage = "gathering"
+        self._advance(steps)
 
-    @rule()
-    def go_on_with_checkpoint(self) -> None:
-        """The next step of it; any operation may come before and after."""
-        if not self._in_flight():
-            return
+    @rule(steps=st.integers(1, 6))
+    def go_on_with_checkpoint(self, steps: int) -> None:
+        """The next steps of it; any operation may come before and after."""
+        self._advance(steps)
+
+    def _advance(self, steps: int) -> None:
+        for _ in range(steps):
+            if self._in_flight():
+                self._next_step()
+
+    def _next_step(self) -> None:
         if self._stage == "gathering":
             if self.fs.gather_checkpoint():
                 self._stage = "gathered"
@@ -50,29 +57,25 @@ class LifeRules(MachineBase):
             self._stage = "committed"
         else:
             self.fs.end_checkpoint()
-            self._stage = "idle"
 
-    @rule(end=st.booleans())
-    def finish_checkpoint(self, end: bool) -> None:
-        if self._in_flight() and self._stage != "idle":
-            last = "idle" if end else "committed"
-            while self._stage != last and self._in_flight():
-                self.go_on_with_checkpoint()
+    @rule(stage=st.sampled_from(["gathered", "synced", "committed", "ended"]))
+    def finish_checkpoint(self, stage: str) -> None:
+        while self._in_flight() and self._stage != stage:
+            self._next_step()
 
     @rule()
     def abandon_checkpoint(self) -> None:
         """As after a commit that failed."""
         if self._in_flight() and self._stage != "committed":
             self.fs.abandon_checkpoint()
-            self._stage = "idle"
 
-    @rule()
-    def reopen(self) -> None:
-        self.world.restart(clean=True)
-
-    @rule()
-    def kill(self) -> None:
-        self.world.restart(clean=False)
+    @rule(clean=st.booleans(), begin=st.booleans())
+    def come_back(self, clean: bool, begin: bool) -> None:
+        """Close in order, or be killed; then the store is opened again."""
+        self.world.restart(clean=clean)
+        if begin:
+            self.fs.begin_checkpoint()
+            self._stage = "gathering"
 
     @rule()
     def compare(self) -> None:

@@ -28,7 +28,7 @@ class MachineBase(RuleBasedStateMachine):
         self._umask = os.umask(0)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    @initialize(chosen=st.sampled_from(bounds.ALL), life=st.sampled_from(["fresh", "committed", "replayed"]))
+    @initialize(chosen=st.sampled_from(bounds.ALL), life=st.sampled_from(["fresh", "captured", "committed", "replayed"]))
     def begin(self, chosen: bounds.Bounds, life: str) -> None:
         """Never with nothing: a small tree that is only in memory, in the index, or in the log."""
         chosen.impose(self._patch)
@@ -43,6 +43,8 @@ class MachineBase(RuleBasedStateMachine):
         self.world.make(directory, b"e", stat.S_IFDIR | 0o755)
         if life == "committed":
             self.fs.checkpoint()
+        elif life == "captured":
+            self.fs.begin_checkpoint()
         elif life == "replayed":
             self.world.restart(clean=False)
 

@@ -284,6 +284,11 @@ class Log:
 
     # --- syncing ----------------------------------------------------------------------------
 
+    @property
+    def has_unsynced_chunks(self) -> bool:
+        """True when a sealed chunk waits for its sync: time for one, before more piles up."""
+        return bool(self._sealed)
+
     def begin_sync(self) -> SyncTicket:
         """Say what a sync from now has to cover. Owner thread."""
         if self.failed is not None or (self._file is None and not self._read_only):
@@ -305,6 +310,9 @@ class Log:
             try:
                 for file in ticket.sealed:
                     file.sync()
+                    # What was written is in the cache of whoever wrote it. A second copy here would only take
+                    # memory, and new memory is what makes a long write slow.
+                    file.drop_cache(0)
                 if ticket.folder:
                     self._storage.sync_folder(LOG_FOLDER)
                 if ticket.active is not None:

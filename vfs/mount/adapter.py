@@ -272,6 +272,8 @@ class Adapter(pyfuse3.Operations):
         # With its write-back cache the kernel keeps the times of a written file itself, and sends them
         # after the data unless we have them already: a stamp of ours would replace what programs saw.
         written = self.fs.write(fh, off, buf, stamp_ns=max(inode.mtime_ns, inode.ctime_ns))
+        if self.fs.log.has_unsynced_chunks:
+            self.committer.nudge()
         if inode.mode != mode:
             # The kernel still shows the set-id bits that the write has cleared. Only attributes: this
             # takes no lock that the request at hand could hold.

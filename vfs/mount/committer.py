@@ -27,7 +27,12 @@ class Committer:
     def __init__(self, fs: FileSystem) -> None:
         self._fs = fs
         self._syncing: trio.Event | None = None
+        self._early = trio.Event()
         self._checkpointing = trio.Lock()
+
+    def nudge(self) -> None:
+        """A chunk of the log is full: write it out now, not when a whole interval's worth has piled up."""
+        self._early.set()
 
     async def commit(self) -> None:
         """Return when everything answered before this call is durable; StoreFailed when that cannot be."""
@@ -91,7 +96,9 @@ class Committer:
 
     async def _commit_regularly(self) -> None:
         while True:
-            await trio.sleep(self._fs.commit_seconds)
+            with trio.move_on_after(self._fs.commit_seconds):
+                await self._early.wait()
+            self._early = trio.Event()
             if self._fs.failed is None:
                 try:
                     await self.commit()

@@ -1,0 +1,1 @@
+"""Crash tests of the whole file system."""
