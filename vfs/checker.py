@@ -23,6 +23,7 @@ from vfs.inode.directory import FIRST_COOKIE
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import BlobRange, ChunkRange
 from vfs.inode.inode import Inode
+from vfs.inode.totals import Totals
 from vfs.limits import NAME_BYTES, ROOT_INO, SEGMENT_BYTES
 
 log = logging.getLogger("vfs")
@@ -353,16 +354,26 @@ class _Check:
         if following <= largest:
             self._report.add("sequence", f"the next inode number is {following}, but inode {largest} exists")
 
+    def _logical_bytes(self) -> int:
+        # In halves: the sum may be too large for SQLite.
+        files = "FROM inode WHERE mode>>12 = 8 AND nlink>0"
+        high, low = (
+            self._one(f"SELECT sum(size >> 32) {files}"),
+            self._one(f"SELECT sum(size & 0xffffffff) {files}"),
+        )
+        return (high << 32) + low
+
     def _totals(self) -> None:
         counted = {
             "files": self._one("SELECT count(*) FROM inode WHERE mode>>12 <> 4 AND nlink>0"),
             "directories": self._one("SELECT count(*) FROM inode WHERE mode>>12 = 4 AND nlink>0"),
-            "logical_bytes": self._one("SELECT sum(size) FROM inode WHERE mode>>12 = 8 AND nlink>0"),
+            "logical_bytes": self._logical_bytes(),
         }
         noted = dict(self._query("SELECT key, value FROM meta"))
+        totals = Totals.from_meta(noted)
         for key, count in counted.items():
-            if noted.get(key) != count:
-                self._report.add("totals", f"{key} is noted as {noted.get(key)}, counted as {count}")
+            if getattr(totals, key) != count:
+                self._report.add("totals", f"{key} is noted as {getattr(totals, key)}, counted as {count}")
         if noted.get("lsn", 0) > self._log.last_lsn:
             self._report.add(
                 "log", f"the index is at LSN {noted.get('lsn')}, the log ends at {self._log.last_lsn}"

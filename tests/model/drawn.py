@@ -26,12 +26,19 @@ class Where(NamedTuple):
     there: bool
 
 
-free = st.builds(Where, picks, names, st.just(False))
-there = st.builds(Where, picks, names, st.just(True))
-wrong = st.builds(Where, picks, st.just(LONG), st.just(False))
-somewhere = st.one_of(free, there, there)
-existing = st.one_of(*[there] * 8, free, wrong)
-missing = st.one_of(*[free] * 9, there, wrong)
+
+def _where(there: int, free: int) -> st.SearchStrategy[Where]:
+    """So many parts of entries that are there and of any names, and one of a name that is too long."""
+
+    def build(part: int, pick: int, name: bytes) -> Where:
+        return Where(pick, LONG if part == 0 else name, 0 < part <= there)
+
+    return st.builds(build, st.integers(0, there + free), picks, names)
+
+
+somewhere = _where(9, 6)
+existing = _where(15, 2)
+missing = _where(2, 15)
 
 permissions = st.sampled_from([0o644, 0o755, 0o600, 0o4755, 0o2755, 0o2644, 0o6711, 0o1777, 0])
 node_kinds = st.sampled_from(

@@ -95,25 +95,17 @@ class NameRules(MachineBase):
 
     # --- removing ---------------------------------------------------------------------------
 
-    @rule(where=drawn.existing)
-    def unlink(self, where: drawn.Where) -> None:
+    @rule(where=drawn.existing, otherwise=st.integers(0, 5))
+    def remove(self, where: drawn.Where, otherwise: int) -> None:
+        """unlink or rmdir; now and then the wrong one of them."""
         directory, name = self.locate(where)
         node = self.world.under(directory, name)
+        ours, hosts = self.fs.unlink, os.unlink
+        if (node is not None and node.is_directory) != (otherwise == 0):
+            ours, hosts = self.fs.rmdir, os.rmdir
         done = self.world.both(
-            lambda: self.fs.unlink(directory.ino, name),
-            lambda: os.unlink(name, dir_fd=directory.fd),
-            any_reason=name == drawn.LONG,
-        )
-        if done is not None and node is not None:
-            self._removed(directory, name, node)
-
-    @rule(where=drawn.existing)
-    def rmdir(self, where: drawn.Where) -> None:
-        directory, name = self.locate(where)
-        node = self.world.under(directory, name)
-        done = self.world.both(
-            lambda: self.fs.rmdir(directory.ino, name),
-            lambda: os.rmdir(name, dir_fd=directory.fd),
+            lambda: ours(directory.ino, name),
+            lambda: hosts(name, dir_fd=directory.fd),
             any_reason=name == drawn.LONG,
         )
         if done is not None and node is not None:

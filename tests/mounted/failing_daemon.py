@@ -12,5 +12,5 @@ def fail(fs: FileSystem, ino: int) -> bytes:
 
 
 if __name__ == "__main__":
-    FileSystem.readlink = fail  # type: ignore[method-assign]
+    FileSystem.readlink = fail  # type: ignore[assignment, method-assign]
     sys.exit(main())

@@ -28,7 +28,7 @@ def read_slowly(fs: FileSystem, plan: ReadPlan) -> bytes | memoryview:
 
 
 if __name__ == "__main__":
-    FileSystem.run_sync = sync_slowly  # type: ignore[method-assign]
-    FileSystem.read_resident = nothing_is_resident  # type: ignore[method-assign,assignment]
-    FileSystem.run_read = read_slowly  # type: ignore[method-assign]
+    FileSystem.run_sync = sync_slowly  # type: ignore[assignment, method-assign]
+    FileSystem.read_resident = nothing_is_resident  # type: ignore[assignment, method-assign]
+    FileSystem.run_read = read_slowly  # type: ignore[assignment, method-assign]
     sys.exit(main())

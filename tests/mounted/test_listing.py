@@ -36,7 +36,8 @@ def assert_listed_once(names: list[str], possible: set[str]) -> None:
 
 def list_while_replacing(folder: Path, going: set[str], new: str) -> set[str]:
     """Read the directory a little at a time, and between any two reads remove names and add as many."""
-    left, fresh = sorted(going), set()
+    left = sorted(going)
+    fresh: set[str] = set()
     random.Random(2).shuffle(left)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     names: list[str] = []

@@ -142,9 +142,9 @@ def test_offsets_and_lengths_at_the_edges(mounted: MountedStore) -> None:
 
 @pytest.mark.parametrize("direct", [0, 1], ids=["cached", "direct"])
 def test_fio_reads_back_what_it_wrote(mounted: MountedStore, direct: int) -> None:
-    job = ("fio", "--name=job", f"--filename={mounted.path}/file", "--size=24M", f"--direct={direct}")
-    job += ("--rw=randrw", "--bssplit=512/20:4k/40:20k/20:128k/20", "--bs_unaligned=0", "--fsync=64")
-    job += ("--verify=crc32c", "--ioengine=psync", "--randseed=3", "--minimal", "--fallocate=none")
+    job = ["fio", "--name=job", f"--filename={mounted.path}/file", "--size=24M", f"--direct={direct}"]
+    job += ["--rw=randrw", "--bssplit=512/20:4k/40:20k/20:128k/20", "--bs_unaligned=0", "--fsync=64"]
+    job += ["--verify=crc32c", "--ioengine=psync", "--randseed=3", "--minimal", "--fallocate=none"]
     run(*job)
     # A pass that only verifies, of what the first run wrote, after the store was closed and opened.
     mounted.remount()

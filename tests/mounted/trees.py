@@ -30,15 +30,15 @@ def plant(root: Path, seed: int = 3) -> None:
         os.symlink(f"../nowhere/{number}", chance.choice(folders) / f"soft-{number}")
         os.setxattr(chance.choice(files), f"user.attribute{number}", chance.randbytes(number * 20))
     os.mkfifo(root / "fifo")
-    with open(root / "holes", "wb") as file:
-        file.seek(10 << 20)
-        file.write(b"middle")
-        file.truncate(30 << 20)
+    with open(root / "holes", "wb") as sparse:
+        sparse.seek(10 << 20)
+        sparse.write(b"middle")
+        sparse.truncate(30 << 20)
     Path(os.fsdecode(os.fsencode(root) + b"/raw-\xff\xfe")).write_bytes(b"raw")
-    for folder, names, others in os.walk(root, topdown=False):
+    for parent, names, others in os.walk(root, topdown=False):
         for name in sorted([*others, *names]):
             times = chance.randrange(10**18), chance.randrange(-(10**9), 2 * 10**18)
-            os.utime(os.path.join(folder, name), ns=times, follow_symlinks=False)
+            os.utime(os.path.join(parent, name), ns=times, follow_symlinks=False)
 
 
 def describe(root: Path) -> dict[str, tuple[object, ...]]:

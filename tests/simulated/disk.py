@@ -87,6 +87,9 @@ class SimulatedFile:
         with self._storage.lock:
             self._storage.check_read(self._name, self._node)
 
+    def prefetch(self, length: int, offset: int) -> None:
+        pass
+
     def drop_cache(self, offset: int) -> None:
         with self._storage.lock:
             self._check()

@@ -30,9 +30,19 @@ from vfs.backing.frames import (
 )
 from vfs.backing.storage import Storage, StorageFile
 from vfs.errors import DataDamaged
+from vfs.limits import MIB
 
 LOG_FOLDER = "log"
 CHUNK_PREFIX = "chunk-"
+
+SMALL_BYTES = 64 * 1024
+"""Up to here pread is cheaper for a read that may wait for the disk than faulting mapped pages in."""
+
+READ_AHEAD_BYTES = 4 * MIB
+"""What a sequential reader's next reads will want: some milliseconds of the disk."""
+
+FRAME_GAP_BYTES = 4096
+"""Heads of frames lie between the data of a file that was written in one go."""
 
 KNOWN_FRAMES = 4096
 """Frames of one chunk whose sums are kept at hand: half a megabyte at the most, with small frames."""
@@ -166,6 +176,10 @@ class ReadableChunk:
         self._view = file.map() if sealed else None
         self.known: dict[int, KnownFrame] = {}
         """By the frame's offset; INVARIANT: at most KNOWN_FRAMES."""
+        self._following = 0
+        """Where a reader that goes on from the last read would read next."""
+        self._ahead = 0
+        """How far read-ahead has asked."""
 
     def read(self, frame: int, start: int, length: int) -> bytes | memoryview:
         """Return `length` bytes at `start`, which must lie in the data of the frame at `frame`."""
@@ -174,7 +188,8 @@ class ReadableChunk:
             self._check_range(known, start, length)
             first, stop = known.pieces(start, length)
             if known.verified.find(0, first, stop) < 0:
-                return self._fetch(length, start)
+                return self._fetch(length, start, mapped=True)
+            self._read_ahead(start, length)
             return self._read_first(known, start, length)
         except BadBytes as error:
             raise DataDamaged(self.number, frame, str(error)) from None
@@ -206,6 +221,18 @@ class ReadableChunk:
             return self._file.resident(end - begin, begin)
         return self._file.resident(length, start)
 
+    def _read_ahead(self, start: int, length: int) -> None:
+        """Ask the disk for what a sequential reader will want next, while this read is verified.
+
+        The fields are hints: threads that mix them up ask for too much or too little.
+        """
+        end = start + length
+        if 0 <= start - self._following < FRAME_GAP_BYTES and end + READ_AHEAD_BYTES // 2 > self._ahead:
+            begin = max(end, self._ahead)
+            self._ahead = begin + READ_AHEAD_BYTES
+            self._file.prefetch(READ_AHEAD_BYTES, begin)
+        self._following = end
+
     def _read_first(self, known: KnownFrame, start: int, length: int) -> bytes | memoryview:
         """Verify the pieces of a range, and answer from the very bytes that were verified."""
         first, stop = known.pieces(start, length)
@@ -230,9 +257,9 @@ class ReadableChunk:
         known = self.known[frame] = KnownFrame(parsed, sums, seed)
         return known
 
-    def _fetch(self, length: int, offset: int) -> bytes | memoryview:
-        """Return exactly these bytes, unverified."""
-        if self._view is not None:
+    def _fetch(self, length: int, offset: int, *, mapped: bool = False) -> bytes | memoryview:
+        """Return exactly these bytes, unverified; small ones as a copy, unless they should be `mapped`."""
+        if self._view is not None and (mapped or length > SMALL_BYTES):
             piece: bytes | memoryview = self._view[offset : offset + length]
             if len(piece) == length:
                 # Before anyone touches the mapped pages: a sector that cannot be read must not become a

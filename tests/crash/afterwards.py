@@ -1,0 +1,94 @@
+"""What must be true after a stop: the right tree, a clean fsck, and a life that goes on.
+
+Shared by all crash tests; each says itself which trees are right.
+"""
+
+import random
+from collections.abc import Sequence
+
+from tests.crash.disks import Cut, WatchedDisk, problems
+from tests.crash.lives import Life, opened
+from tests.crash.steps import Names, script
+from tests.crash.trees import Tree, difference, tree
+from tests.simulated.disk import SimulatedStorage
+from vfs.filesystem import FileSystem
+
+
+def shown(disk: SimulatedStorage) -> Tree:
+    """The tree that a mount finds. The mount ends as if killed."""
+    fs = opened(disk)
+    found = tree(fs)
+    fs.table.check_invariants()
+    fs.store.close()
+    return found
+
+
+def check_same(found: Tree, expected: Tree, where: object) -> None:
+    """The two trees are equal."""
+    assert found == expected, "\n".join([str(where), *difference(found, expected)[:6]])
+
+
+def check_prefix(found: Tree, trees: Sequence[Tree], first: int, last: int, cut: Cut) -> None:
+    """The tree is one of those after `first` to `last` steps."""
+    if found not in trees[first : last + 1]:
+        others = [number for number, other in enumerate(trees) if other == found]
+        closest = min(trees[first : last + 1], key=lambda expected: len(difference(found, expected)))
+        lines = difference(found, closest)[:6]
+        raise AssertionError("\n".join([f"{cut}; it is as after steps {others or 'none'}", *lines]))
+
+
+def check_clean(disk: SimulatedStorage, where: object) -> None:
+    """fsck has nothing to say."""
+    found = problems(disk)
+    assert found == [], f"{where}: {found[:6]}"
+
+
+def names_in(found: Tree) -> Names:
+    """The names of a tree, for a script that begins with it."""
+    kinds = {0o040000: "dir", 0o100000: "file"}
+    return {
+        path: (kinds.get(node[0][1] & 0o170000, "other"), node[0][0])
+        for path, node in found.items()
+        if path not in ("", "/")
+    }
+
+
+def check_life_goes_on(disk: SimulatedStorage, highest_ino: int, seed: object, steps: int = 25) -> None:
+    """More operations, a kill, a clean end, fsck; every new inode number is a new one."""
+    fs = opened(disk)
+    kinds = names_in(tree(fs))
+    fs.store.close()
+    life = Life(disk, script(f"after {seed}", steps, kinds))
+    life.highest_ino = highest_ino
+    life.run()
+    life._made(life.fs.mknod(1, b"one more", 0o644).ino)
+    last = tree(life.fs)
+    life.drop()
+    check_clean(disk, f"killed after the second life {seed}")
+    fs = opened(disk)
+    check_same(tree(fs), last, f"killed after the second life {seed}")
+    fs.close()
+    check_clean(disk, f"closed after the second life {seed}")
+    fs = opened(disk)
+    assert fs.replayed_records == 0, "a clean end leaves nothing to replay"
+    check_same(tree(fs), last, f"closed after the second life {seed}")
+    fs.store.close()
+
+
+def check_cut_in_recovery(cut: Cut, found: Tree, rng: random.Random, share: float = 1.0) -> int:
+    """A second cut in the middle of recovery changes nothing of what the next one finds."""
+    disk = WatchedDisk(root=cut.disk.kill().root)
+    again: list[SimulatedStorage] = []
+
+    def look() -> None:
+        if rng.random() < share:
+            again.append(disk.crash(rng))
+
+    disk.watcher = look
+    fs: FileSystem = opened(disk)
+    look()
+    disk.watcher = None
+    fs.store.close()
+    for second in again:
+        check_same(shown(second), found, f"{cut}, and another one during recovery")
+    return len(again)

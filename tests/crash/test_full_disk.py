@@ -1,0 +1,141 @@
+"""G5, a full disk: whatever call it hits, the step answers or raises NoSpace and changes nothing; what was
+acknowledged stays, deletes still work, and work goes on when there is room again.
+"""
+
+import errno
+import random
+from contextlib import suppress
+
+import pytest
+
+from tests.crash.afterwards import check_clean, check_same, shown
+from tests.crash.disks import WatchedDisk, new_disk
+from tests.crash.extent import LIVES, LONG, STEPS, tell
+from tests.crash.lives import Life, opened
+from tests.crash.steps import Data, Step, script
+from tests.crash.trees import tree
+from tests.simulated.faults import Fault
+from vfs.errors import NoSpace, OperationError, ReadOnly, StoreFailed
+
+FILLING = ("append", "write", "create")
+"""The calls that need room."""
+
+
+def live_with_refusals(life: Life) -> int:
+    """Do all steps; those that are refused must change nothing. Returns how often there was no room."""
+    refused = 0
+    before = tree(life.fs)
+    while life.answered < len(life.steps):
+        try:
+            life.step()
+        except OperationError as error:
+            # Where a step was refused, later ones may miss its file.
+            assert refused or isinstance(error, NoSpace), error
+            assert not isinstance(error, ReadOnly | StoreFailed), error
+            refused += isinstance(error, NoSpace)
+            check_same(tree(life.fs), before, f"{life.steps[life.answered]} was refused: {error!r}")
+            life.count()
+        life.fs.table.check_invariants()
+        before = tree(life.fs)
+    return refused
+
+
+def check_recovers(life: Life, disk: WatchedDisk, rng: random.Random, where: str) -> None:
+    """There is room again: all is there after a kill, a sync makes it durable, a clean end works."""
+    now = tree(life.fs)
+    check_same(shown(disk.kill()), now, f"{where}: killed")
+    life.fs.sync()
+    check_same(shown(disk.crash(rng)), now, f"{where}: synced, then a power cut")
+    life.fs.checkpoint() if life.fs.table.tracker.capture is None else life.fs.abandon_checkpoint()
+    life.fs.write_bytes("/room again", b"x" * 9000)
+    now = tree(life.fs)
+    life.fs.close()
+    check_clean(disk, where)
+    check_same(shown(disk), now, f"{where}: closed")
+
+
+@pytest.mark.parametrize("seed", LIVES)
+@pytest.mark.parametrize("kind", FILLING)
+def test_a_full_disk_at_any_call(kind: str, seed: int) -> None:
+    steps = script(seed, STEPS)
+    disk = new_disk()
+    before = len(disk.history)
+    Life(disk, steps).run().drop()
+    total = sum(call == kind for call, _ in disk.history[before:])
+    rng = random.Random(f"{kind} {seed}")
+    skips = range(total) if LONG else sorted(rng.sample(range(total), min(total, 4)))
+    refused = 0
+    for skip in skips:
+        disk = new_disk()
+        life = Life(disk, steps)
+        # One of the index at most: undoing a transaction writes over what is there and needs no room.
+        times = 1 if kind == "write" else rng.choice((1, 1, 2, 5))
+        partial = rng.choice((0, 1, 39, 50, 3000))
+        disk.faults = [Fault(errno.ENOSPC, kind, skip=skip, times=times, partial=partial)]
+        refused += live_with_refusals(life)
+        disk.faults = []
+        check_recovers(life, disk, rng, f"no space in {times} calls after {skip} of {kind}")
+    tell(f"full disk in {kind}", seed, lives=len(skips), refused=refused)
+
+
+@pytest.mark.parametrize("seed", LIVES)
+def test_a_disk_that_fills_up_and_gets_room_again(seed: int) -> None:
+    disk, rng = new_disk(), random.Random(seed)
+    disk.space_bytes = 400_000 + 20_000 * (seed % 20)
+    life = Life(disk, script(seed, STEPS))
+    refused = live_with_refusals(life)
+    if life.fs.table.tracker.capture is not None:
+        life.fs.abandon_checkpoint()
+    number = 0
+    with pytest.raises(NoSpace):
+        while True:
+            life.fs.write_bytes(f"/{number} fills", rng.randbytes(5000))
+            number += 1
+    with suppress(NoSpace):
+        life.fs.checkpoint()
+    before = tree(life.fs)
+    check_same(shown(disk.kill()), before, "full")
+    for path in [path for path, node in before.items() if path and node[2] is not None]:
+        life.fs.remove(path)  # within what is kept for deletes
+    check_same(shown(disk.kill()), tree(life.fs), "all files removed")
+    with suppress(NoSpace):
+        life.fs.checkpoint()
+    disk.space_bytes += 1 << 20
+    check_recovers(life, disk, rng, "filled up")
+    tell("filling up", seed, refused=refused)
+
+
+def test_deletes_and_a_checkpoint_give_room_on_a_full_disk() -> None:
+    disk = new_disk()
+    disk.space_bytes = 4 << 20
+    life = Life(disk, [])
+    with pytest.raises(NoSpace):
+        for number in range(1000):
+            life.fs.write_bytes(f"/{number}", random.Random(number).randbytes(20_000))
+    names = life.fs.listdir()
+    assert len(names) > 100
+    for name in names[1:]:
+        life.fs.remove(b"/" + name)
+    life.fs.checkpoint()
+    life.fs.sync()
+    assert disk.room() > 3 << 20, "the chunks went"
+    for number in range(100):
+        life.fs.write_bytes(f"/{number}", random.Random(-number).randbytes(20_000))
+    last = tree(life.fs)
+    life.drop()
+    check_clean(disk, "killed")
+    check_same(shown(disk), last, "killed")
+
+
+def test_no_room_for_the_last_checkpoint_loses_nothing() -> None:
+    disk = new_disk()
+    life = Life(disk, [Step("create", ("/a",)), Step("write", ("/a", 0, Data("random", 9000, 1)))]).run()
+    last = tree(life.fs)
+    disk.faults = [Fault(errno.ENOSPC, "write", times=1000), Fault(errno.ENOSPC, "append", times=1000)]
+    life.fs.close()
+    disk.faults = []
+    check_same(shown(disk.crash()), last, "closed on a full disk")
+    fs = opened(disk)
+    assert fs.replayed_records > 0
+    fs.close()
+    check_clean(disk, "closed with room")

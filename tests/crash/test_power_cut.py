@@ -1,0 +1,40 @@
+"""G2, prefix: a power cut at any call to the disk leaves the tree after some prefix of the answered steps,
+with everything answered before the last completed sync. No fsck is needed, and life goes on.
+
+`VFS_CRASH_SEEDS=n` runs n lives with cuts at every call; without it, a few lives with cuts at some.
+"""
+
+import random
+
+import pytest
+
+from tests.crash.afterwards import (
+    check_clean,
+    check_cut_in_recovery,
+    check_life_goes_on,
+    check_prefix,
+    shown,
+)
+from tests.crash.disks import cuts, prefixes
+from tests.crash.extent import LIVES, SHARE, STEPS, WAYS, tell
+from tests.crash.steps import script
+
+
+@pytest.mark.parametrize("seed", LIVES)
+def test_a_power_cut_at_any_call_leaves_a_prefix_with_all_that_was_synced(seed: int) -> None:
+    steps = script(seed, STEPS)
+    trees = prefixes(steps)
+    rng = random.Random(seed)
+    found_cuts = cuts(steps, rng, SHARE, WAYS)
+    second = 0
+    for number, cut in enumerate(found_cuts):
+        disk = cut.disk.kill()
+        found = shown(disk)
+        check_prefix(found, trees, cut.synced, cut.answered + 1, cut)
+        if number % 5 == 0:
+            check_clean(disk, cut)
+        if number % 5 == 1:
+            check_life_goes_on(disk, cut.highest_ino, f"{seed} {number}")
+        if number % 5 == 2:
+            second += check_cut_in_recovery(cut, found, rng, 0.4)
+    tell("power cut", seed, cuts=len(found_cuts), second_cuts=second)

@@ -1,0 +1,80 @@
+"""The disk under the store fills up: what was acknowledged stays, and work goes on once there is room."""
+
+import errno
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mounted.mounting import MountedStore
+from tests.mounted.programs import needs_root
+
+pytestmark = [pytest.mark.mounted, needs_root]
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 MiB in memory."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "small", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill(folder: Path, block: bytes) -> list[Path]:
+    """Write files of one block each, synced, until there is no room; returns those that were acknowledged."""
+    written: list[Path] = []
+    for number in range(1000):
+        file = folder / f"{number}"
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
+            try:
+                os.write(descriptor, block)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error  # noqa: PT017
+            return written
+        written.append(file)
+    pytest.fail("it never got full")
+
+
+def make_links(folder: Path) -> None:
+    for number in range(100_000):
+        (folder / f"link-{number}").symlink_to("x" * 4000)
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    block = random.Random(14).randbytes(4 * MIB)
+    mounted = MountedStore(small_disk)
+    mounted.mount()
+    try:
+        more = mounted.path / "more"
+        more.mkdir()
+        written = fill(mounted.path, block)
+        assert len(written) > 20
+        assert os.statvfs(mounted.path).f_bavail < 4 * MIB // 4096
+        with pytest.raises(OSError) as caught:
+            make_links(more)
+        assert caught.value.errno == errno.ENOSPC
+        for again in (mounted.kill, mounted.unmount):
+            assert all(file.read_bytes() == block for file in written)
+            again()
+            mounted.fsck()
+            mounted.mount()
+        for file in written[2:]:
+            file.unlink()
+        # The log's chunks go with the next checkpoint; a mount takes one when it ends.
+        mounted.remount()
+        again_written = fill(more, block)
+        assert len(again_written) > len(written) // 2
+        assert all(file.read_bytes() == block for file in (*written[:2], *again_written))
+    finally:
+        mounted.finish()
