@@ -61,6 +61,7 @@ class Checkpoints(Contents):
         grown = self._log_position() - self._checkpoint_position
         return (
             self.memory_wants_checkpoint
+            or self.short_of_room
             or changes > CHANGES
             or grown > LOG_BYTES
             or now - self._checkpoint_at > AGE_SECONDS

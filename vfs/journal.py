@@ -53,6 +53,9 @@ class Journal:
             store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 2 // INODE_BYTES)
         )
         self.memory_wants_checkpoint = False
+        self.short_of_room = (
+            False  # the last look at the disk was disappointing: a checkpoint may free chunks
+        )
         self._room_bytes = 0  # may be written before the free space is asked for again
         self._committed_at = monotonic()
 
@@ -127,8 +130,10 @@ class Journal:
             room = space.free_bytes - reserve_bytes(space.total_bytes)
             if room < size_bytes:
                 self._room_bytes = 0
+                self.short_of_room = True
                 raise NoSpace("the disk that holds the store is full")
             self._room_bytes = min(room, ROOM_STEP_BYTES)
+            self.short_of_room = False
 
     # --- memory -----------------------------------------------------------------------------
 

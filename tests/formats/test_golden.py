@@ -1,0 +1,41 @@
+"""Stores that earlier versions wrote are read as they were, and can be written on."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import vfs
+from tests.formats.tree import HERE, plant, seen
+
+ARCHIVES = sorted(path.name for path in HERE.glob("v*.tar.gz"))
+
+
+@pytest.fixture
+def expected(tmp_path: Path) -> dict[str, str]:
+    """What the tree looks like in a store of today."""
+    vfs.mkfs(tmp_path / "today")
+    with vfs.open(tmp_path / "today") as fs:
+        plant(fs)
+        return seen(fs)
+
+
+def test_there_are_golden_stores() -> None:
+    assert ARCHIVES == ["v1-closed.tar.gz", "v1-crashed.tar.gz"]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_a_golden_store(name: str, tmp_path: Path, expected: dict[str, str]) -> None:
+    subprocess.run(["tar", "-xzf", HERE / name, "-C", tmp_path], check=True)
+    store = tmp_path / "store"
+    assert vfs.check(store).clean
+    with vfs.open(store, read_only=True) as fs:
+        assert seen(fs) == expected
+    with vfs.open(store) as fs:
+        assert seen(fs) == expected
+        fs.write_bytes("/new", b"written today")
+    with vfs.open(store) as fs:
+        assert fs.read_bytes("/new") == b"written today"
+        fs.remove("/new")
+        assert seen(fs) == expected
+    assert vfs.check(store).clean

@@ -1,0 +1,88 @@
+"""The tree that the golden stores hold, and how it looks when read back.
+
+`python -m tests.formats.tree VERSION` wrote the archives beside this file, once for each format version;
+they are never written again. `closed` was closed cleanly; `crashed` was not, so its log has to be replayed.
+"""
+
+import hashlib
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import vfs
+from vfs.inode.inode import Inode
+
+HERE = Path(__file__).parent
+TIME_NS = -1_500_000_000_123_456_789
+
+
+def plant(fs: vfs.FileSystem) -> None:
+    """One of everything that a format has a way to say."""
+    fs.make_directory("/folder/below", parents=True)
+    fs.write_bytes("/folder/text", b"some text\n" * 300)
+    fs.write_bytes("/folder/small", b"abc")
+    small = fs.resolve("/folder/small").ino
+    for n in range(20):
+        fs.write(small, 3 + 5 * n, b"%05d" % n)
+    fs.write_bytes("/folder/fills", b"\0" * 8192 + b"x" * 8192 + bytes(range(256)) * 16)
+    sparse = fs.write_bytes("/sparse", b"begin").ino
+    fs.write(sparse, 40 << 20, b"end")
+    fs.clone_range(fs.resolve("/folder/text").ino, 0, 3000, sparse, 16 << 20)
+    fs.punch(fs.resolve("/folder/text").ino, 100, 200)
+    fs.link(sparse, 1, b"hard \xff\xfe")
+    fs.symlink(1, b"soft", b"folder/text")
+    fs.mknod(1, b"fifo", 0o010640)
+    fs.mknod(1, b"device", 0o020600, rdev=0x103)
+    fs.set_xattr(sparse, b"user.note", b"\0value\xff")
+    fs.set_xattr(sparse, b"user.gone", b"x")
+    fs.remove_xattr(sparse, b"user.gone")
+    fs.set_attributes(small, mode=0o4751, uid=12, gid=34, atime_ns=TIME_NS, mtime_ns=TIME_NS)
+    fs.rename(1, b"device", fs.resolve("/folder").ino, b"moved")
+    fs.rename(1, b"soft", fs.resolve("/folder").ino, b"small", 2)
+    fs.make_directory("/gone")
+    fs.remove("/gone")
+    fs.truncate(fs.resolve("/folder/fills").ino, 20_000)
+
+
+def seen(fs: vfs.FileSystem) -> dict[str, str]:
+    """path -> all that must read back the same, but for the times of the planting and of reading."""
+    found: dict[str, str] = {}
+
+    def look(path: bytes, inode: Inode) -> None:
+        content = inode.target or b""
+        if inode.is_file:
+            content = b"".join(bytes(fs.read(inode.ino, at, 1 << 20)) for at in range(0, inode.size, 1 << 20))
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        times = (inode.mtime_ns,) if inode.mtime_ns == TIME_NS else ()
+        xattrs = {name: fs.get_xattr(inode.ino, name) for name in fs.list_xattrs(inode.ino)}
+        found[repr(path)] = (
+            f"{inode.mode:o} {inode.nlink} {inode.uid in (0, 12)} {inode.size} {inode.allocated} {inode.rdev}"
+            f" {digest} {times} {xattrs}"
+        )
+        if inode.is_directory:
+            for name in sorted(fs.listdir(path)):
+                look(path.rstrip(b"/") + b"/" + name, fs.lookup(inode.ino, name))
+
+    look(b"/", fs.get(1))
+    return found
+
+
+def _make(version: str) -> None:
+    for end in ("closed", "crashed"):
+        with tempfile.TemporaryDirectory() as folder:
+            store = Path(folder) / "store"
+            vfs.mkfs(store)
+            fs = vfs.open(store)
+            plant(fs)
+            fs.sync()
+            if end == "closed":
+                fs.close()
+            else:
+                fs.store.close()
+            with tarfile.open(HERE / f"v{version}-{end}.tar.gz", "w:gz") as archive:
+                archive.add(store, "store")
+
+
+if __name__ == "__main__":
+    _make(sys.argv[1])
