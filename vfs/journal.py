@@ -53,9 +53,7 @@ class Journal:
             store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 2 // INODE_BYTES)
         )
         self.memory_wants_checkpoint = False
-        self.short_of_room = (
-            False  # the last look at the disk was disappointing: a checkpoint may free chunks
-        )
+        self.short_of_room = False  # a checkpoint may free chunks of the log
         self._room_bytes = 0  # may be written before the free space is asked for again
         self._committed_at = monotonic()
 
