@@ -47,6 +47,7 @@ class Attributes(Journal):
         new_mode = inode.mode if mode is None else stat.S_IFMT(inode.mode) | stat.S_IMODE(mode)
         if (uid is not None or gid is not None) and mode is None and not inode.is_directory:
             new_mode = without_privileges(new_mode)
+        self.table.tracker.before_logging(inode)
         self.record(
             SetAttributes(
                 ino,
@@ -93,6 +94,7 @@ class Attributes(Journal):
         if name not in attributes and sum(len(n) + 1 for n in attributes) + len(name) + 1 > XATTR_LIST_BYTES:
             raise AttributeTooLarge("too many extended attributes")
         self.need_room(len(value) + 512)
+        self.table.tracker.before_logging(inode)
         self.record(SetXattr(ino, name, value, time_ns()))
 
     def remove_xattr(self, ino: int, name: bytes) -> None:
@@ -101,6 +103,7 @@ class Attributes(Journal):
         inode = self.table.get(ino)
         if name not in self.table.xattrs(inode):
             raise NoAttribute(name.decode(errors="backslashreplace"))
+        self.table.tracker.before_logging(inode)
         self.record(SetXattr(ino, name, None, time_ns()))
 
 

@@ -5,6 +5,7 @@ and memory never disagree: when applying fails, nothing more is acknowledged.
 Never decides what is allowed: the operations do, before they record.
 """
 
+from contextlib import suppress
 from time import monotonic, time_ns
 
 from vfs.backing.store import Store
@@ -114,9 +115,14 @@ class Journal:
         now = time_ns()
         if now <= atime or self.read_only or self.log.failed is not None:
             return
-        self.record(
-            SetAttributes(inode.ino, inode.mode, inode.uid, inode.gid, now, inode.mtime_ns, inode.ctime_ns)
-        )
+        # Reading goes on where there is no room to note it, and on a store that fails just now.
+        with suppress(NoSpace, StoreFailed):
+            self.table.tracker.before_logging(inode)
+            self.record(
+                SetAttributes(
+                    inode.ino, inode.mode, inode.uid, inode.gid, now, inode.mtime_ns, inode.ctime_ns
+                )
+            )
 
     # --- room -------------------------------------------------------------------------------
 
@@ -153,7 +159,9 @@ class Journal:
             if inode is None:
                 continue
             if inode.file is not None:
-                self._settle(inode)
+                # Without room its memory stays as it is: what called for relief has been done already.
+                with suppress(NoSpace):
+                    self._settle(inode)
                 inode.file.shed()
                 inode.file.drop_clean_segments()
             elif inode.directory is not None:

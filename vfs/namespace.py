@@ -195,6 +195,7 @@ class Namespace(Journal):
         if self._entry(directory, name) is not None:
             raise Exists(_shown(name))
         self.need_room(RECORD_BYTES)
+        self.table.tracker.before_logging(inode)
         self.record(Link(ino, parent, name, directory.cookie, inode.nlink + 1, time_ns()))
         return inode
 
@@ -207,6 +208,7 @@ class Namespace(Journal):
         inode, _ = self._existing(directory, name)
         if inode.is_directory:
             raise IsADirectory(_shown(name))
+        self.table.tracker.before_logging(inode)
         self.record(Unlink(parent, name, inode.ino, inode.nlink - 1, directory.nlink, time_ns()))
 
     def rmdir(self, parent: int, name: bytes) -> None:
@@ -264,6 +266,9 @@ class Namespace(Journal):
             nlink = directory.nlink - moved
             new_nlink = new_directory.nlink + moved - lost
         replaced_nlink = 0 if replaced is None or lost else replaced.nlink - 1
+        self.table.tracker.before_logging(inode)
+        if replaced is not None:
+            self.table.tracker.before_logging(replaced)
         self.record(
             Rename(
                 directory.ino,
@@ -290,6 +295,8 @@ class Namespace(Journal):
         self._refuse_loop(other, directory)
         difference = int(other.is_directory) - int(inode.is_directory)
         same = directory.ino == other_directory.ino
+        self.table.tracker.before_logging(inode)
+        self.table.tracker.before_logging(other)
         self.record(
             Exchange(
                 directory.ino,

@@ -136,6 +136,23 @@ class ContentRules(MachineBase):
         assert resident is None or bytes(resident) == data
         self.world.note(node)
 
+    @rule(pick=drawn.picks, spot=drawn.spots, length=drawn.lengths)
+    def begin_read(self, pick: int, spot: drawn.Spot, length: int) -> None:
+        """As a daemon does: the plan is run in another thread, while other operations go on."""
+        node = self.file(pick)
+        if node is not None and len(self.world.reads) < 2:
+            offset, length = spot.of(node), min(length, 1 << 20)
+            plan = self.fs.begin_read(node.ino, offset, length)
+            self.world.reads.append((plan, os.pread(node.data_fd, length, offset)))
+            self.world.note(node)
+
+    @rule()
+    def end_read(self) -> None:
+        if self.world.reads:
+            plan, expected = self.world.reads.pop(0)
+            assert bytes(self.fs.run_read(plan)) == expected, "a plan shows the moment at which it was made"
+            self.fs.end_read()
+
     @rule(pick=drawn.picks, spot=drawn.spots)
     def seek(self, pick: int, spot: drawn.Spot) -> None:
         node = self.file(pick)

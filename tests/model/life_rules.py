@@ -26,6 +26,7 @@ class LifeRules(MachineBase):
             self.fs.checkpoint()
             assert not len(self.fs.table.tracker)
             self.world.check_index()
+            self.world.check_chunks()
 
     @rule(steps=st.integers(0, 3))
     def begin_checkpoint(self, steps: int) -> None:
@@ -57,6 +58,7 @@ class LifeRules(MachineBase):
             self._stage = "committed"
         else:
             self.fs.end_checkpoint()
+            self.world.check_chunks()
 
     @rule(stage=st.sampled_from(["gathered", "synced", "committed", "ended"]))
     def finish_checkpoint(self, stage: str) -> None:

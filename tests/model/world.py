@@ -51,6 +51,7 @@ class World:
         self.nodes: dict[int, Node] = {ROOT_INO: self.root}  # by inode number; also unlinked ones that are held
         self.numbers = {ROOT_INO}  # every inode number ever seen
         self.listings: list[Listing] = []
+        self.reads: list[tuple[ReadPlan, bytes]] = []  # begun and not ended, with what they must give
         self.exact_times = host_has_exact_times(host)
         self.note(self.root)
 
@@ -238,6 +239,15 @@ class World:
         assert_clean(check_committed(self.fs))
         self.fs.reads_in_flight -= 1
 
+    def check_chunks(self) -> None:
+        """Right after a checkpoint: chunks that nothing needs are gone, all others are there."""
+        if not self.reads:
+            index, chunks = self.fs.store.index, self.fs.log.chunk_numbers()
+            assert index.referenced_chunks().keys() <= set(chunks)
+            for number in chunks[:-1]:
+                is_replayed = self.fs.log.chunk_bounds(number)[1] > index.meta()["lsn"]
+                assert is_replayed or number in index.referenced_chunks(), f"chunk {number} is of no use"
+
     # --- life -------------------------------------------------------------------------------
 
     def leave(self, *, clean: bool) -> None:
@@ -254,6 +264,7 @@ class World:
     def restart(self, *, clean: bool) -> None:
         """Leave, check, and come back: everything answered is there."""
         self.leave(clean=clean)
+        self.reads.clear()
         assert_clean(check(self.store))
         self.fs = self._open()
         if clean:

@@ -20,10 +20,10 @@ MIB = 1 << 20
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 200 MiB in memory."""
+    """A file system of 150 MiB in memory."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "small", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "small", disk], check=True)
     yield disk
     subprocess.run(["umount", disk], check=True)
 

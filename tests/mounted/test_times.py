@@ -59,6 +59,16 @@ def test_times_of_any_age_survive(mounted: MountedStore) -> None:
     mounted.mount()
 
 
+def test_times_out_of_range_become_the_nearest_there_is(mounted: MountedStore) -> None:
+    file = mounted.path / "file"
+    for seconds, kept in ((2**40, 2**63 - 1), (-(2**40), -(2**63) + 1), (2**62, 2**63 - 1)):
+        file.touch()
+        utimensat(file, (seconds, 0), (seconds, 0))
+        mounted.remount()
+        status = os.stat(file)
+        assert (status.st_atime_ns, status.st_mtime_ns) == (kept, kept)
+
+
 def test_utimensat_with_now_and_omit(mounted: MountedStore) -> None:
     file = mounted.path / "file"
     file.touch()

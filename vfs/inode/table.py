@@ -146,8 +146,8 @@ class InodeTable:
         """Let an inode without a name go, once nobody holds it."""
         if inode.nlink or inode.dropped or self.replaying or inode.held:
             return
+        inode.dropped = True  # before it is captured: then nothing of its content has to be logged any more
         self.tracker.touch(inode)
-        inode.dropped = True
         del self._inodes[inode.ino]
         if inode.file is not None:
             self._limiter.charge(inode.ino, -inode.file.memory_bytes)

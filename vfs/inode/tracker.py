@@ -60,8 +60,7 @@ class Tracker:
         """The inode is about to change."""
         ino = inode.ino
         if ino not in self.inodes:
-            if ino in self._pending_inodes:
-                self._take_inode(self._pending_inodes.pop(ino))
+            self.before_logging(inode)
             self.inodes[ino] = inode
 
     def touch_entry(self, directory: Inode, name: bytes) -> None:
@@ -74,13 +73,16 @@ class Tracker:
             self.entries[key] = directory
 
     def before_logging(self, inode: Inode) -> None:
-        """The content of a file is about to change, and nothing of that is in the log yet.
+        """The inode is about to change, and nothing of that is in the log yet.
 
         Capturing may have to log what the file holds in memory. That record must stand before the
-        record of the change, or replay would put the old bytes over the new ones.
+        record of the change, or replay would put the old bytes over the new ones; and where there is no room
+        for it, the change must not be in the log yet either.
         """
-        if inode.ino in self._pending_inodes:
-            self._take_inode(self._pending_inodes.pop(inode.ino))
+        pending = self._pending_inodes.get(inode.ino)
+        if pending is not None:
+            self._take_inode(pending)
+            del self._pending_inodes[inode.ino]  # not before: without room it still has to be captured
 
     # --- capturing --------------------------------------------------------------------------
 
@@ -94,7 +96,7 @@ class Tracker:
     def gather(self, most: int) -> bool:
         """Capture at most so many more things; True when all is captured."""
         while most > 0 and self._pending_inodes:
-            self._take_inode(self._pending_inodes.popitem()[1])
+            self.before_logging(next(reversed(self._pending_inodes.values())))
             most -= 1
         while most > 0 and self._pending_entries:
             key, directory = self._pending_entries.popitem()
@@ -153,10 +155,14 @@ class Tracker:
         return capture
 
     def abandon(self) -> None:
-        """The commit failed and changed nothing: all that was captured counts as changed again."""
-        while not self.gather(1 << 30):
-            pass
+        """The commit failed and changed nothing: all that was captured, or was to be, counts as changed
+        again. Logs nothing: there may be no room for it."""
         capture = self.committed()
+        for ino, inode in self._pending_inodes.items():
+            self.inodes.setdefault(ino, inode)
+        for key, directory in self._pending_entries.items():
+            self.entries.setdefault(key, directory)
+        self._pending_inodes, self._pending_entries = {}, {}
         for ino, inode in capture.taken_inodes.items():
             self.inodes.setdefault(ino, inode)
             if ino in capture.taken_xattrs:
