@@ -97,8 +97,16 @@ ROW_DAMAGE: dict[str, tuple[str, Callable[[Path], tuple[object, ...]], str]] = {
         lambda store: (ino(store, "/a/file"),),
         "entry",
     ),
-    "an entry of another kind": ("UPDATE entry SET kind=4 WHERE name=x'736d616c6c'", lambda store: (), "entry"),
-    "a name with a slash": ("UPDATE entry SET name=x'612f62' WHERE name=x'736d616c6c'", lambda s: (), "entry"),
+    "an entry of another kind": (
+        "UPDATE entry SET kind=4 WHERE name=x'736d616c6c'",
+        lambda store: (),
+        "entry",
+    ),
+    "a name with a slash": (
+        "UPDATE entry SET name=x'612f62' WHERE name=x'736d616c6c'",
+        lambda s: (),
+        "entry",
+    ),
     "a name that is dots": ("UPDATE entry SET name=x'2e2e' WHERE name=x'736d616c6c'", lambda s: (), "entry"),
     "a cookie too large": ("UPDATE entry SET cookie=77 WHERE name=x'736d616c6c'", lambda s: (), "cookie"),
     "a wrong number of entries": ("UPDATE inode SET size=size+1 WHERE mode>>12=4", lambda s: (), "directory"),
@@ -108,18 +116,34 @@ ROW_DAMAGE: dict[str, tuple[str, Callable[[Path], tuple[object, ...]], str]] = {
         lambda store: (ino(store, "/a/b"),),
         "directory",
     ),
-    "a parent that is not": ("UPDATE inode SET parent=1 WHERE ino=?", lambda s: (ino(s, "/a/b"),), "directory"),
+    "a parent that is not": (
+        "UPDATE inode SET parent=1 WHERE ino=?",
+        lambda s: (ino(s, "/a/b"),),
+        "directory",
+    ),
     "links of a file": ("UPDATE inode SET nlink=9 WHERE ino=?", lambda s: (ino(s, "/a/file"),), "links"),
     "links of a directory": ("UPDATE inode SET nlink=9 WHERE ino=?", lambda s: (ino(s, "/a/b"),), "links"),
-    "a segment without a file": ("UPDATE extent SET ino=888 WHERE ino=(SELECT min(ino) FROM extent)", lambda store: (), "extent"),
+    "a segment without a file": (
+        "UPDATE extent SET ino=888 WHERE ino=(SELECT min(ino) FROM extent)",
+        lambda store: (),
+        "extent",
+    ),
     "allocated bytes": ("UPDATE inode SET allocated=1 WHERE ino=?", lambda s: (ino(s, "/a/file"),), "extent"),
     "allocated bytes of a segment": ("UPDATE extent SET allocated=allocated+1", lambda s: (), "extent"),
-    "a size below the extents": ("UPDATE inode SET size=10 WHERE ino=?", lambda s: (ino(s, "/a/file"),), "extent"),
+    "a size below the extents": (
+        "UPDATE inode SET size=10 WHERE ino=?",
+        lambda s: (ino(s, "/a/file"),),
+        "extent",
+    ),
     "no extents at all": ("UPDATE extent SET map=x'c1'", lambda store: (), "extent"),
     "a count of references": ("UPDATE chunk SET referenced=referenced+1", lambda store: (), "chunk"),
     "an attribute of nobody": ("UPDATE xattr SET ino=777", lambda store: (), "xattr"),
     "a link without a target": ("UPDATE inode SET target=NULL WHERE target NOT NULL", lambda s: (), "inode"),
-    "a mode without a type": ("UPDATE inode SET mode=420 WHERE ino=?", lambda s: (ino(s, "/a/file"),), "inode"),
+    "a mode without a type": (
+        "UPDATE inode SET mode=420 WHERE ino=?",
+        lambda s: (ino(s, "/a/file"),),
+        "inode",
+    ),
     "a sequence behind": ("UPDATE sequence SET next=2", lambda store: (), "sequence"),
     "wrong totals": ("UPDATE meta SET value=value+1 WHERE key='files'", lambda store: (), "totals"),
     "an index ahead of the log": ("UPDATE meta SET value=10000 WHERE key='lsn'", lambda store: (), "log"),
@@ -157,12 +181,13 @@ def test_a_flipped_bit_in_an_index_page_is_found(store: Path) -> None:
     page = data.index(b"small") // 4096
     data[page * 4096 + 2000] ^= 1
     path.write_bytes(data)
+    storage = DirectoryStorage(store)
+    connection = storage.index_connection("index.db", read_only=True)
+    # Without the page checksums this bit would go unnoticed.
     with pytest.raises(apsw.Error):
-        # Without the page checksums this bit would go unnoticed: that the store's own reader minds it
-        # is what the test is about.
-        storage = DirectoryStorage(store)
-        connection = storage.index_connection("index.db", read_only=True)
         connection.execute("SELECT * FROM entry, inode").fetchall()
+    connection.close()
+    storage.close()
     assert "index" in kinds(store)
 
 

@@ -27,11 +27,12 @@ def test_the_next_range_is_wanted_long_before_this_one_ends() -> None:
     sequence = Sequence(0)
     reserve(sequence, 1)
     sequence.switch()
-    assert not sequence.wants_reservation
+    wanted = [sequence.wants_reservation]
     sequence.next = RANGE // 2 + 1
-    assert sequence.wants_reservation
+    wanted.append(sequence.wants_reservation)
     assert reserve(sequence, 9) == 2 * RANGE
-    assert not sequence.wants_reservation, "asked for once"
+    wanted.append(sequence.wants_reservation)
+    assert wanted == [False, True, False], "asked for once, when half is used up"
     assert sequence.ahead_lsn == 9
     sequence.next = RANGE
     assert sequence.exhausted
