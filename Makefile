@@ -4,7 +4,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test bench lock
+.PHONY: help setup check format format-check lint types test crash bench lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,9 @@ types: setup ## mypy, strict
 
 test: setup ## every test; ARGS='-k name' goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+crash: setup ## crash tests at every call to the disk, of SEEDS=20 lives each; ARGS go to pytest
+	VFS_CRASH_SEEDS=$(or $(SEEDS),20) $(BIN)/python -m pytest tests/crash -rP $(ARGS)
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench
 	$(BIN)/python -m bench $(ARGS)

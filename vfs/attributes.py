@@ -5,9 +5,9 @@ Never decides who may change what: the kernel checks that before it asks.
 """
 
 import stat
-from time import time_ns
 
 from vfs.changes import SetAttributes, SetXattr
+from vfs.clock import now_ns
 from vfs.contents import without_privileges
 from vfs.errors import (
     AttributeNameTooLong,
@@ -56,7 +56,7 @@ class Attributes(Journal):
                 inode.gid if gid is None else gid,
                 inode.atime_ns if atime_ns is None else _bounded(atime_ns),
                 inode.mtime_ns if mtime_ns is None else _bounded(mtime_ns),
-                time_ns() if ctime_ns is None else _bounded(ctime_ns),
+                now_ns() if ctime_ns is None else _bounded(ctime_ns),
             )
         )
         return inode
@@ -95,7 +95,7 @@ class Attributes(Journal):
             raise AttributeTooLarge("too many extended attributes")
         self.need_room(len(value) + 512)
         self.table.tracker.before_logging(inode)
-        self.record(SetXattr(ino, name, value, time_ns()))
+        self.record(SetXattr(ino, name, value, now_ns()))
 
     def remove_xattr(self, ino: int, name: bytes) -> None:
         """Remove one."""
@@ -104,7 +104,7 @@ class Attributes(Journal):
         if name not in self.table.xattrs(inode):
             raise NoAttribute(name.decode(errors="backslashreplace"))
         self.table.tracker.before_logging(inode)
-        self.record(SetXattr(ino, name, None, time_ns()))
+        self.record(SetXattr(ino, name, None, now_ns()))
 
 
 def _bounded(time: int) -> int:

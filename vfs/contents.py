@@ -6,10 +6,10 @@ access time. Never touches names or attributes beyond size, times and the bits t
 
 import os
 import stat
-from time import time_ns
 from typing import NamedTuple
 
 from vfs.changes import Place, Truncate, Write
+from vfs.clock import now_ns
 from vfs.errors import (
     DataDamaged,
     FileTooLarge,
@@ -177,7 +177,7 @@ class Contents(Journal):
         mode = inode.mode
         if mode & 0o6000:
             mode = without_privileges(mode)
-        now = time_ns() if stamp_ns is None else stamp_ns
+        now = now_ns() if stamp_ns is None else stamp_ns
         runs = plan_write(data)
         if len(runs) == 1 and runs[0].byte is None:
             self.record_data(Write(inode.ino, offset, mode, now), data)
@@ -195,7 +195,7 @@ class Contents(Journal):
         if size > FILE_BYTES:
             raise FileTooLarge(f"inode {ino}")
         self._prepare(inode, size, 1)
-        self.record(Truncate(ino, size, without_privileges(inode.mode), time_ns()))
+        self.record(Truncate(ino, size, without_privileges(inode.mode), now_ns()))
 
     def punch(self, ino: int, offset: int, length: int) -> None:
         """Make a hole; the size stays."""
@@ -208,7 +208,7 @@ class Contents(Journal):
             return
         self._prepare(inode, offset, length)
         self.record(
-            Place(ino, offset, inode.size, without_privileges(inode.mode), time_ns(), (Fill(length, 0),))
+            Place(ino, offset, inode.size, without_privileges(inode.mode), now_ns(), (Fill(length, 0),))
         )
 
     def allocate(self, ino: int, offset: int, length: int, *, keep_size: bool = False) -> None:
@@ -248,7 +248,7 @@ class Contents(Journal):
             size = max(other.size, target_offset + part_bytes)
             mode = without_privileges(other.mode)
             self.need_room(16 * len(part))
-            self.record(Place(target, target_offset, size, mode, time_ns(), part))
+            self.record(Place(target, target_offset, size, mode, now_ns(), part))
             target_offset += part_bytes
         return length
 

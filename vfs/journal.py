@@ -6,10 +6,11 @@ Never decides what is allowed: the operations do, before they record.
 """
 
 from contextlib import suppress
-from time import monotonic, time_ns
+from time import monotonic
 
 from vfs.backing.store import Store
 from vfs.changes import NOWHERE, AnyChange, DataPlace, Reserve, SetAttributes, Settle, encode
+from vfs.clock import now_ns
 from vfs.errors import NoSpace, ReadOnly, StoreFailed
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
@@ -110,9 +111,9 @@ class Journal:
     def accessed(self, inode: Inode) -> None:
         """relatime: note an access when the noted one is older than the last change, or than a day."""
         atime = inode.atime_ns
-        if atime > inode.mtime_ns and atime > inode.ctime_ns and time_ns() - atime < RELATIME_NS:
+        if atime > inode.mtime_ns and atime > inode.ctime_ns and now_ns() - atime < RELATIME_NS:
             return
-        now = time_ns()
+        now = now_ns()
         if now <= atime or self.read_only or self.log.failed is not None:
             return
         # Reading goes on where there is no room to note it, and on a store that fails just now.

@@ -5,11 +5,11 @@ Never knows an errno, a handle or who may do it: the kernel checks permissions b
 """
 
 import stat
-from time import time_ns
 from typing import NamedTuple
 
 from vfs.backing.index import EntryRow
 from vfs.changes import Create, Exchange, Link, Rename, Unlink
+from vfs.clock import now_ns
 from vfs.errors import (
     Exists,
     InvalidArgument,
@@ -174,7 +174,7 @@ class Namespace(Journal):
                 uid,
                 gid,
                 rdev,
-                time_ns(),
+                now_ns(),
                 nlink + 1 if is_directory else nlink,
                 2 if is_directory else 1,
                 target,
@@ -196,7 +196,7 @@ class Namespace(Journal):
             raise Exists(_shown(name))
         self.need_room(RECORD_BYTES)
         self.table.tracker.before_logging(inode)
-        self.record(Link(ino, parent, name, directory.cookie, inode.nlink + 1, time_ns()))
+        self.record(Link(ino, parent, name, directory.cookie, inode.nlink + 1, now_ns()))
         return inode
 
     # --- removing ---------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Namespace(Journal):
         if inode.is_directory:
             raise IsADirectory(_shown(name))
         self.table.tracker.before_logging(inode)
-        self.record(Unlink(parent, name, inode.ino, inode.nlink - 1, directory.nlink, time_ns()))
+        self.record(Unlink(parent, name, inode.ino, inode.nlink - 1, directory.nlink, now_ns()))
 
     def rmdir(self, parent: int, name: bytes) -> None:
         """Remove an empty directory."""
@@ -224,7 +224,7 @@ class Namespace(Journal):
             raise NotADirectory(_shown(name))
         if inode.size:
             raise NotEmpty(_shown(name))
-        self.record(Unlink(parent, name, inode.ino, 0, directory.nlink - 1, time_ns()))
+        self.record(Unlink(parent, name, inode.ino, 0, directory.nlink - 1, now_ns()))
 
     # --- renaming ---------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ class Namespace(Journal):
                 new_nlink,
                 0 if replaced is None else replaced.ino,
                 replaced_nlink,
-                time_ns(),
+                now_ns(),
             )
         )
 
@@ -309,7 +309,7 @@ class Namespace(Journal):
                 other.ino,
                 other_directory.cookie + 1 if same else other_directory.cookie,
                 other_directory.nlink if same else other_directory.nlink - difference,
-                time_ns(),
+                now_ns(),
             )
         )
 

@@ -5,13 +5,13 @@ since the last checkpoint (G3), and that a record which cannot be applied refuse
 """
 
 import stat
-from time import time_ns
 
 import msgspec
 
 from vfs.backing.log import Log
 from vfs.backing.store import FirstRows
 from vfs.changes import DataPlace, decode
+from vfs.clock import now_ns
 from vfs.errors import IndexDamaged, LogDamaged, OperationError
 from vfs.inode.directory import FIRST_COOKIE
 from vfs.inode.table import InodeTable
@@ -51,7 +51,7 @@ def check_root(table: InodeTable) -> None:
 
 def first_rows(uid: int, gid: int, mode: int = 0o755) -> FirstRows:
     """What the index of a new store holds: the root directory, which is its own parent and has no name."""
-    now = time_ns()
+    now = now_ns()
     root = (
         *(ROOT_INO, stat.S_IFDIR | mode, uid, gid, 2, 0, 0, 0),
         *(now, now, now, now, ROOT_INO, FIRST_COOKIE, None),

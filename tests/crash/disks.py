@@ -1,4 +1,4 @@
-"""Disks of crash tests: one that is looked at before each of its calls, and one for fsck to write its trials to.
+"""Disks of crash tests: one that is looked at before each of its calls, and one for fsck to try things on.
 
 A stop in the middle of a call leaves what the disk shows before that call or before the next one, so looking
 before every call sees every moment at which a machine can stop.
@@ -7,6 +7,7 @@ before every call sees every moment at which a machine can stop.
 import copy
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import apsw
 
@@ -80,19 +81,11 @@ class Cut:
         return f"<cut at call {self.call}: {self.synced} steps synced, {self.answered} answered>"
 
 
-def calls_of(steps: list[Step]) -> int:
-    """How many calls a life makes."""
-    disk = new_disk()
-    before = disk.calls
-    Life(disk, steps).run().drop()
-    return disk.calls - before
-
-
-def cuts(steps: list[Step], rng: random.Random, share: float, ways: int) -> list[Cut]:
+def cuts(steps: list[Step], rng: random.Random, share: float, ways: int, **options: Any) -> list[Cut]:
     """Power cuts at a share of all calls of a life, each of them in so many ways."""
     found: list[Cut] = []
     disk = new_disk()
-    life = Life(disk, steps)
+    life = Life(disk, steps, **options)
 
     def look() -> None:
         if rng.random() < share:
@@ -106,11 +99,11 @@ def cuts(steps: list[Step], rng: random.Random, share: float, ways: int) -> list
     return found
 
 
-def kills(steps: list[Step], rng: random.Random, share: float) -> list[Cut]:
+def kills(steps: list[Step], rng: random.Random, share: float, **options: Any) -> list[Cut]:
     """The process is killed at a share of all calls of a life: all that was written still shows."""
     found: list[Cut] = []
     disk = new_disk()
-    life = Life(disk, steps)
+    life = Life(disk, steps, **options)
 
     def look() -> None:
         if rng.random() < share:

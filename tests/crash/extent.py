@@ -4,17 +4,27 @@ Only numbers, read once from the environment.
 """
 
 import os
+from typing import Any
 
 SEEDS = int(os.environ.get("VFS_CRASH_SEEDS", "0"))
 FIRST_SEED = int(os.environ.get("VFS_CRASH_FIRST_SEED", "0"))
 LONG = SEEDS > 0
 
-LIVES = range(FIRST_SEED, FIRST_SEED + SEEDS) if LONG else range(8)
+LIVES = range(FIRST_SEED, FIRST_SEED + SEEDS) if LONG else range(12)
 STEPS = 150
-SHARE = 1.0 if LONG else 0.2
+SHARE = 1.0 if LONG else 0.3
 """Of all calls to the disk, those that something happens at."""
 WAYS = 3 if LONG else 1
 """Different things that may survive one cut."""
+
+
+STYLES: list[dict[str, Any]] = [{}, {"cache_bytes": 32 << 10}, {"autopilot": True}]
+"""Options of a life: roomy; with so little memory that it is shed all the time; with many checkpoints."""
+
+
+def style(seed: int) -> dict[str, Any]:
+    """How the life of that seed is lived."""
+    return STYLES[seed % len(STYLES)]
 
 
 def tell(what: str, seed: int, **counts: int) -> None:

@@ -29,12 +29,10 @@ def empty_store(storage: SimulatedStorage) -> None:
     fill_store(storage, first_rows(0, 0))
 
 
-def opened(storage: SimulatedStorage, **options: Any) -> FileSystem:
-    """Open the store, with nothing happening by itself."""
-    fs = FileSystem.open_storage(
-        storage, commit_seconds=FOREVER, **{"cache_bytes": CACHE_BYTES, **options}
-    )
-    fs.autopilot = False
+def opened(storage: SimulatedStorage, *, autopilot: bool = False, **options: Any) -> FileSystem:
+    """Open the store, with nothing happening by itself unless `autopilot` takes its many checkpoints."""
+    fs = FileSystem.open_storage(storage, commit_seconds=FOREVER, **{"cache_bytes": CACHE_BYTES, **options})
+    fs.autopilot = autopilot
     return fs
 
 
@@ -231,4 +229,3 @@ class Life:
         self.fs.close()
         self._handles.clear()
         self.fs = opened(self.storage, **self.options)
-

@@ -101,20 +101,24 @@ class Sketch:
 
     def _write(self) -> Step | None:
         path = self._any_file()
-        return path and Step("write", (path, self.rng.randrange(LARGEST_OFFSET), self._data())) or None
+        return (
+            None if path is None else Step("write", (path, self.rng.randrange(LARGEST_OFFSET), self._data()))
+        )
 
     def _append(self) -> Step | None:
         path = self._any_file()
         data = Data("random", self.rng.choice(SIZES[:7]), self.rng.getrandbits(32))
-        return path and Step("append", (path, data)) or None
+        return None if path is None else Step("append", (path, data))
 
     def _truncate(self) -> Step | None:
         path = self._any_file()
-        return path and Step("truncate", (path, self.rng.choice((0, 50, 5000, 30_000, 80_000)))) or None
+        return (
+            None if path is None else Step("truncate", (path, self.rng.choice((0, 50, 5000, 30_000, 80_000))))
+        )
 
     def _punch(self) -> Step | None:
         path, rng = self._any_file(), self.rng
-        return path and Step("punch", (path, rng.randrange(30_000), rng.choice((50, 6000)))) or None
+        return None if path is None else Step("punch", (path, rng.randrange(30_000), rng.choice((50, 6000))))
 
     def _clone(self) -> Step | None:
         source, target, rng = self._any_file(), self._any_file(), self.rng
@@ -124,7 +128,7 @@ class Sketch:
 
     def _read(self) -> Step | None:
         path = self._any_file()
-        return path and Step("read", (path,)) or None
+        return None if path is None else Step("read", (path,))
 
     def _rename(self) -> Step | None:
         old, new = self._any_path(), self.free_path()
@@ -181,7 +185,9 @@ class Sketch:
         path, rng = self._any_path(), self.rng
         if path is None:
             return None
-        return Step("xattr", (path, rng.choice((b"user.a", b"user.b")), rng.randbytes(rng.choice((0, 9, 900)))))
+        return Step(
+            "xattr", (path, rng.choice((b"user.a", b"user.b")), rng.randbytes(rng.choice((0, 9, 900))))
+        )
 
     def _handle(self) -> Step | None:
         if self.handles and self.rng.random() < 0.4:
@@ -220,9 +226,26 @@ class Sketch:
 
 
 _CHANCES = {
-    **{"create": 14, "write": 14, "append": 16, "truncate": 3, "punch": 3, "clone": 4, "read": 2},
-    **{"rename": 4, "replace": 4, "exchange": 2, "link": 3, "remove": 5, "attributes": 3, "xattr": 4},
-    **{"handle": 5, "sync": 4, "slow_sync": 4, "checkpoint": 1, "slice": 12, "reopen": 1},
+    "create": 14,
+    "write": 14,
+    "append": 16,
+    "truncate": 3,
+    "punch": 3,
+    "clone": 4,
+    "read": 2,
+    "rename": 4,
+    "replace": 4,
+    "exchange": 2,
+    "link": 3,
+    "remove": 5,
+    "attributes": 3,
+    "xattr": 4,
+    "handle": 5,
+    "sync": 4,
+    "slow_sync": 4,
+    "checkpoint": 1,
+    "slice": 12,
+    "reopen": 1,
 }
 VERBS = tuple(_CHANCES)
 WEIGHTS = tuple(_CHANCES.values())

@@ -1,4 +1,4 @@
-"""What every crash test lives in: small limits, so that short lives roll chunks, and a clock that only counts.
+"""What every crash test lives in: small limits, so that short lives roll chunks, and a clock that counts.
 
 The clock makes a script repeat exactly, to the nanosecond. Never changes behaviour, only constants.
 """
@@ -47,6 +47,7 @@ def impose(patch: pytest.MonkeyPatch) -> None:
     for module in (vfs.inode.extent_map, vfs.inode.offloaded, vfs.checker):
         patch.setattr(module, "SEGMENT_BYTES", SEGMENT_BYTES)
     patch.setattr(vfs.checkpoint, "SLICE", 3)
+    patch.setattr(vfs.checkpoint, "CHANGES", 15)  # of those that are taken by themselves
     patch.setattr(vfs.inode.sequence, "RANGE", 8)  # a reservation becomes urgent now and then
     for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery):
         patch.setattr(module, "time_ns", CLOCK)

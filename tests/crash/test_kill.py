@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.afterwards import check_clean, check_life_goes_on, check_prefix, check_same, shown
 from tests.crash.disks import kills, prefixes
-from tests.crash.extent import LIVES, SHARE, STEPS, tell
+from tests.crash.extent import LIVES, SHARE, STEPS, style, tell
 from tests.crash.steps import script
 
 
@@ -17,7 +17,7 @@ def test_a_kill_at_any_call_loses_nothing_that_was_answered(seed: int) -> None:
     steps = script(seed, STEPS)
     trees = prefixes(steps)
     rng = random.Random(seed)
-    found_kills = kills(steps, rng, SHARE)
+    found_kills = kills(steps, rng, SHARE, **style(seed))
     for number, cut in enumerate(found_kills):
         found = shown(cut.disk)
         check_prefix(found, trees, cut.answered, cut.answered + 1, cut)

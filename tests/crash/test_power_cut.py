@@ -16,7 +16,7 @@ from tests.crash.afterwards import (
     shown,
 )
 from tests.crash.disks import cuts, prefixes
-from tests.crash.extent import LIVES, SHARE, STEPS, WAYS, tell
+from tests.crash.extent import LIVES, SHARE, STEPS, WAYS, style, tell
 from tests.crash.steps import script
 
 
@@ -25,7 +25,7 @@ def test_a_power_cut_at_any_call_leaves_a_prefix_with_all_that_was_synced(seed: 
     steps = script(seed, STEPS)
     trees = prefixes(steps)
     rng = random.Random(seed)
-    found_cuts = cuts(steps, rng, SHARE, WAYS)
+    found_cuts = cuts(steps, rng, SHARE, WAYS, **style(seed))
     second = 0
     for number, cut in enumerate(found_cuts):
         disk = cut.disk.kill()
