@@ -10,6 +10,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says how busy the machine is; how long a test may take is pytest's business.
+settings.register_profile("vfs", deadline=None)
+settings.load_profile("vfs")
 
 CAP_SYS_ADMIN = 1 << 21
 

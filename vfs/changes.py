@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from vfs.errors import NoEntry
 from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
 from vfs.inode.table import InodeTable
 from vfs.limits import MEMORY_WRITE_BYTES
@@ -242,13 +243,20 @@ class Place(Change, frozen=True, tag=9):
 
 
 class Settle(Change, frozen=True, tag=10):
-    """Small writes that merged in memory are put into the log as one piece; the content stays as it is."""
+    """Small writes that merged in memory are put into the log as one piece; the content stays as it is.
+
+    The one record whose inode may be missing: an unlinked file can be settled after a checkpoint's LSN and
+    closed before that checkpoint captures it, which then leaves it out.
+    """
 
     ino: int
     offset: int
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
-        inode = table.get(self.ino)
+        try:
+            inode = table.get(self.ino)
+        except NoEntry:
+            return
         extent = ChunkRange(len(place.data), place.chunk, place.frame, place.start)
         table.settle(inode, self.offset, extent)
 

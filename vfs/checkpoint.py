@@ -23,7 +23,7 @@ from vfs.backing.index import Transaction
 from vfs.backing.log import Place
 from vfs.backing.store import Store
 from vfs.contents import Contents
-from vfs.errors import NoSpace, VfsError
+from vfs.errors import DataDamaged, NoSpace, VfsError
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.tracker import Capture
 from vfs.limits import CHUNK_BYTES, MIB
@@ -147,9 +147,11 @@ class Checkpoints(Contents):
         referenced = self.store.index.referenced_chunks()
         removed = 0
         for number in self.log.chunk_numbers()[:-1]:
-            if number not in referenced and self.log.chunk_bounds(number)[1] <= lsn:
-                self.log.remove_chunk(number)
-                removed += 1
+            if number not in referenced:
+                with suppress(DataDamaged):  # a header that cannot be read: what only it tells stays
+                    if self.log.chunk_bounds(number)[1] <= lsn:
+                        self.log.remove_chunk(number)
+                        removed += 1
         return removed
 
 

@@ -89,6 +89,8 @@ class Contents(Journal):
         if offset < 0 or length < 0:
             raise InvalidArgument("negative offset or length")
         plan = self._plan(inode, offset, length)
+        if self.limiter.over:
+            self.relieve()
         self.accessed(inode)
         self.reads_in_flight += 1
         return plan
@@ -110,6 +112,8 @@ class Contents(Journal):
         if length <= 0:
             return b""
         extents = self.table.file(inode).plan(offset, length)
+        if self.limiter.over:
+            self.relieve()
         if len(extents) == 1:
             found = self._piece_resident(extents[0])
         else:
@@ -239,6 +243,9 @@ class Contents(Journal):
             raise InvalidArgument("the ranges overlap")
         if target_offset + length > FILE_BYTES:
             raise FileTooLarge(f"inode {target}")
+        # A capture under way must have the source, even if that is dropped before its turn comes: its rows
+        # keep the chunks that the target points to from now on.
+        self.table.tracker.before_logging(inode)
         self._settle(inode)
         self._prepare(other, target_offset, length)
         extents = [_placed(extent) for extent in self.table.file(inode).plan(offset, length)]

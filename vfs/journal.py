@@ -152,21 +152,27 @@ class Journal:
             self.table.settle(inode, offset, ChunkRange(len(data), *place))
 
     def relieve(self) -> None:
-        """Bring memory under its bound again, the coldest first; what is left over wants a checkpoint."""
+        """Bring memory well under its bound again, the coldest first; what is left over wants a checkpoint.
+
+        Looks at all owners and all changes once, so it gives back enough not to be called soon again.
+        """
+        if not self.limiter.over:
+            return
+        held = self.table.tracker.held_names()
         for ino in self.limiter.owners():
-            if not self.limiter.over:
+            if self.limiter.relieved:
                 return
             inode = self.table.in_memory(ino)
             if inode is None:
                 continue
             if inode.file is not None:
-                # Without room its memory stays as it is: what called for relief has been done already.
-                with suppress(NoSpace):
+                # Where nothing can be logged memory stays as it is: what called for relief has been done.
+                with suppress(NoSpace, ReadOnly, StoreFailed):
                     self._settle(inode)
                 inode.file.shed()
                 inode.file.drop_clean_segments()
             elif inode.directory is not None:
-                self.table.shrink_directory(inode)
+                self.table.shrink_directory(inode, held)
         if self.limiter.over:
             self.limiter.wait()
             self.memory_wants_checkpoint = True

@@ -118,6 +118,8 @@ class Namespace(Journal):
             rows.append((b"..", inode.parent, 2, DIRECTORY_KIND))
         found = self.table.directory(inode).list_after(max(cookie, 2), limit)
         self.table.preload(ino, found)
+        if self.limiter.over:
+            self.relieve()
         return rows + found
 
     def readlink(self, ino: int) -> bytes:

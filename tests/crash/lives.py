@@ -66,6 +66,13 @@ class Life:
             self.step()
         return self
 
+    def run_to(self, number: int) -> "Life":
+        """Steps until so many are answered, or until so many are left where it is negative."""
+        last = number if number >= 0 else len(self.steps) + number
+        while self.answered < last:
+            self.step()
+        return self
+
     def step(self) -> None:
         """The next step; whatever it raises, it counts as answered only when it returns."""
         verb, args = self.steps[self.answered]

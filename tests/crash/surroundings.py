@@ -50,4 +50,4 @@ def impose(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vfs.checkpoint, "CHANGES", 15)  # of those that are taken by themselves
     patch.setattr(vfs.inode.sequence, "RANGE", 8)  # a reservation becomes urgent now and then
     for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery):
-        patch.setattr(module, "time_ns", CLOCK)
+        patch.setattr(module, "now_ns", CLOCK)

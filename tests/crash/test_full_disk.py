@@ -4,7 +4,7 @@ acknowledged stays, deletes still work, and work goes on when there is room agai
 
 import errno
 import random
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -15,7 +15,16 @@ from tests.crash.lives import Life, opened
 from tests.crash.steps import Data, Step, script
 from tests.crash.trees import tree
 from tests.simulated.faults import Fault
-from vfs.errors import Exists, InvalidArgument, IsADirectory, NoEntry, NoSpace, NotADirectory, NotEmpty
+from vfs.errors import (
+    Exists,
+    InvalidArgument,
+    IsADirectory,
+    NoEntry,
+    NoSpace,
+    NotADirectory,
+    NotEmpty,
+    NotPermitted,
+)
 from vfs.filesystem import FileSystem
 
 FILLING = ("append", "write", "create")
@@ -36,7 +45,7 @@ def live_with_refusals(life: Life) -> int:
             if step.verb in ("read", "open", "release", "sync"):
                 raise  # for these no room is needed
             life.count()
-        except (NoEntry, Exists, InvalidArgument, NotADirectory, IsADirectory, NotEmpty):
+        except (NoEntry, Exists, InvalidArgument, NotADirectory, IsADirectory, NotEmpty, NotPermitted):
             if not refused:
                 raise
             life.count()  # it misses what a refused step was to make
@@ -112,6 +121,48 @@ def test_a_disk_that_fills_up_and_gets_room_again(seed: int) -> None:
     disk.space_bytes += 1 << 20
     check_recovers(life, disk, rng, "filled up")
     tell("filling up", seed, refused=refused)
+
+
+MERGED = "/merged"
+CAPTURED: list[Step] = [
+    Step("write", (MERGED, 10, Data("random", 50, 1))),
+    Step("truncate", (MERGED, 20)),
+    Step("punch", (MERGED, 0, 40)),
+    Step("clone", (MERGED, 0, 100, "/other", 5)),
+    Step("link", (MERGED, "/new")),
+    Step("unlink", (MERGED,)),
+    Step("rename", (MERGED, "/new", 0)),
+    Step("rename", ("/other", MERGED, 0)),
+    Step("rename", (MERGED, "/other", 2)),
+    Step("attributes", (MERGED, {"mode": 0o600})),
+    Step("xattr", (MERGED, b"user.a", b"value")),
+    Step("read", (MERGED,)),
+]
+
+
+@pytest.mark.parametrize("step", CAPTURED, ids=lambda step: f"{step.verb} {step.args[0]}")
+@pytest.mark.parametrize("given_up", [False, True])
+def test_no_room_to_capture_what_is_about_to_change(step: Step, given_up: bool) -> None:
+    """A file's merged bytes have to be logged for a checkpoint before the file changes, and cannot be."""
+    merged = [Step("append", (MERGED, Data("random", 70, number))) for number in range(5)]
+    disk = new_disk()
+    made = [Step("create", (MERGED,)), Step("create", ("/other",))]
+    life = Life(disk, [*made, *merged, Step("begin"), step]).run_to(-1)
+    before = tree(life.fs)
+    disk.faults = [Fault(errno.ENOSPC, "append")]
+    with suppress(NoSpace) if step.verb != "read" else nullcontext():
+        life.step()
+    assert disk.faults[0].times == 0, "there was something to log"
+    assert life.fs.failed is None
+    check_same(tree(life.fs), before, f"{step} was refused")
+    if given_up:
+        life.fs.abandon_checkpoint()
+    else:
+        for ending in ("gather_rest", "commit", "end"):
+            getattr(life, f"_{ending}")()
+    check_same(shown(disk.kill()), before, f"{step} was refused, then killed")
+    check_clean(disk, step)
+    check_recovers(life, disk, random.Random(1), f"{step} was refused")
 
 
 def test_deletes_and_a_checkpoint_give_room_on_a_full_disk() -> None:

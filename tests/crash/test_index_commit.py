@@ -32,14 +32,14 @@ def test_a_commit_that_fails_is_made_good_by_the_next(seed: int, code: int) -> N
     while True:
         disk = new_disk()
         life = Life(disk, steps, **{**style(seed), "autopilot": False})
-        live_to(life, len(steps) // 3)
+        life.run_to(len(steps) // 3)
         life.fs.checkpoint()
-        live_to(life, len(steps) * 2 // 3)
+        life.run_to(len(steps) * 2 // 3)
         life.fs.begin_checkpoint()
-        live_to(life, len(steps) * 2 // 3 + 5)
+        life.run_to(len(steps) * 2 // 3 + 5)
         while not life.fs.gather_checkpoint():
             pass
-        live_to(life, len(steps) * 2 // 3 + 10)
+        life.run_to(len(steps) * 2 // 3 + 10)
         life.fs.sync()
         synced = life.answered
         writing = "write" if code == errno.ENOSPC else None
@@ -76,9 +76,3 @@ def test_a_commit_that_fails_is_made_good_by_the_next(seed: int, code: int) -> N
         skip += 1 if LONG else 6
     assert failed > 0 or not LONG
     tell(f"failed commit, {errno.errorcode[code]}", seed, commits=failed)
-
-
-def live_to(life: Life, number: int) -> None:
-    """Steps until so many are answered."""
-    while life.answered < number:
-        life.step()

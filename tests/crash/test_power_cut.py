@@ -17,7 +17,21 @@ from tests.crash.afterwards import (
 )
 from tests.crash.disks import cuts, prefixes
 from tests.crash.extent import LIVES, SHARE, STEPS, WAYS, style, tell
-from tests.crash.steps import script
+from tests.crash.steps import Data, Step, script
+
+
+def test_a_power_cut_in_the_first_frames_of_a_chunk_behind_the_last_checkpoint() -> None:
+    """The index names the last frame of the chunk before; that frame is in order, whatever follows it."""
+    steps = [
+        Step("create", ("/a",)),
+        Step("write", ("/a", 0, Data("random", 20_000, 1))),
+        Step("reopen"),
+        Step("write", ("/a", 0, Data("random", 20_000, 2))),
+        Step("append", ("/a", Data("random", 300, 3))),
+    ]
+    trees = prefixes(steps)
+    for cut in cuts(steps, random.Random(1), 1.0, 20):
+        check_prefix(shown(cut.disk), trees, cut.synced, cut.answered + 1, cut)
 
 
 @pytest.mark.parametrize("seed", LIVES)

@@ -3,15 +3,19 @@
 It only replaces constants of the code under test while a run lasts; no behaviour of its own.
 """
 
+import time
 from typing import NamedTuple
 
 import pytest
 
+import vfs.attributes
 import vfs.backing.log
 import vfs.checkpoint
 import vfs.contents
 import vfs.inode.directory
 import vfs.inode.table
+import vfs.journal
+import vfs.namespace
 from vfs.filesystem import FileSystem
 
 
@@ -37,6 +41,8 @@ class Bounds(NamedTuple):
         patch.setattr(vfs.checkpoint, "SLICE", self.slice_things)
         patch.setattr(vfs.checkpoint, "CHANGES", self.changes)
         patch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", self.complete_entries)
+        for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace):
+            patch.setattr(module, "now_ns", time.time_ns)  # so that each change has a time of its own
         patch.setattr(vfs.inode.table, "WHOLE_DIRECTORY_ENTRIES", self.whole_directory_entries)
 
     def after_step(self, fs: FileSystem) -> None:
@@ -50,7 +56,7 @@ class Bounds(NamedTuple):
 
 REAL = Bounds()
 TINY = Bounds(
-    cache_bytes=64 << 10,
+    cache_bytes=4 << 10,
     chunk_bytes=24 << 10,
     frame_bytes=8 << 10,
     clone_extents=2,
@@ -60,7 +66,7 @@ TINY = Bounds(
     whole_directory_entries=3,
     evict=True,
 )
-SMALL = TINY._replace(cache_bytes=16 << 10, complete_entries=6, evict=False, slice_things=3)
+SMALL = TINY._replace(cache_bytes=12 << 10, complete_entries=6, evict=False, slice_things=3)
 HASTY = TINY._replace(cache_bytes=1 << 20, changes=12)
 """A checkpoint is due, and taken between operations, all the time."""
 

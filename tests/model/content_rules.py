@@ -146,6 +146,16 @@ class ContentRules(MachineBase):
             self.world.reads.append((plan, os.pread(node.data_fd, length, offset)))
             self.world.note(node)
 
+    @rule(pick=drawn.picks, length=drawn.lengths)
+    def read_across_a_checkpoint(self, pick: int, length: int) -> None:
+        """A plan of what is gone by the time it is run."""
+        self.begin_read(pick, drawn.Spot("start", 0), length)
+        node = self.file(pick)
+        if node is not None and self.fs.table.tracker.capture is None:
+            self.truncate(pick, drawn.Spot("start", 0))
+            self.world.make_filler(self.world.bounds.chunk_bytes)
+            self.fs.checkpoint()
+
     @rule()
     def end_read(self) -> None:
         if self.world.reads:

@@ -90,6 +90,6 @@ class MachineBase(RuleBasedStateMachine):
     @invariant()
     def consistent(self) -> None:
         if hasattr(self, "world"):
-            self.world.check_memory()
+            self.fs.table.check_invariants()
             self.world.bounds.after_step(self.fs)
 

@@ -95,11 +95,13 @@ class NameRules(MachineBase):
 
     # --- removing ---------------------------------------------------------------------------
 
-    @rule(where=drawn.existing, otherwise=st.integers(0, 5))
-    def remove(self, where: drawn.Where, otherwise: int) -> None:
-        """unlink or rmdir; now and then the wrong one of them."""
+    @rule(where=drawn.existing, otherwise=st.integers(0, 5), hold=st.sampled_from(["", "", "open", "remember"]))
+    def remove(self, where: drawn.Where, otherwise: int, hold: str) -> None:
+        """unlink or rmdir of what somebody may hold; now and then the wrong one of them."""
         directory, name = self.locate(where)
         node = self.world.under(directory, name)
+        if node is not None and hold:
+            self._hold(node, hold)
         ours, hosts = self.fs.unlink, os.unlink
         if (node is not None and node.is_directory) != (otherwise == 0):
             ours, hosts = self.fs.rmdir, os.rmdir
@@ -110,6 +112,17 @@ class NameRules(MachineBase):
         )
         if done is not None and node is not None:
             self._removed(directory, name, node)
+
+    def _hold(self, node: Node, how: str) -> None:
+        if how == "open":
+            self.fs.open(node.ino)
+            node.opens += 1
+            return
+        self.fs.table.remember(self.fs.get(node.ino))
+        node.lookups += 1
+        if self.fs.table.tracker.capture is None:  # so that nothing but the kernel's memory holds it
+            self.fs.checkpoint()
+            self.world.bounds.after_step(self.fs)
 
     def _removed(self, directory: Node, name: bytes, node: Node) -> None:
         if node.links > 1 or node.held:

@@ -28,9 +28,10 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
         change=st.sampled_from(["remove", "move", "replace", "write", "truncate", "chmod", "clone", "open"]),
         spot=drawn.spots,
         steps=st.integers(0, 3),
+        then=st.sampled_from(["go on", "kill", "commit and kill"]),
     )
     def change_what_a_checkpoint_waits_for(
-        self, where: drawn.Where, data: drawn.Data, change: str, spot: drawn.Spot, steps: int
+        self, where: drawn.Where, data: drawn.Data, change: str, spot: drawn.Spot, steps: int, then: str
     ) -> None:
         """What other steps do seldom: change a file between the moment of a checkpoint and its capture."""
         directory, name = self.locate(where)
@@ -48,7 +49,7 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
         files = [other for other in self.world.nodes.values() if other.is_file]
         there, file_pick = drawn.Where(entry, b"", True), files.index(node)
         if change == "remove":
-            self.remove(there, 1)
+            self.remove(there, 1, "")
         elif change in ("move", "replace"):
             self.rename(there, drawn.Where(where.pick + 1, b"a", change == "replace"), 0)
         elif change == "write":
@@ -61,6 +62,10 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
             self.clone_range(file_pick, drawn.Spot("start", 0), 1 << 20, where.pick, spot)
         else:
             self.open(pick, truncate=True, writing=True)
+        if then == "commit and kill":
+            self.finish_checkpoint("committed")
+        if then != "go on":
+            self.world.restart(clean=False)
 
 
 TestModel = FileSystemMachine.TestCase

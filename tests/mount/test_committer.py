@@ -181,3 +181,29 @@ async def test_a_checkpoint_without_room_is_given_up_and_works_later(
     await committer.checkpoint()
     assert fs.store.index.meta()["files"] == 1
     assert fs.read_bytes("/file") == b"more text"
+
+
+async def test_unexpected_errors_do_not_end_the_background_work(
+    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vfs.mount.committer.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("vfs.checkpoint.AGE_SECONDS", 0.0)
+    fs.commit_seconds = 0.01
+    fs.write_bytes("/file", b"text")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with trio.open_nursery() as nursery:
+        with monkeypatch.context() as patch, trio.fail_after(5):
+            patch.setattr(fs, "run_sync", fail)
+            patch.setattr(fs, "gather_checkpoint", fail)
+            await nursery.start(Committer(fs).run)
+            while len({record.message for record in caplog.records}) < 2:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        fs._retry_at = 0.0
+        with trio.fail_after(5):
+            while fs.store.index.meta()["lsn"] == 0:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert fs.failed is None

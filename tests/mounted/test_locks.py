@@ -63,15 +63,16 @@ def test_fcntl_locks_ranges(mounted: MountedStore) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@pytest.mark.parametrize("kind", ["flock", "lockf"])
-def test_locked_increments_from_three_processes_are_all_there(mounted: MountedStore, kind: str) -> None:
-    (mounted.path / "counter").write_bytes(b"0")
-    source = COUNTER.format(
-        take=f"fcntl.{kind}(descriptor, fcntl.LOCK_EX)", leave=f"fcntl.{kind}(descriptor, fcntl.LOCK_UN)"
-    )
-    processes = [start_python(source, cwd=mounted.path) for _ in range(3)]
-    for process in processes:
-        wait_for(process)
-    assert (mounted.path / "counter").read_bytes() == b"900"
+def test_locked_increments_from_three_processes_are_all_there(mounted: MountedStore) -> None:
+    counter = mounted.path / "counter"
+    for kind in ("flock", "lockf"):
+        counter.write_bytes(b"0")
+        source = COUNTER.format(
+            take=f"fcntl.{kind}(descriptor, fcntl.LOCK_EX)", leave=f"fcntl.{kind}(descriptor, fcntl.LOCK_UN)"
+        )
+        processes = [start_python(source, cwd=mounted.path) for _ in range(3)]
+        for process in processes:
+            wait_for(process)
+        assert counter.read_bytes() == b"900"
     mounted.remount()
-    assert (mounted.path / "counter").read_bytes() == b"900"
+    assert counter.read_bytes() == b"900"

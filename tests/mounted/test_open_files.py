@@ -56,6 +56,27 @@ def test_an_unlinked_open_file_is_gone_after_a_kill(mounted: MountedStore) -> No
     assert mounted.fsck()["counts"]["files"] == 0
 
 
+def test_names_that_go_while_only_their_inode_is_held(mounted: MountedStore) -> None:
+    (mounted.path / "folder").mkdir()
+    (mounted.path / "file").write_bytes(b"content")
+    mounted.remount()
+    # The kernel learns of both from the listing; a descriptor with O_PATH opens nothing at the daemon.
+    with os.scandir(mounted.path) as entries:
+        held = {entry.name: os.open(entry.path, os.O_PATH) for entry in entries}
+    os.rmdir(mounted.path / "folder")
+    os.unlink(mounted.path / "file")
+    assert {name: os.fstat(descriptor).st_nlink for name, descriptor in held.items()} == {
+        "folder": 0,
+        "file": 0,
+    }
+    os.chmod(f"/proc/self/fd/{held['file']}", 0o600)
+    with open(f"/proc/self/fd/{held['file']}", "rb") as again:
+        assert again.read() == b"content"
+    for descriptor in held.values():
+        os.close(descriptor)
+    assert os.listdir(mounted.path) == []
+
+
 def test_a_file_renamed_over_an_open_one(mounted: MountedStore) -> None:
     old, new = mounted.path / "config", mounted.path / "config.new"
     old.write_bytes(b"old")

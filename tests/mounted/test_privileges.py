@@ -51,6 +51,17 @@ def test_reading_and_changing_times_leave_the_set_id_bits(shared: MountedStore) 
     assert mode_of(file) == 0o6755
 
 
+def test_the_kernel_shows_at_once_that_they_are_gone(shared: MountedStore) -> None:
+    file = shared.path / "file"
+    file.write_bytes(b"content")
+    file.chmod(0o6777)
+    with open(file, "r+b") as handle:
+        handle.write(b"changed")
+        handle.flush()
+        os.fsync(handle.fileno())
+        assert stat.S_IMODE(os.fstat(handle.fileno()).st_mode) == 0o777
+
+
 def widened(mounted: MountedStore) -> Path:
     mounted.path.chmod(0o777)
     return mounted.path

@@ -7,6 +7,7 @@ import stat
 
 import pytest
 
+from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import as_nobody, needs_root, start_python, wait_for
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.mounted
 
 
 @needs_root
-def test_mknod_of_every_kind(mount_store) -> None:
+def test_mknod_of_every_kind(mount_store: Mounter) -> None:
     mounted = mount_store("dev")
     kinds = {
         "regular": (stat.S_IFREG | 0o640, 0),

@@ -44,6 +44,6 @@ def test_writing_400_mib_lowers_what_is_free_by_as_much(mounted: MountedStore) -
     others = (before_host - free_of(mounted.store)) - size
     assert before - free_of(mounted.path) == pytest.approx(size + others, abs=OTHERS_BYTES)
     mounted.remount()
-    with open(mounted.path / "large", "rb") as file:
+    with open(mounted.path / "large", "rb") as reading:
         for number in range(size // (8 * MIB)):
-            assert file.read(8 * MIB) == random.Random(number).randbytes(8 * MIB)
+            assert reading.read(8 * MIB) == random.Random(number).randbytes(8 * MIB)

@@ -140,12 +140,16 @@ def test_offsets_and_lengths_at_the_edges(mounted: MountedStore) -> None:
         assert bytes(buffers[2][:4999]) == b"c" * 4999
 
 
-@pytest.mark.parametrize("direct", [0, 1], ids=["cached", "direct"])
-def test_fio_reads_back_what_it_wrote(mounted: MountedStore, direct: int) -> None:
-    job = ["fio", "--name=job", f"--filename={mounted.path}/file", "--size=24M", f"--direct={direct}"]
-    job += ["--rw=randrw", "--bssplit=512/20:4k/40:20k/20:128k/20", "--bs_unaligned=0", "--fsync=64"]
-    job += ["--verify=crc32c", "--ioengine=psync", "--randseed=3", "--minimal", "--fallocate=none"]
-    run(*job)
+def test_fio_reads_back_what_it_wrote(mounted: MountedStore) -> None:
+    settings = ["--size=20M", "--rw=randrw", "--bssplit=512/20:4k/40:20k/20:128k/20", "--fsync=64"]
+    settings += ["--fallocate=none", "--verify=crc32c", "--ioengine=psync", "--randseed=3", "--minimal"]
+    jobs = [
+        ("fio", f"--name={name}", f"--filename={mounted.path}/{name}", f"--direct={direct}", *settings)
+        for name, direct in (("cached", 0), ("direct", 1))
+    ]
+    for job in jobs:
+        run(*job)
     # A pass that only verifies, of what the first run wrote, after the store was closed and opened.
     mounted.remount()
-    run(*job, "--verify_only")
+    for job in jobs:
+        run(*job, "--verify_only")

@@ -4,6 +4,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_many_attributes_until_the_list_is_full(mounted: MountedStore) -> None:
 
 def test_users_may_not_set_attributes_on_links(mounted: MountedStore) -> None:
     os.symlink("x", mounted.path / "link")
-    attempt = lambda: os.setxattr(mounted.path / "link", "user.a", b"", follow_symlinks=False)  # noqa: E731
+    attempt = partial(os.setxattr, mounted.path / "link", "user.a", b"", follow_symlinks=False)
     assert refusal(attempt) == errno.EPERM
 
 

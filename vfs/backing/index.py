@@ -127,10 +127,10 @@ class Index:
             raise IndexDamaged(str(error)) from error
 
     def _one(self, sql: str, arguments: tuple[Any, ...]) -> Any:
-        try:
-            return self._cursor.execute(sql, arguments).fetchone()
-        except _DAMAGE as error:
-            raise IndexDamaged(str(error)) from error
+        # To its end: a statement left open keeps its view of the index, and as long as there is one when a
+        # commit comes, SQLite goes on at the end of its own log instead of beginning it anew.
+        rows = self._all(sql, arguments)
+        return rows[0] if rows else None
 
     def meta(self) -> dict[str, int]:
         """The store's own numbers: `schema`, `lsn`, and the totals as of that LSN."""

@@ -174,6 +174,7 @@ class LogScan:
 
     def _walk(self, number: int, offset: int) -> Generator[Record, None, tuple[int, str | None]]:
         """Yield the records of a chunk; return where it stopped, and why if that is not the end."""
+        self._unverified = None  # one of the chunk before ended where that chunk does, and this one agrees
         view = self._view(number, offset)
         while offset < len(view):
             try:

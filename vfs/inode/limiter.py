@@ -21,6 +21,11 @@ class MemoryLimiter:
         """Whether more is used than allowed, or after `wait` than is bearable."""
         return self.used_bytes > self._bearable_bytes
 
+    @property
+    def relieved(self) -> bool:
+        """Whether an eighth of the limit is free: then it takes a while until there is too much again."""
+        return self.used_bytes <= self.limit_bytes - self.limit_bytes // 8
+
     def charge(self, owner: int, delta: int) -> None:
         """The owner keeps `delta` bytes more (or less); ValueError where that gives back more than it has."""
         charged = self._charged

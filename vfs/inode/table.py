@@ -331,18 +331,17 @@ class InodeTable:
                     large[ino] = inode
             elif (ino, name) not in self.tracker.entries:
                 directory.forget(name)
-        for inode in large.values():
-            self.shrink_directory(inode)
+        if large:
+            held = self.tracker.held_names()
+            for inode in large.values():
+                self.shrink_directory(inode, held)
         self.sweep_if_over()
 
-    def shrink_directory(self, inode: Inode) -> None:
-        """Keep of a directory only what the index does not have."""
-        directory = inode.directory
-        if directory is not None and inode.persisted:
-            held = self.tracker.is_entry_held
-            names = [name for name in directory.names if held((inode.ino, name))]
-            names += self.tracker.held_names(inode.ino)
-            directory.forget_clean(set(names))
+    def shrink_directory(self, inode: Inode, held: dict[int, set[bytes]]) -> None:
+        """Keep of a directory only what the index does not have; `held` is what the tracker says of that."""
+        directory, names = inode.directory, held.get(inode.ino, set())
+        if directory is not None and inode.persisted and not directory.names.keys() <= names:
+            directory.forget_clean(names)
 
     def sweep_if_over(self) -> None:
         """Sweep when there are more inodes in memory than wanted."""

@@ -174,21 +174,18 @@ class Tracker:
         for key, directory in capture.taken_entries.items():
             self.entries.setdefault(key, directory)
 
-    def held_names(self, ino: int) -> list[bytes]:
-        """Names in the directory that differ from what the index has, removed ones among them."""
-        keys = list(self.entries) + list(self._pending_entries)
-        if self.capture is not None:
-            keys += list(self.capture.taken_entries)
-        return [name for parent, name in keys if parent == ino]
+    def held_names(self) -> dict[int, set[bytes]]:
+        """By directory the names that may not be dropped from memory, removed ones among them: the index does
+        not have them as they are."""
+        held: dict[int, set[bytes]] = {}
+        taken = {} if self.capture is None else self.capture.taken_entries
+        for entries in (self.entries, self._pending_entries, taken):
+            for ino, name in entries:
+                held.setdefault(ino, set()).add(name)
+        return held
 
     def is_held(self, ino: int) -> bool:
         """True while the inode may not be dropped from memory: the index does not have it as it is."""
         if ino in self.inodes or ino in self._pending_inodes:
             return True
         return self.capture is not None and ino in self.capture.taken_inodes
-
-    def is_entry_held(self, key: EntryKey) -> bool:
-        """True while the entry may not be dropped from memory."""
-        if key in self.entries or key in self._pending_entries:
-            return True
-        return self.capture is not None and key in self.capture.taken_entries

@@ -104,6 +104,8 @@ class Committer:
                     await self.commit()
                 except StoreFailed:
                     continue  # logged where it happened; the mount is read-only from now on
+                except Exception:
+                    log.exception("unexpected error in a background commit")  # no reason to end the mount
 
     async def _checkpoint_regularly(self) -> None:
         while True:
@@ -115,3 +117,5 @@ class Committer:
                     log.warning("checkpoint put off: %s", error)
                 except VfsError as error:
                     log.error("checkpoint failed: %s", error)
+                except Exception:
+                    log.exception("unexpected error in a checkpoint; it is tried again")
