@@ -32,7 +32,7 @@ test: setup ## every test; ARGS='-k name' goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
 crash: setup ## crash tests at every call to the disk, of SEEDS=20 lives each; ARGS go to pytest
-	VFS_CRASH_SEEDS=$(or $(SEEDS),20) $(BIN)/python -m pytest tests/crash -rP $(ARGS)
+	VFS_CRASH_SEEDS=$(or $(SEEDS),20) $(BIN)/python -m pytest tests/crash --timeout 600 -rP $(ARGS)
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench
 	$(BIN)/python -m bench $(ARGS)

@@ -84,6 +84,14 @@ def test_move_and_remove(store: Path) -> None:
             fs.unlink(1, b"d")
 
 
+def test_kinds_of_files_that_do_not_exist(store: Path) -> None:
+    with vfs.open(store) as fs:
+        for mode in (0o030644, 0o110644, 0o170644):
+            with pytest.raises(InvalidArgument, match="no such kind"):
+                fs.mknod(1, b"odd", mode)
+        assert fs.listdir() == []
+
+
 def test_rewriting_a_file_replaces_it(store: Path) -> None:
     with vfs.open(store) as fs:
         fs.write_bytes("/f", b"long content")

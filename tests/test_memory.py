@@ -72,3 +72,19 @@ def test_relief_lasts_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             fs.write_bytes(f"/{number}", b"%d" % number * 250)
             assert fs.limiter.used_bytes <= fs.limiter.limit_bytes
         assert 0 < asked < 60
+
+
+def test_replay_keeps_no_more_of_small_files_than_may_be(tmp_path: Path) -> None:
+    vfs.mkfs(tmp_path / "store")
+    fs = vfs.open(tmp_path / "store")
+    data = os.urandom(3000)
+    for number in range(10):
+        fs.make_directory(f"/{number}")
+        for name in range(100):
+            fs.write_bytes(f"/{number}/{name}", data)
+    fs.store.close()  # as a kill leaves it
+    with vfs.open(tmp_path / "store", cache_bytes=MIB) as fs:
+        assert fs.replayed_records > 2000
+        assert fs.limiter.used_bytes <= fs.limiter.limit_bytes
+        assert all(fs.read_bytes(f"/{number}/{name}") == data for number in range(10) for name in range(100))
+    assert vfs.check(tmp_path / "store").clean

@@ -126,6 +126,7 @@ class Checkpoints(Contents):
         """The index has it: let go of memory and of chunks."""
         self.table.after_commit()
         self.memory_wants_checkpoint = False
+        self.limiter.stop_waiting()
         self.relieve()
         self.remove_dead_chunks()
 

@@ -33,6 +33,7 @@ RECORD_BYTES = 512
 """What a change without data is counted for when room is asked: its frame and its rows."""
 
 DIRECTORY_KIND = stat.S_IFDIR >> 12
+NODE_KINDS = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
 
 
 class Caller(NamedTuple):
@@ -136,6 +137,8 @@ class Namespace(Journal):
         kind = stat.S_IFMT(mode) or stat.S_IFREG
         if kind in (stat.S_IFDIR, stat.S_IFLNK):
             raise InvalidArgument("directories and links have operations of their own")
+        if kind not in NODE_KINDS:
+            raise InvalidArgument(f"no such kind of file: {kind:#o}")
         rdev = rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
         return self._create(parent, name, kind | stat.S_IMODE(mode), rdev, caller, None)
 

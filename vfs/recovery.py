@@ -33,6 +33,7 @@ def replay(log: Log, table: InodeTable) -> int:
         except (msgspec.MsgspecError, OperationError, KeyError, ValueError) as error:
             reason = f"record {record.lsn} cannot be applied ({error!r})"
             raise LogDamaged(record.place.chunk, record.place.frame, reason) from error
+        table.shed_if_over()
         count += 1
     for sequence in table.sequences.values():
         sequence.skip_reserved()

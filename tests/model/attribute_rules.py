@@ -45,7 +45,12 @@ class AttributeRules(MachineBase):
         node.host_times = node.host_times._replace(mtime=node.status().st_mtime_ns)
         self.world.note(node)
 
-    @rule(pick=drawn.picks, name=drawn.xattr_names, value=st.none() | drawn.xattr_values, flags=drawn.xattr_flags)
+    @rule(
+        pick=drawn.picks,
+        name=drawn.xattr_names,
+        value=st.none() | drawn.xattr_values,
+        flags=drawn.xattr_flags,
+    )
     def xattr(self, pick: int, name: bytes, value: bytes | None, flags: int) -> None:
         """Set one, or remove it; and look at it before and after."""
         node = self.node(pick)

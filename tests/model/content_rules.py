@@ -1,6 +1,7 @@
 """Steps that change or read what files hold."""
 
 import os
+import random
 import stat
 
 from hypothesis.stateful import rule
@@ -72,7 +73,12 @@ class ContentRules(MachineBase):
             self._overwrite_on_host(node, offset, b"", stop)
             self._changed(node)
 
-    @rule(pick=drawn.picks, spot=drawn.spots, length=drawn.lengths, keep_size=drawn.picks.map(lambda n: n % 2 == 0))
+    @rule(
+        pick=drawn.picks,
+        spot=drawn.spots,
+        length=drawn.lengths,
+        keep_size=drawn.picks.map(lambda n: n % 2 == 0),
+    )
     def allocate(self, pick: int, spot: drawn.Spot, length: int, keep_size: bool) -> None:
         node = self.file(pick)
         if node is None or length == 0:
@@ -146,15 +152,23 @@ class ContentRules(MachineBase):
             self.world.reads.append((plan, os.pread(node.data_fd, length, offset)))
             self.world.note(node)
 
-    @rule(pick=drawn.picks, length=drawn.lengths)
-    def read_across_a_checkpoint(self, pick: int, length: int) -> None:
-        """A plan of what is gone by the time it is run."""
-        self.begin_read(pick, drawn.Spot("start", 0), length)
-        node = self.file(pick)
-        if node is not None and self.fs.table.tracker.capture is None:
-            self.truncate(pick, drawn.Spot("start", 0))
-            self.world.make_filler(self.world.bounds.chunk_bytes)
+    @rule()
+    def read_across_a_checkpoint(self) -> None:
+        """A plan of bytes whose chunks nothing else needs by the time it is run."""
+        length = 3 * self.world.bounds.chunk_bytes
+        if length <= 1 << 20 and self.fs.table.tracker.capture is None:
+            data = random.Random(length).randbytes(length)
+            node = self.world.make(self.world.root, b"filler", stat.S_IFREG | 0o600)
+            self.world.write(node, 0, data)
             self.fs.checkpoint()
+            plan = self.fs.begin_read(node.ino, 0, length)
+            self.fs.unlink(self.world.root.ino, b"filler")
+            os.unlink(b"filler", dir_fd=self.world.root.fd)
+            self.world.unnamed(node, self.world.root, b"filler")
+            self.world.note(self.world.root)
+            self.fs.checkpoint()
+            assert bytes(self.fs.run_read(plan)) == data
+            self.fs.end_read()
 
     @rule()
     def end_read(self) -> None:

@@ -26,7 +26,6 @@ class Where(NamedTuple):
     there: bool
 
 
-
 def _where(there: int, free: int) -> st.SearchStrategy[Where]:
     """So many parts of entries that are there and of any names, and one of a name that is too long."""
 

@@ -1,5 +1,7 @@
 """Steps in the life of a mount: sync, checkpoints whole and in slices, leaving in order and by force."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -53,7 +55,10 @@ class LifeRules(MachineBase):
             self.fs.log.sync()
             self._stage = "synced"
         elif self._stage == "synced":
-            self.fs.commit_checkpoint()
+            with ThreadPoolExecutor(1) as worker:  # as in a daemon: clients go on meanwhile
+                commit = worker.submit(self.fs.commit_checkpoint)
+                self.world.compare()
+                commit.result()
             self.world.check_index()
             self._stage = "committed"
         else:

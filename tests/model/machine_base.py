@@ -16,6 +16,9 @@ from tests.model.node import Node
 from tests.model.world import World
 from vfs.filesystem import FileSystem
 
+QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""A place for stores, where a sync costs nothing."""
+
 
 class MachineBase(RuleBasedStateMachine):
     """One run: a store and a host directory in a folder of their own."""
@@ -26,14 +29,20 @@ class MachineBase(RuleBasedStateMachine):
         super().__init__()
         self._patch = pytest.MonkeyPatch()
         self._umask = os.umask(0)
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
-    @initialize(chosen=st.sampled_from(bounds.ALL), life=st.sampled_from(["fresh", "captured", "committed", "replayed"]))
+    @initialize(
+        chosen=st.sampled_from(bounds.ALL),
+        life=st.sampled_from(["fresh", "captured", "committed", "replayed"]),
+    )
     def begin(self, chosen: bounds.Bounds, life: str) -> None:
         """Never with nothing: a small tree that is only in memory, in the index, or in the log."""
         chosen.impose(self._patch)
-        self._folder = tempfile.TemporaryDirectory(prefix="vfs-model-")
-        self.world = World(Path(self._folder.name), chosen)
+        self._folders = [
+            tempfile.TemporaryDirectory(prefix="vfs-model-", dir=place) for place in (QUICK, None)
+        ]
+        store, host = (Path(folder.name) for folder in self._folders)
+        self.world = World(store, host, chosen)
         directory = self.world.make(self.world.root, b"a", stat.S_IFDIR | 0o755)
         for place, name in ((self.world.root, b"b"), (directory, b"c"), (directory, b"d")):
             node = self.world.make(place, name, stat.S_IFREG | 0o644)
@@ -55,8 +64,8 @@ class MachineBase(RuleBasedStateMachine):
         finally:
             os.umask(self._umask)
             self._patch.undo()
-            if self._folder is not None:
-                self._folder.cleanup()
+            for folder in self._folders:
+                folder.cleanup()
 
     @property
     def fs(self) -> FileSystem:
@@ -92,4 +101,3 @@ class MachineBase(RuleBasedStateMachine):
         if hasattr(self, "world"):
             self.fs.table.check_invariants()
             self.world.bounds.after_step(self.fs)
-

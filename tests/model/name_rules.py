@@ -31,7 +31,7 @@ class NameRules(MachineBase):
         if found is not None:
             inode, status = found
             node = self.world.nodes[inode.ino]
-            assert node.host_ino == status.st_ino or name == b".." and directory is self.world.root
+            assert node.host_ino == status.st_ino or (name == b".." and directory is self.world.root)
             if remember:
                 self.fs.table.remember(inode)
                 node.lookups += 1
@@ -95,7 +95,9 @@ class NameRules(MachineBase):
 
     # --- removing ---------------------------------------------------------------------------
 
-    @rule(where=drawn.existing, otherwise=st.integers(0, 5), hold=st.sampled_from(["", "", "open", "remember"]))
+    @rule(
+        where=drawn.existing, otherwise=st.integers(0, 5), hold=st.sampled_from(["", "", "open", "remember"])
+    )
     def remove(self, where: drawn.Where, otherwise: int, hold: str) -> None:
         """unlink or rmdir of what somebody may hold; now and then the wrong one of them."""
         directory, name = self.locate(where)

@@ -3,7 +3,6 @@
 The short profile runs always and the same way; VFS_TESTS=long makes it random and much longer.
 """
 
-import os
 import stat
 
 from hypothesis import HealthCheck, settings
@@ -15,8 +14,7 @@ from tests.model.attribute_rules import AttributeRules
 from tests.model.content_rules import ContentRules
 from tests.model.life_rules import LifeRules
 from tests.model.name_rules import NameRules
-
-LONG = os.environ.get("VFS_TESTS") == "long"
+from tests.model.world import LONG
 
 
 class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
@@ -45,7 +43,10 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
         self._changed(node)
         self.finish_checkpoint("ended")
         self.begin_checkpoint(steps)
-        entry, pick = self.world.entries().index((directory, name)), list(self.world.nodes.values()).index(node)
+        entry, pick = (
+            self.world.entries().index((directory, name)),
+            list(self.world.nodes.values()).index(node),
+        )
         files = [other for other in self.world.nodes.values() if other.is_file]
         there, file_pick = drawn.Where(entry, b"", True), files.index(node)
         if change == "remove":
@@ -70,8 +71,8 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
 
 TestModel = FileSystemMachine.TestCase
 TestModel.settings = settings(
-    max_examples=2000 if LONG else 150,
-    stateful_step_count=120 if LONG else 60,
+    max_examples=2000 if LONG else 120,
+    stateful_step_count=100 if LONG else 60,
     derandomize=not LONG,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -2,6 +2,7 @@
 
 import errno
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -62,8 +63,9 @@ def test_all_that_was_acknowledged_survives(mounted: MountedStore, tmp_path: Pat
         mounted.kill()
         for writer in writers:
             said, _ = writer.communicate(timeout=30)
-            assert writer.returncode == 0, said
-            assert int(said) in DEATH, said
+            if writer.returncode != -signal.SIGBUS:  # it was writing to a mapping
+                assert writer.returncode == 0, said
+                assert int(said) in DEATH, said
         if checking is not None:
             assert checking.wait(timeout=60) != FOUND_ERRORS
         mounted.fsck()

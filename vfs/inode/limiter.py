@@ -53,6 +53,10 @@ class MemoryLimiter:
         """All owners with bytes, the coldest first."""
         return list(self._charged)
 
+    def stop_waiting(self) -> None:
+        """What `wait` waited for has happened: more than the limit is too much again."""
+        self._bearable_bytes = self.limit_bytes
+
     def wait(self) -> None:
         """Nobody can give up more before a checkpoint: not `over` until another eighth of the limit is used.
 

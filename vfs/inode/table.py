@@ -343,6 +343,19 @@ class InodeTable:
         if directory is not None and inode.persisted and not directory.names.keys() <= names:
             directory.forget_clean(names)
 
+    def shed_if_over(self) -> None:
+        """Give back memory without logging anything, as replay must: what already has a place in the log."""
+        if not self._limiter.over:
+            return
+        for ino in self._limiter.owners():
+            if self._limiter.relieved:
+                return
+            inode = self._inodes.get(ino)
+            if inode is not None and inode.file is not None:
+                inode.file.shed()
+                inode.file.drop_clean_segments()
+        self._limiter.wait()
+
     def sweep_if_over(self) -> None:
         """Sweep when there are more inodes in memory than wanted."""
         if len(self._inodes) > self._cached_inodes:
