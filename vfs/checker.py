@@ -17,7 +17,7 @@ from vfs.backing.lock import StoreLock
 from vfs.backing.log import Log
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.checkpoint import write_capture
-from vfs.errors import DataDamaged, IndexDamaged, LogDamaged, StoreFailed
+from vfs.errors import DataDamaged, IndexDamaged, LogDamaged
 from vfs.filesystem import FileSystem
 from vfs.inode.directory import FIRST_COOKIE
 from vfs.inode.extent_map import ExtentMap
@@ -89,7 +89,7 @@ def check_storage(storage: Storage, progress: ProgressCall | None = None) -> Rep
         with fs.store.index.checking(writable=fs.replayed_records > 0) as transaction:
             _replay_into(fs, transaction)
             _Check(transaction, fs.log, report, progress).run()
-    except (IndexDamaged, StoreFailed) as error:
+    except IndexDamaged as error:
         report.add("index", str(error))
     finally:
         fs.store.log.close()

@@ -23,7 +23,7 @@ from vfs.backing.index import Transaction
 from vfs.backing.log import Place
 from vfs.backing.store import Store
 from vfs.contents import Contents
-from vfs.errors import DataDamaged, NoSpace, VfsError
+from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, VfsError
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.tracker import Capture
 from vfs.limits import CHUNK_BYTES, MIB
@@ -72,8 +72,8 @@ class Checkpoints(Contents):
         """Without a daemon: commit and checkpoint when they are due."""
         super().steer()
         if self.checkpoint_due:
-            # Nobody asked for it, and what led here has been done: without room it is put off.
-            with suppress(NoSpace):
+            # Nobody asked for it, and what led here has been done: a failure only puts it off.
+            with suppress(NoSpace, IndexUnwritten):
                 self.checkpoint()
 
     def checkpoint(self, *, closing: bool = False) -> None:
@@ -115,7 +115,7 @@ class Checkpoints(Contents):
     def commit_checkpoint(self) -> None:
         """Write the capture to the index; for a worker thread, after the log was synced.
 
-        NoSpace or StoreFailed leave the index as it was.
+        NoSpace or IndexUnwritten leave the index as it was.
         """
         capture = self.table.tracker.capture
         assert capture is not None, "begin_checkpoint comes first"

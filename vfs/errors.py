@@ -185,6 +185,16 @@ class IndexDamaged(StoreError):
         super().__init__(f"damaged index: {reason}; run vfs fsck on the store")
 
 
+class IndexUnwritten(StoreError):
+    """A checkpoint could not be written; the log still has everything."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the index cannot be written: {reason}; nothing is lost, the log keeps it all; check the disk"
+        )
+
+
 class OptionError(StoreError):
     """A mount or creation option is unknown or has a bad value."""
 

@@ -17,7 +17,7 @@ from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.store import Store, create_store, open_store
 from vfs.backing.superblock import Superblock
 from vfs.checkpoint import Checkpoints
-from vfs.errors import NoSpace, StoreUnreadable
+from vfs.errors import IndexUnwritten, NoSpace, StoreUnreadable
 from vfs.journal import reserve_bytes
 from vfs.limits import MIB, NAME_BYTES
 from vfs.paths import Paths, StrPath
@@ -108,9 +108,9 @@ class FileSystem(Paths, Checkpoints):
     def _close_cleanly(self) -> None:
         try:
             self.checkpoint(closing=True)
-        except NoSpace as error:
+        except (NoSpace, IndexUnwritten) as error:
             # Nothing is lost: the log has it all, the next mount replays it.
-            log.warning("no room for a last checkpoint: %s", error)
+            log.warning("no last checkpoint: %s", error)
             self.log.sync()
 
     # --- figures ----------------------------------------------------------------------------

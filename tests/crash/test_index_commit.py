@@ -14,9 +14,9 @@ from tests.crash.lives import Life
 from tests.crash.steps import script, without
 from tests.crash.trees import tree
 from tests.simulated.faults import Fault
-from vfs.errors import NoSpace, StoreFailed
+from vfs.errors import IndexUnwritten, NoSpace
 
-ERRORS: dict[int, type[Exception]] = {errno.EIO: StoreFailed, errno.ENOSPC: NoSpace}
+ERRORS: dict[int, type[Exception]] = {errno.EIO: IndexUnwritten, errno.ENOSPC: NoSpace}
 CHECKPOINTING = ("begin", "gather", "gather_rest", "commit", "end", "checkpoint", "reopen")
 
 

@@ -31,7 +31,7 @@ class Bounds(NamedTuple):
     complete_entries: int = 4096
     whole_directory_entries: int = 10_000
     evict: bool = False
-    """Whether every inode that may leave memory does so after each step."""
+    """Whether everything that may leave memory does so after each step."""
 
     def impose(self, patch: pytest.MonkeyPatch) -> None:
         """Put them in force."""
@@ -52,6 +52,10 @@ class Bounds(NamedTuple):
             fs.table.sweep()  # from the first one on they count as not used since
             fs.table.sweep()
             fs.table._cached_inodes = 1000
+            for inode in fs.table.loaded():
+                if inode.file is not None:
+                    inode.file.shed()
+                    inode.file.drop_clean_segments()
 
 
 REAL = Bounds()

@@ -23,10 +23,12 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
     @rule(
         where=drawn.missing,
         data=drawn.short_data,
-        change=st.sampled_from(["remove", "move", "replace", "write", "truncate", "chmod", "clone", "open"]),
+        change=st.sampled_from(
+            ["remove", "move", "replace", "write", "truncate", "chmod", "clone", "open", "xattr"]
+        ),
         spot=drawn.spots,
-        steps=st.integers(0, 3),
-        then=st.sampled_from(["go on", "kill", "commit and kill"]),
+        steps=st.integers(0, 20),
+        then=st.sampled_from(["go on", "kill", "commit and kill", "end", "abandon"]),
     )
     def change_what_a_checkpoint_waits_for(
         self, where: drawn.Where, data: drawn.Data, change: str, spot: drawn.Spot, steps: int, then: str
@@ -42,6 +44,7 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
             self.world.write(node, node.size(), data.make())
         self._changed(node)
         self.finish_checkpoint("ended")
+        self.xattr(list(self.world.nodes.values()).index(node), b"user.a", data.make()[:9], 0)
         self.begin_checkpoint(steps)
         entry, pick = (
             self.world.entries().index((directory, name)),
@@ -61,11 +64,20 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
             self.chmod(pick, 0o4711)
         elif change == "clone":
             self.clone_range(file_pick, drawn.Spot("start", 0), 1 << 20, where.pick, spot)
-        else:
+        elif change == "open":
             self.open(pick, truncate=True, writing=True)
+        elif change == "xattr":
+            self.xattr(pick, b"user.b", b"new", 0)
         if then == "commit and kill":
             self.finish_checkpoint("committed")
-        if then != "go on":
+        elif then == "end":
+            self.finish_checkpoint("ended")
+            self.compare()
+        elif then == "abandon":
+            self.abandon_checkpoint()
+            self.finish_checkpoint("ended")
+            self.checkpoint()
+        if then not in ("go on", "end"):
             self.world.restart(clean=False)
 
 

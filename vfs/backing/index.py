@@ -13,7 +13,7 @@ import apsw
 
 from vfs.backing.schema import TABLES, VERSION
 from vfs.backing.storage import Storage
-from vfs.errors import IndexDamaged, NoSpace, StoreFailed
+from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
 
 INDEX_NAME = "index.db"
 HEAD_GENERATION = 1
@@ -192,7 +192,7 @@ class Index:
         """One durable transaction, for one worker thread at a time.
 
         Raises `NoSpace` when the disk is full (nothing changed, may be tried again) and
-        `StoreFailed` for every other failure of SQLite.
+        `IndexUnwritten` for every other failure of SQLite.
         """
         try:
             connection = self._writing_connection()
@@ -207,7 +207,7 @@ class Index:
         except apsw.FullError as error:
             raise NoSpace(str(error)) from error
         except apsw.Error as error:
-            raise StoreFailed(f"index: {error}") from error
+            raise IndexUnwritten(str(error)) from error
 
     def _writing_connection(self) -> apsw.Connection:
         if self._writer is None:
@@ -227,12 +227,15 @@ class Index:
         try:
             connection.execute("BEGIN")
             try:
+                connection.execute("SELECT 1 FROM meta").fetchall()  # the view begins with the first reading
                 yield Transaction(connection, self.generation)
             finally:
                 if connection.in_transaction:  # an I/O error has rolled it back already
                     connection.execute("ROLLBACK")
         except _DAMAGE as error:
             raise IndexDamaged(str(error)) from error
+        except apsw.Error as error:
+            raise StoreUnreadable(self._storage.path, f"its index: {error}") from error
         finally:
             if shared:
                 connection.close()
