@@ -17,18 +17,20 @@ from tests.model.name_rules import NameRules
 from tests.model.world import LONG
 
 
+CHANGES = ("remove", "move", "replace", "write", "truncate", "chmod", "clone", "open", "xattr")
+ENDS = ("go on", "kill", "commit and kill", "end", "abandon")
+
+
 class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
     """All steps together."""
 
     @rule(
         where=drawn.missing,
         data=drawn.short_data,
-        change=st.sampled_from(
-            ["remove", "move", "replace", "write", "truncate", "chmod", "clone", "open", "xattr"]
-        ),
+        change=st.sampled_from(CHANGES),
         spot=drawn.spots,
         steps=st.integers(0, 20),
-        then=st.sampled_from(["go on", "kill", "commit and kill", "end", "abandon"]),
+        then=st.sampled_from(ENDS),
     )
     def change_what_a_checkpoint_waits_for(
         self, where: drawn.Where, data: drawn.Data, change: str, spot: drawn.Spot, steps: int, then: str
@@ -83,7 +85,7 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
 
 TestModel = FileSystemMachine.TestCase
 TestModel.settings = settings(
-    max_examples=2000 if LONG else 120,
+    max_examples=2000 if LONG else 200,
     stateful_step_count=100 if LONG else 60,
     derandomize=not LONG,
     deadline=None,

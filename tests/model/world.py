@@ -17,7 +17,7 @@ from tests.model.listing import Listing
 from tests.model.node import Node, Times, host_times
 from vfs.checker import Report, check, check_committed
 from vfs.contents import ReadPlan
-from vfs.errors import NoEntry, OperationError
+from vfs.errors import NoEntry, OperationError, ReadOnly
 from vfs.filesystem import FileSystem, mkfs, open_filesystem
 from vfs.inode.inode import Inode
 from vfs.limits import ROOT_INO
@@ -271,13 +271,27 @@ class World:
         self.leave(clean=clean)
         self.reads.clear()
         assert_clean(check(self.store))
+        if not clean:
+            self.look_without_writing()
         self.fs = self._open()
         if clean:
             assert self.fs.replayed_records == 0
+        self.forget_handles()
+        self.compare()
+
+    def look_without_writing(self) -> None:
+        """What has to be replayed shows in a read-only file system as well, and stays to be replayed."""
+        self.fs = open_filesystem(self.store, read_only=True)
+        self.forget_handles()
+        self.compare()
+        self.refused(lambda: self.fs.mkdir(ROOT_INO, b"new", 0o755), ERRNO[ReadOnly])
+        self.fs.close()
+
+    def forget_handles(self) -> None:
+        """Nobody holds anything any more: what has no name is gone."""
         for node in list(self.nodes.values()):
             node.lookups = node.opens = 0
             self.release_if_gone(node)
-        self.compare()
 
     def close(self, *, compare: bool) -> None:
         """End of a run: the last comparison unless it failed already, and nothing left open."""

@@ -26,6 +26,9 @@ Buffer = bytes | bytearray | memoryview
 MADV_POPULATE_READ = getattr(
     mmap, "MADV_POPULATE_READ", 22
 )  # Linux 5.14; the module knows it since Python 3.14
+PREFETCH_STEP_BYTES = 128 * 1024
+"""A longer wish is cut off in silence at the disk's read-ahead size, and the rest would come page by page."""
+
 PROBE_BYTES = 128 * 1024
 """Distance of the bytes that `resident` asks for: a usual read-ahead, so what lies between came along."""
 
@@ -213,8 +216,11 @@ class DirectoryFile:
                 raise
 
     def prefetch(self, length: int, offset: int) -> None:
+        end = offset + length
         with suppress(OSError):
-            os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
+            for start in range(offset, end, PREFETCH_STEP_BYTES):
+                step = min(PREFETCH_STEP_BYTES, end - start)
+                os.posix_fadvise(self._fd, start, step, os.POSIX_FADV_WILLNEED)
 
     def drop_cache(self, offset: int) -> None:
         os.posix_fadvise(self._fd, offset, 0, os.POSIX_FADV_DONTNEED)
