@@ -10,7 +10,7 @@ import pytest
 from tests.model import bounds
 from tests.model.bounds import Bounds
 from tests.model.drawn import Data, Spot, Where
-from tests.model.test_model import CHANGES, ENDS, FileSystemMachine
+from tests.model.machine import CHANGES, ENDS, FileSystemMachine
 
 LIMITS = {"real": bounds.REAL, "tiny": bounds.TINY._replace(slice_things=1)}
 SLICES = (0, 1, 3, 6, 40)
