@@ -23,6 +23,7 @@ def test_every_test_that_is_named_exists() -> None:
     missing = [
         (file, function)
         for file, function in named
-        if not (path := TESTS / f"{file}.py").exists() or (function and f"def {function}(" not in path.read_text())
+        if not (path := TESTS / f"{file}.py").exists()
+        or (function and f"def {function}(" not in path.read_text())
     ]
     assert not missing
