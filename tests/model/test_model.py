@@ -3,10 +3,13 @@
 The short profile runs always and the same way; VFS_TESTS=long makes it random and much longer.
 """
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.model.machine import FileSystemMachine
 from tests.model.world import LONG
+
+pytestmark = pytest.mark.timeout(3600 if LONG else 600)  # a failure takes minutes to be made short
 
 TestModel = FileSystemMachine.TestCase
 TestModel.settings = settings(
