@@ -181,7 +181,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
 
 def test_a_newer_format(store: Path) -> None:
     path = store / "superblock.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
     with pytest.raises(NewerFormat, match="install a newer"):
         vfs.open(store)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from vfs.backing.index import Transaction
+from vfs.backing.transaction import Transaction
 from vfs.backing.lock import StoreLock
 from vfs.backing.log import Log
 from vfs.backing.storage import DirectoryStorage, Storage

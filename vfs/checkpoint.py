@@ -14,19 +14,18 @@ A cut between any two leaves the older index and the whole log, or the newer ind
 which the next checkpoint removes.
 """
 
-from collections import Counter
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from vfs.backing.index import Transaction
 from vfs.backing.log import Place
 from vfs.backing.store import Store
+from vfs.backing.transaction import Transaction
 from vfs.contents import Contents
 from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, VfsError
-from vfs.inode.extent_map import ExtentMap
 from vfs.inode.tracker import Capture
 from vfs.limits import CHUNK_BYTES, MIB
+from vfs.references import References
 
 LOG_BYTES = 256 * MIB
 """A checkpoint is due after so much log: what a mount after a crash has to replay."""
@@ -161,40 +160,39 @@ NO_PLACE = Place(0, 0, 0)
 
 
 def write_capture(transaction: Transaction, capture: Capture) -> None:
-    """Put the rows of a capture into the index, and keep account of what chunks are referenced."""
-    changes: Counter[int] = Counter()
+    """Put the rows of a capture into the index, and keep account of what chunks and blobs are referenced."""
+    references = References()
     transaction.drop_entries(iter(capture.dropped_entries))
     transaction.put_entries(iter(capture.entries))
     for ino in capture.dropped:
-        _void(transaction, ino, 0, changes)
+        _void(transaction, ino, 0, references)
     transaction.drop_inodes(capture.dropped)
     transaction.put_inodes(iter(capture.inodes))
     for ino, attributes in capture.xattrs:
         transaction.put_xattrs(ino, attributes)
-    _write_segments(transaction, capture, changes)
-    transaction.add_references({number: change for number, change in changes.items() if change})
+    _write_segments(transaction, capture, references)
+    references.write(transaction)
     transaction.put_sequences(capture.sequences)
     transaction.put_meta({**capture.meta, "lsn": capture.lsn})
 
 
-def _write_segments(transaction: Transaction, capture: Capture, changes: "Counter[int]") -> None:
+def _write_segments(transaction: Transaction, capture: Capture, references: References) -> None:
     rows = []
     for ino, captured in capture.segments.items():
         if captured.voided_from is not None:
-            _void(transaction, ino, captured.voided_from, changes)
+            _void(transaction, ino, captured.voided_from, references)
         is_new = ino in capture.new_files
         for number, encoded in captured.segments.items():
             if not is_new:
                 old = transaction.segment(ino, number)
                 if old is not None:
-                    changes.subtract(ExtentMap.decode(old).references())
-            segment = ExtentMap.decode(encoded)
-            changes.update(segment.references())
-            rows.append((ino, number, segment.allocated, encoded))
+                    references.take_out(old)
+            segment = references.put_in(encoded)
+            rows.append((ino, number, segment.allocated, encoded, segment.lowest_chunk()))
     transaction.put_segments(rows)
 
 
-def _void(transaction: Transaction, ino: int, number: int, changes: "Counter[int]") -> None:
+def _void(transaction: Transaction, ino: int, number: int, references: References) -> None:
     for _, encoded in transaction.segments_from(ino, number):
-        changes.subtract(ExtentMap.decode(encoded).references())
+        references.take_out(encoded)
     transaction.drop_segments_from(ino, number)

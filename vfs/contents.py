@@ -11,11 +11,11 @@ from typing import NamedTuple
 from vfs.changes import Place, Truncate, Write
 from vfs.clock import now_ns
 from vfs.errors import (
-    DataDamaged,
     FileTooLarge,
     InvalidArgument,
     IsADirectory,
     NoEntry,
+    PackDamaged,
 )
 from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
 from vfs.inode.inode import Inode
@@ -148,7 +148,7 @@ class Contents(Journal):
             return bytes((extent.byte,)) * extent.length
         if isinstance(extent, Memory):
             return bytes(extent.data)
-        raise DataDamaged(0, 0, f"blob {extent.blob} is not in the store")
+        raise PackDamaged("?", 0, f"blob {extent.blob} is not in the store")
 
     # --- writing ----------------------------------------------------------------------------
 

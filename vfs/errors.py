@@ -95,13 +95,27 @@ class StoreFailed(OperationError):
 class DataDamaged(OperationError):
     """Bytes read back from the store are not the bytes that were written."""
 
-    def __init__(self, chunk: int, offset: int, reason: str) -> None:
-        self.chunk = chunk
+    def __init__(self, place: str, offset: int, reason: str) -> None:
+        self.place = place
         self.offset = offset
         self.reason = reason
-        super().__init__(
-            f"damaged data in chunk {chunk} at offset {offset}: {reason}; run vfs fsck on the store"
-        )
+        super().__init__(f"damaged data in {place} at offset {offset}: {reason}; run vfs fsck on the store")
+
+
+class ChunkDamaged(DataDamaged):
+    """The damage is in a chunk of the log."""
+
+    def __init__(self, chunk: int, offset: int, reason: str) -> None:
+        self.chunk = chunk
+        super().__init__(f"chunk {chunk}", offset, reason)
+
+
+class PackDamaged(DataDamaged):
+    """The damage is in a pack, or in what the index says of it."""
+
+    def __init__(self, pack: str, offset: int, reason: str) -> None:
+        self.pack = pack
+        super().__init__(f"pack {pack}", offset, reason)
 
 
 # --- what opening, checking or mounting a store can answer ---------------------------------

@@ -35,8 +35,8 @@ def test_it_is_read_as_it_was_created(tmp_path: Path) -> None:
 def test_the_file_is_json_for_people(tmp_path: Path) -> None:
     fields = json.loads(BLOCK.encode())
     assert list(fields) == ["magic", "format", "uuid", "created", "options", "checksum"]
-    assert (fields["magic"], fields["format"], fields["uuid"]) == ("vfs store", 1, UUID.hex())
-    assert fields["checksum"] == "5c7285894f4f5334"
+    assert (fields["magic"], fields["format"], fields["uuid"]) == ("vfs store", 2, UUID.hex())
+    assert fields["checksum"] == "db67f4c6cd6dd628"
 
 
 def test_any_stop_leaves_none_or_a_whole_one() -> None:
@@ -80,7 +80,7 @@ def encoded(**changes: Any) -> bytes:
 
 
 def test_a_newer_format_is_told_from_damage() -> None:
-    for newer in (encoded(format=2), encoded(format=10**6, checksum=None, options=7)):
+    for newer in (encoded(format=3), encoded(format=10**6, checksum=None, options=7)):
         with pytest.raises(NewerFormat, match="install a newer"):
             Superblock.decode(newer, PATH)
 

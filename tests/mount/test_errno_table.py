@@ -37,7 +37,7 @@ def test_an_unexpected_error_leaves_a_traceback(caplog: pytest.LogCaptureFixture
 def test_damage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "vfs"):
         for _ in range(3):
-            assert fuse_error(errors.DataDamaged(4, 640, "told once")).errno == errno.EIO
+            assert fuse_error(errors.ChunkDamaged(4, 640, "told once")).errno == errno.EIO
     assert [record.message for record in caplog.records] == [
         "damaged data in chunk 4 at offset 640: told once; run vfs fsck on the store"
     ]

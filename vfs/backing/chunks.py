@@ -29,7 +29,7 @@ from vfs.backing.frames import (
     verify_piece,
 )
 from vfs.backing.storage import Storage, StorageFile
-from vfs.errors import DataDamaged
+from vfs.errors import ChunkDamaged
 from vfs.limits import MIB
 
 LOG_FOLDER = "log"
@@ -108,7 +108,7 @@ class ChunkList:
             try:
                 known = read_chunk_header(self._storage, number, self._uuid).first_lsn
             except (BadBytes, OSError) as error:
-                raise DataDamaged(number, 0, str(error)) from error
+                raise ChunkDamaged(number, 0, str(error)) from error
             self._first_lsns[number] = known
         return known
 
@@ -192,18 +192,18 @@ class ReadableChunk:
             self._read_ahead(start, length)
             return self._read_first(known, start, length)
         except BadBytes as error:
-            raise DataDamaged(self.number, frame, str(error)) from None
+            raise ChunkDamaged(self.number, frame, str(error)) from None
         except OSError as error:
-            raise DataDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
+            raise ChunkDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
 
     def check(self, frame: int, start: int, length: int) -> None:
         """DataDamaged unless the range lies in the data of a frame; the data itself is not read."""
         try:
             self._check_range(self.known.get(frame) or self._know(frame), start, length)
         except BadBytes as error:
-            raise DataDamaged(self.number, frame, str(error)) from None
+            raise ChunkDamaged(self.number, frame, str(error)) from None
         except OSError as error:
-            raise DataDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
+            raise ChunkDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
 
     def resident(self, frame: int, start: int, length: int) -> bool:
         """Whether `read` would very likely not wait for the disk; so does damage, `read` tells it."""
@@ -305,7 +305,7 @@ class ChunkReader:
             self._sealed.clear()
 
     def read(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview:
-        """Return verified bytes, waiting for the disk when needed; DataDamaged when they are wrong."""
+        """Return verified bytes, waiting for the disk when needed; ChunkDamaged when they are wrong."""
         return (self._opened(chunk) or self._open(chunk)).read(frame, start, length)
 
     def read_resident(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
@@ -339,9 +339,9 @@ class ChunkReader:
         try:
             opened = ReadableChunk(number, self._storage.open(chunk_name(number)), self._uuid, sealed=True)
         except FileNotFoundError:
-            raise DataDamaged(number, 0, "the chunk is missing") from None
+            raise ChunkDamaged(number, 0, "the chunk is missing") from None
         except OSError as error:
-            raise DataDamaged(number, 0, f"cannot be opened: {error.strerror or error}") from error
+            raise ChunkDamaged(number, 0, f"cannot be opened: {error.strerror or error}") from error
         with self._lock:
             found = self._sealed.setdefault(number, opened)
             self._sealed.move_to_end(number)

@@ -5,32 +5,28 @@ the next and nothing between, and that every page read back is verified (checksu
 Never interprets a mode, a name or an extent map: it keeps rows.
 """
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import apsw
 
-from vfs.backing.schema import TABLES, VERSION
+from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
 from vfs.backing.storage import Storage
+from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow, Transaction
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
 
 INDEX_NAME = "index.db"
 HEAD_GENERATION = 1
 """The only generation of a store without snapshots."""
 
-InodeRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, bytes | None]
-"""ino, mode, uid, gid, nlink, size, allocated, rdev, atime, mtime, ctime, birth, parent, cookie, target."""
-
 EntryRow = tuple[bytes, int, int, int]
 """name, ino, cookie, kind."""
 
-_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.FormatError, apsw.SchemaChangeError)
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.FormatError, apsw.SchemaChangeError)
 
-_INODE_COLUMNS = (
-    "ino, mode, uid, gid, nlink, size, allocated, rdev, atime, mtime, ctime, birth, parent, cookie, target"
-)
-_SELECT_INODE = f"SELECT {_INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
+_SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 _SELECT_ENTRY = (
     "SELECT ino, cookie, kind FROM entry WHERE parent=? AND name=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 )
@@ -38,22 +34,15 @@ _SELECT_ENTRIES = (
     "SELECT name, ino, cookie, kind FROM entry WHERE parent=? AND cookie>? AND gen<=? ORDER BY cookie LIMIT ?"
 )
 _SELECT_LISTED = (
-    "SELECT " + ", ".join(f"i.{column}" for column in _INODE_COLUMNS.split(", ")) + " FROM entry e"
+    "SELECT " + ", ".join(f"i.{column}" for column in INODE_COLUMNS.split(", ")) + " FROM entry e"
     " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=? AND i.gen<=?"
 )
-_SELECT_SEGMENT = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 _SELECT_ALLOCATED = "SELECT total(allocated) FROM extent WHERE ino=? AND segment>=? AND gen<=?"
 _SELECT_NUMBERS = (
     "SELECT segment FROM extent WHERE ino=? AND segment BETWEEN ? AND ? AND gen<=? ORDER BY segment"
 )
 _SELECT_XATTRS = "SELECT name, value FROM xattr WHERE ino=? AND gen<=? ORDER BY name"
 _SELECT_ORPHANS = "SELECT ino FROM inode WHERE nlink=0 AND gen<=?"
-
-
-class Progress(Protocol):
-    """Told how far a long reading of the index has come."""
-
-    def __call__(self, done: int) -> None: ...
 
 
 class Index:
@@ -69,7 +58,13 @@ class Index:
         self.generation = HEAD_GENERATION
         self._reader = self._connect()
         self._writer: apsw.Connection | None = None
+        self._writing = threading.Lock()
         self._cursor = self._reader.cursor()
+
+    @property
+    def shared(self) -> bool:
+        """Whether there can be more than one connection (not on a simulated disk)."""
+        return self._storage.shared_index
 
     # --- life ------------------------------------------------------------------------------
 
@@ -80,6 +75,7 @@ class Index:
         try:
             connection.reserve_bytes(None, 8)  # room for the checksum that the VFS puts on every page
             connection.pragma("page_size", 4096)
+            connection.pragma("auto_vacuum", "INCREMENTAL")  # so that gc can give pages back in small steps
             _prepare(connection, storage.shared_index)
             with connection:
                 connection.execute(TABLES)
@@ -93,16 +89,30 @@ class Index:
         """Open an existing index; raises `IndexDamaged` when it is missing or is no index."""
         if not storage.exists(INDEX_NAME):
             raise IndexDamaged(f"{INDEX_NAME} is missing")
-        index: Index | None = None
         try:
             index = cls(storage, read_only=read_only)
-            found = index.meta().get("schema")
         except apsw.Error as error:
             raise IndexDamaged(str(error)) from error
-        if found != VERSION:
+        try:
+            index._bring_up_to_date()
+        except BaseException:
             index.close()
-            raise IndexDamaged(f"schema version {found} instead of {VERSION}")
+            raise
         return index
+
+    def _bring_up_to_date(self) -> None:
+        """Upgrade the tables of an older version, in memory alone where nothing may be written."""
+        try:
+            found = self.meta().get("schema")
+            if found == 1 and self.read_only:
+                self._reader.execute(PACKED_TEMPORARY)
+            elif found == 1:
+                with self.transaction() as transaction:
+                    transaction.upgrade(UPGRADE)
+            elif found != VERSION:
+                raise IndexDamaged(f"schema version {found} instead of {VERSION}")
+        except apsw.Error as error:
+            raise IndexDamaged(str(error)) from error
 
     def close(self) -> None:
         """Close both connections; the last one folds SQLite's own log into `index.db`."""
@@ -123,7 +133,7 @@ class Index:
     def _all(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
         try:
             return self._cursor.execute(sql, arguments).fetchall()
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise IndexDamaged(str(error)) from error
 
     def _one(self, sql: str, arguments: tuple[Any, ...]) -> Any:
@@ -161,7 +171,7 @@ class Index:
 
     def load_segment(self, ino: int, number: int) -> bytes | None:
         """The encoded extent map of one segment of a file, None where it is a hole."""
-        row = self._one(_SELECT_SEGMENT, (ino, number, self.generation))
+        row = self._one(SELECT_SEGMENT, (ino, number, self.generation))
         return None if row is None else row[0]
 
     def allocated_from(self, ino: int, number: int) -> int:
@@ -192,8 +202,12 @@ class Index:
         """One durable transaction, for one worker thread at a time.
 
         Raises `NoSpace` when the disk is full (nothing changed, may be tried again) and
-        `IndexUnwritten` for every other failure of SQLite.
+        `IndexUnwritten` for every other failure of SQLite. Waits for one in another thread.
         """
+        with self._writing:
+            yield from self._transaction()
+
+    def _transaction(self) -> Iterator["Transaction"]:
         try:
             connection = self._writing_connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -208,6 +222,10 @@ class Index:
             raise NoSpace(str(error)) from error
         except apsw.Error as error:
             raise IndexUnwritten(str(error)) from error
+
+    def reading_connection(self) -> apsw.Connection:
+        """A connection of one's own to read in another thread; where that cannot be, the owner's."""
+        return self._connect() if self.shared else self._reader
 
     def _writing_connection(self) -> apsw.Connection:
         if self._writer is None:
@@ -227,115 +245,21 @@ class Index:
         try:
             connection.execute("BEGIN")
             try:
-                connection.execute("SELECT 1 FROM meta").fetchall()  # the view begins with the first reading
+                # The view begins with this reading.
+                found = connection.execute("SELECT value FROM meta WHERE key='schema'").fetchall()
+                if found == [(1,)] and shared:
+                    connection.execute(UPGRADE if writable else PACKED_TEMPORARY)
                 yield Transaction(connection, self.generation)
             finally:
                 if connection.in_transaction:  # an I/O error has rolled it back already
                     connection.execute("ROLLBACK")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise IndexDamaged(str(error)) from error
         except apsw.Error as error:
             raise StoreUnreadable(self._storage.path, f"its index: {error}") from error
         finally:
             if shared:
                 connection.close()
-
-
-class Transaction:
-    """The rows that one transaction reads, writes and removes."""
-
-    def __init__(self, connection: apsw.Connection, generation: int) -> None:
-        self._run = connection.execute
-        self._many = connection.executemany
-        self._generation = generation
-
-    def query(self, sql: str, arguments: tuple[Any, ...] = ()) -> Iterator[Any]:
-        """Rows of any reading statement (fsck and the checkpoint's accounting)."""
-        return iter(self._run(sql, arguments))
-
-    def put_inodes(self, rows: Iterator[InodeRow]) -> None:
-        """Insert or replace inode rows."""
-        marks = ", ".join("?" * 15)
-        generation = self._generation
-        self._many(
-            f"INSERT OR REPLACE INTO inode({_INODE_COLUMNS}, gen) VALUES({marks}, {generation})",
-            rows,
-        )
-
-    def drop_inodes(self, numbers: list[int]) -> None:
-        """Remove inodes with their attributes; their extents are removed segment by segment."""
-        self._many("DELETE FROM inode WHERE ino=? AND gen=?", ((n, self._generation) for n in numbers))
-        self._many("DELETE FROM xattr WHERE ino=? AND gen=?", ((n, self._generation) for n in numbers))
-
-    def put_entries(self, rows: Iterator[tuple[int, bytes, int, int, int]]) -> None:
-        """Insert or replace (parent, name, ino, cookie, kind)."""
-        self._many(
-            "INSERT OR REPLACE INTO entry(parent, name, ino, cookie, kind, gen)"
-            f" VALUES(?, ?, ?, ?, ?, {self._generation})",
-            rows,
-        )
-
-    def drop_entries(self, keys: Iterator[tuple[int, bytes]]) -> None:
-        """Remove (parent, name)."""
-        self._many(f"DELETE FROM entry WHERE parent=? AND name=? AND gen={self._generation}", keys)
-
-    def segment(self, ino: int, number: int) -> bytes | None:
-        """The map that a segment has in this transaction."""
-        row = self._run(_SELECT_SEGMENT, (ino, number, self._generation)).fetchone()
-        return None if row is None else row[0]
-
-    def segments_from(self, ino: int, number: int) -> list[tuple[int, bytes]]:
-        """(segment, map) of a file from `number` on."""
-        sql = "SELECT segment, map FROM extent WHERE ino=? AND segment>=? AND gen=?"
-        rows: list[Any] = self._run(sql, (ino, number, self._generation)).fetchall()
-        return rows
-
-    def put_segments(self, rows: list[tuple[int, int, int, bytes]]) -> None:
-        """Insert or replace (ino, segment, allocated, map)."""
-        self._many(
-            "INSERT OR REPLACE INTO extent(ino, segment, allocated, map, gen)"
-            f" VALUES(?, ?, ?, ?, {self._generation})",
-            rows,
-        )
-
-    def drop_segments_from(self, ino: int, number: int) -> None:
-        """Remove a file's segments from `number` on."""
-        self._run("DELETE FROM extent WHERE ino=? AND segment>=? AND gen=?", (ino, number, self._generation))
-
-    def drop_segment(self, ino: int, number: int) -> None:
-        """Remove one segment."""
-        self._run("DELETE FROM extent WHERE ino=? AND segment=? AND gen=?", (ino, number, self._generation))
-
-    def put_xattrs(self, ino: int, attributes: dict[bytes, bytes]) -> None:
-        """Make these the inode's extended attributes, all others gone."""
-        self._run("DELETE FROM xattr WHERE ino=? AND gen=?", (ino, self._generation))
-        self._many(
-            f"INSERT INTO xattr(ino, name, value, gen) VALUES({ino}, ?, ?, {self._generation})",
-            attributes.items(),
-        )
-
-    def add_references(self, changes: dict[int, int]) -> None:
-        """Add to the referenced bytes of chunks; a chunk that falls to nothing loses its row."""
-        self._many(
-            "INSERT INTO chunk VALUES(?, ?)"
-            " ON CONFLICT(number) DO UPDATE SET referenced = referenced + excluded.referenced",
-            changes.items(),
-        )
-        self._run("DELETE FROM chunk WHERE referenced=0")
-
-    def put_sequences(self, sequences: dict[str, int]) -> None:
-        """Insert or replace the sequences' next numbers."""
-        self._many("INSERT OR REPLACE INTO sequence VALUES(?, ?)", sequences.items())
-
-    def put_meta(self, values: dict[str, int]) -> None:
-        """Insert or replace the store's own numbers."""
-        self._many("INSERT OR REPLACE INTO meta VALUES(?, ?)", values.items())
-
-    def integrity_problems(self, progress: Callable[[], None]) -> list[str]:
-        """What SQLite's own integrity check finds, empty when all is well."""
-        progress()
-        found = [text for (text,) in self._run("PRAGMA integrity_check(20)")]
-        return [] if found == ["ok"] else found
 
 
 def _prepare(connection: apsw.Connection, shared: bool) -> None:

@@ -4,13 +4,13 @@ Promises that the schema is written down once, here, and explained in FORMAT.md.
 Never runs a statement.
 
 Every row of the namespace carries the generation (`gen`) it was written in as the last part of its
-key. Physical places stand in extent maps (log chunks) and nowhere in the namespace.
-Times are nanoseconds since 1970, signed, so that 1677 to 2262 can be said.
+key. Physical places stand in extent maps (log chunks) and in the tables of packed data, and nowhere in the
+namespace. Times are nanoseconds since 1970, signed, so that 1677 to 2262 can be said.
 """
 
-VERSION = 1
+VERSION = 2
 
-TABLES = """
+_NAMESPACE = """
 CREATE TABLE meta(
     key TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -35,7 +35,7 @@ CREATE UNIQUE INDEX entry_cookie ON entry(parent, cookie, gen);
 
 CREATE TABLE extent(
     ino INTEGER NOT NULL, segment INTEGER NOT NULL, gen INTEGER NOT NULL,
-    allocated INTEGER NOT NULL, map BLOB NOT NULL,
+    allocated INTEGER NOT NULL, map BLOB NOT NULL, chunk INTEGER,
     PRIMARY KEY(ino, segment, gen)
 ) WITHOUT ROWID;
 
@@ -55,3 +55,54 @@ CREATE TABLE sequence(
     next INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+
+_PACKED = """
+CREATE INDEX extent_chunk ON extent(chunk, ino, segment) WHERE chunk IS NOT NULL;
+
+CREATE TABLE blob(
+    id INTEGER PRIMARY KEY,
+    prefix INTEGER NOT NULL,
+    block INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    refs INTEGER NOT NULL
+);
+CREATE INDEX blob_prefix ON blob(prefix);
+CREATE INDEX blob_dead ON blob(block) WHERE refs = 0;
+
+CREATE TABLE block(
+    id INTEGER PRIMARY KEY,
+    pack INTEGER NOT NULL, offset INTEGER NOT NULL,
+    stored INTEGER NOT NULL, size INTEGER NOT NULL,
+    codec INTEGER NOT NULL, checksum INTEGER NOT NULL
+);
+CREATE INDEX block_pack ON block(pack);
+
+CREATE TABLE pack(
+    id INTEGER PRIMARY KEY,
+    state INTEGER NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL
+);
+"""
+
+TABLES = _NAMESPACE + _PACKED
+
+UPGRADE = (
+    """
+ALTER TABLE extent ADD COLUMN chunk INTEGER;
+UPDATE extent SET chunk = 0;
+"""
+    + _PACKED
+    + f"UPDATE meta SET value = {VERSION} WHERE key = 'schema';"
+)
+"""From version 1, inside one transaction. Chunk 0 does not exist: it says that one has to look at the map."""
+
+PACKED_TEMPORARY = """
+CREATE TEMP TABLE blob(
+    id INTEGER PRIMARY KEY, prefix INTEGER, block INTEGER, offset INTEGER, length INTEGER, refs INTEGER
+);
+CREATE TEMP TABLE block(
+    id INTEGER PRIMARY KEY,
+    pack INTEGER, offset INTEGER, stored INTEGER, size INTEGER, codec INTEGER, checksum INTEGER
+);
+CREATE TEMP TABLE pack(id INTEGER PRIMARY KEY, state INTEGER, name TEXT, size INTEGER);
+CREATE TEMP VIEW extent AS SELECT *, 0 AS chunk FROM main.extent;
+"""
+"""What a connection that may not upgrade a version 1 store sees in the place of the tables that it lacks."""

@@ -3,19 +3,23 @@
 Promises G7 (one owner, for as long as it is open), and that a store which was not created to its end is
 not taken for one. Never looks into a row or a record.
 
-Order of writes when creating: index, log, then the superblock, which alone makes the directory a store.
+Order of writes when creating: index, log and the folder of packs, then the superblock, which alone makes the
+directory a store. When upgrading: the folder of packs, the superblock, so that an older version refuses the
+store from then on, and last the index, whose own version says whether that was done.
 """
 
 import os
 import uuid as uuids
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from vfs.backing.index import INDEX_NAME, Index, InodeRow
+from vfs.backing.index import INDEX_NAME, Index
 from vfs.backing.lock import StoreLock
 from vfs.backing.log import Log, Place
+from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import DirectoryStorage, Storage
-from vfs.backing.superblock import Superblock
+from vfs.backing.superblock import FORMAT, Superblock
+from vfs.backing.transaction import InodeRow
 from vfs.errors import StoreNotEmpty, StoreUnreadable
 
 
@@ -58,7 +62,7 @@ class Store:
         self.storage.close()
 
 
-def create_store(path: Path, rows: FirstRows) -> None:
+def create_store(path: Path, rows: FirstRows, options: dict[str, Any] | None = None) -> None:
     """Make the directory of a new store (it may exist, when it is empty) with index, log and superblock."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
@@ -66,15 +70,15 @@ def create_store(path: Path, rows: FirstRows) -> None:
             raise StoreNotEmpty(path)
         storage = DirectoryStorage(path)
         try:
-            fill_store(storage, rows)
+            fill_store(storage, rows, options)
         finally:
             storage.close()
     except OSError as error:
         raise StoreUnreadable(path, error.strerror or str(error)) from error
 
 
-def fill_store(storage: Storage, rows: FirstRows) -> None:
-    """Write what an empty store consists of."""
+def fill_store(storage: Storage, rows: FirstRows, options: dict[str, Any] | None = None) -> None:
+    """Write what an empty store consists of; `options` are kept in its superblock."""
     uuid = uuids.uuid4().bytes
     index = Index.create(storage)
     with index.transaction() as transaction:
@@ -82,13 +86,16 @@ def fill_store(storage: Storage, rows: FirstRows) -> None:
         transaction.put_sequences(rows.sequences)
         transaction.put_meta(rows.meta)
     index.close()
-    Log.create(storage, uuid).close()
-    Superblock.create(storage, store_uuid=uuid)
+    storage.make_folder(PACKS_FOLDER)
+    Log.create(storage, uuid).close()  # syncs the store's own folder
+    Superblock.create(storage, options, store_uuid=uuid)
 
 
 def open_store(storage: Storage, *, read_only: bool, lock: StoreLock | None) -> Store:
     """Open the parts of a store that the caller has locked; replay is the caller's next step."""
     superblock = Superblock.read(storage)
+    if superblock.format < FORMAT and not read_only:
+        superblock = _upgrade(storage, superblock)
     index = Index.open(storage, read_only=read_only)
     try:
         meta = index.meta()
@@ -99,3 +106,10 @@ def open_store(storage: Storage, *, read_only: bool, lock: StoreLock | None) -> 
         index.close()
         raise
     return Store(storage, lock, superblock, index, log)
+
+
+def _upgrade(storage: Storage, superblock: Superblock) -> Superblock:
+    if not storage.exists(PACKS_FOLDER):
+        storage.make_folder(PACKS_FOLDER)
+        storage.sync_folder("")
+    return superblock.upgraded(storage)

@@ -1,12 +1,12 @@
 """The superblock: the one small file that makes a directory a store, and says which one and of what format.
 
-Written once, by mkfs, and durable with its name when `create` returns. Never trusts what it reads: anything
-that is not exactly a superblock is `NotAStore`, a later format is `NewerFormat`, whatever else the file may
-hold.
+Written by mkfs, and once more when a later version upgrades the store; durable with its name then. Never
+trusts what it reads: anything that is not exactly a superblock is `NotAStore`, a later format is
+`NewerFormat`, whatever else the file may hold.
 
     STORE/superblock.json = one JSON object
         magic     "vfs store"
-        format    1
+        format    2
         uuid      32 hexadecimal digits
         created   nanoseconds since 1970
         options   object, the choices made at creation
@@ -16,7 +16,7 @@ hold.
 import json
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,7 +29,8 @@ from vfs.errors import NewerFormat, NotAStore, StoreUnreadable
 NAME = "superblock.json"
 NEW_NAME = "superblock.json.new"
 MAGIC = "vfs store"
-FORMAT = 1
+FORMAT = 2
+"""1: no packs; is upgraded when it is opened to be written."""
 
 LONGEST_BYTES = 64 * 1024
 """A larger file is no superblock, and is not read to find out."""
@@ -53,28 +54,37 @@ class Superblock:
         store_uuid: bytes | None = None,
         created_ns: int | None = None,
     ) -> "Superblock":
-        """Write the superblock of a new store.
-
-        Order of writes: a file of another name, its sync, the rename, the folder's sync. A crash before the
-        last leaves no store or a whole one. Whatever else a store needs must be durable before this is
-        called.
-        """
+        """Write the superblock of a new store. Whatever else a store needs must be durable before."""
         block = cls(
             uuid=store_uuid if store_uuid is not None else uuid4().bytes,
             created_ns=created_ns if created_ns is not None else time.time_ns(),
             options=dict(options or {}),
         )
+        block._write(storage)
+        return block
+
+    def upgraded(self, storage: Storage) -> "Superblock":
+        """Make an older store one of this format: from now on only who knows it opens the store."""
+        block = replace(self, format=FORMAT)
+        block._write(storage)
+        return block
+
+    def _write(self, storage: Storage) -> None:
+        """Put the file in its place.
+
+        Order of writes: a file of another name, its sync, the rename, the folder's sync. A crash before the
+        last leaves what there was, or the new one whole.
+        """
         with suppress(FileNotFoundError):
-            storage.unlink(NEW_NAME)  # what a creation left that was cut short
+            storage.unlink(NEW_NAME)  # what was left when this was cut short
         file = storage.create(NEW_NAME)
         try:
-            file.append((block.encode(),))
+            file.append((self.encode(),))
             file.sync()
         finally:
             file.close()
         storage.rename(NEW_NAME, NAME)
         storage.sync_folder("")
-        return block
 
     @classmethod
     def read(cls, storage: Storage) -> "Superblock":

@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec
 
 from vfs.errors import IndexDamaged
-from vfs.inode.extents import ChunkRange, Encodable, Extent, Fill, Memory, is_hole, join, part
+from vfs.inode.extents import BlobRange, ChunkRange, Encodable, Extent, Fill, Memory, is_hole, join, part
 from vfs.limits import SEGMENT_BYTES
 
 EXTENT_BYTES = 160
@@ -230,6 +230,19 @@ class ExtentMap:
             if type(place) is ChunkRange:
                 needed[place.chunk] = needed.get(place.chunk, 0) + place.length
         return needed
+
+    def blob_references(self) -> dict[int, tuple[int, int]]:
+        """For each blob that the map names, how many extents do, and how many bytes they cover."""
+        named: dict[int, tuple[int, int]] = {}
+        for extent in self._extents:
+            if type(extent) is BlobRange:
+                extents, length = named.get(extent.blob, (0, 0))
+                named[extent.blob] = extents + 1, length + extent.length
+        return named
+
+    def lowest_chunk(self) -> int | None:
+        """The lowest number of a chunk that the map needs; None when it needs none."""
+        return min(self.references(), default=None)
 
     # --- the persisted form ----------------------------------------------------------------
 

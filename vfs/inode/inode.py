@@ -6,7 +6,7 @@ Promises that `row()` and `from_row` are each other's inverse. Never reads or wr
 import stat
 from typing import Any
 
-from vfs.backing.index import InodeRow
+from vfs.backing.transaction import InodeRow
 from vfs.inode.directory import Directory
 from vfs.inode.offloaded import OffloadedFile
 

@@ -7,7 +7,8 @@ Never decides whether a change is allowed and never logs: `FileSystem` does the 
 
 from collections.abc import Callable, Iterator
 
-from vfs.backing.index import EntryRow, Index, InodeRow
+from vfs.backing.index import EntryRow, Index
+from vfs.backing.transaction import InodeRow
 from vfs.errors import NoEntry
 from vfs.inode.directory import FIRST_COOKIE, Directory
 from vfs.inode.extents import ChunkRange

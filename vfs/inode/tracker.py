@@ -9,7 +9,7 @@ Never writes the index: the checkpoint carries a `Capture` there.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vfs.backing.index import InodeRow
+from vfs.backing.transaction import InodeRow
 from vfs.inode.inode import Inode
 from vfs.inode.offloaded import Captured
 

@@ -1,0 +1,121 @@
+"""The rows of packed data that one transaction of the index writes: packs, blocks, blobs, and who names them.
+
+Promises that the sums in `meta` (`blob_bytes`, `referenced_bytes`) follow the rows in the same transaction.
+Never commits, and never opens a pack.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import apsw
+
+from vfs.backing.places import COMING, GOING, THERE, Numbers, SealedPack, hash_prefix, signed
+
+
+class PackedTransaction:
+    """What every transaction can do, and the part of it that is about packs."""
+
+    def __init__(self, connection: apsw.Connection, generation: int) -> None:
+        self._connection = connection
+        self._run = connection.execute
+        self._many = connection.executemany
+        self._generation = generation
+
+    def query(self, sql: str, arguments: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """Rows of any reading statement (fsck and accounting)."""
+        return iter(self._run(sql, arguments))
+
+    # --- the store's own numbers --------------------------------------------------------------
+
+    def put_meta(self, values: dict[str, int]) -> None:
+        """Insert or replace the store's own numbers."""
+        self._many("INSERT OR REPLACE INTO meta VALUES(?, ?)", values.items())
+
+    def add_meta(self, changes: Mapping[str, int]) -> None:
+        """Add to the store's own numbers; one that is missing counts as 0."""
+        self._many(
+            "INSERT INTO meta VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value = value + excluded.value",
+            ((key, change) for key, change in changes.items() if change),
+        )
+
+    def take_numbers(self, key: str, count: int, least: int = 1) -> int:
+        """Reserve `count` numbers of the sequence `key` in `meta`; returns the first."""
+        row = self._run("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        first = least if row is None else int(row[0])
+        self.put_meta({key: first + count})
+        return first
+
+    # --- packs ----------------------------------------------------------------------------------
+
+    def begin_pack(self, blobs: int, blocks: int) -> Numbers:
+        """Note that a pack is being written, and reserve numbers for what it will hold."""
+        pack = self.take_numbers("next_pack", 1)
+        blob = self.take_numbers("next_blob", blobs)
+        block = self.take_numbers("next_block", blocks)
+        self._run("INSERT INTO pack VALUES(?, ?, '', 0)", (pack, COMING))
+        return Numbers(pack, blob, blob + blobs, block, block + blocks)
+
+    def put_pack(self, sealed: SealedPack) -> None:
+        """A pack is in its place: its row, its blocks, and its blobs, new ones without references."""
+        self._run(
+            "INSERT OR REPLACE INTO pack VALUES(?, ?, ?, ?)", (sealed.id, THERE, sealed.name, sealed.size)
+        )
+        self._many(
+            "INSERT INTO block VALUES(?, ?, ?, ?, ?, ?, ?)",
+            ((*block[:6], signed(block.checksum)) for block in sealed.blocks),
+        )
+        if sealed.moved:
+            self._many(
+                "UPDATE blob SET block=?, offset=? WHERE id=?",
+                ((blob.block, blob.offset, blob.id) for blob in sealed.blobs),
+            )
+        else:
+            self._many(
+                "INSERT INTO blob VALUES(?, ?, ?, ?, ?, 0)",
+                ((b.id, hash_prefix(b.hash), b.block, b.offset, b.length) for b in sealed.blobs),
+            )
+            self.add_meta({"blob_bytes": sum(blob.length for blob in sealed.blobs)})
+
+    def set_going(self, packs: Iterable[int]) -> None:
+        """These packs will be unlinked; nothing may name their blocks any more, whose rows go."""
+        for pack in packs:
+            self._run("UPDATE pack SET state=? WHERE id=?", (GOING, pack))
+            self._run("DELETE FROM block WHERE pack=?", (pack,))
+
+    def drop_packs(self, packs: Iterable[int]) -> None:
+        """Forget packs whose files are gone, or never came."""
+        self._many("DELETE FROM pack WHERE id=?", ((pack,) for pack in packs))
+
+    # --- blobs ----------------------------------------------------------------------------------
+
+    def add_blob_references(self, changes: Mapping[int, int], changed_bytes: int) -> None:
+        """Add to the number of extents that name each blob, and to the bytes that all of them cover."""
+        self._many(
+            "UPDATE blob SET refs = refs + ? WHERE id=?",
+            ((change, blob) for blob, change in changes.items() if change),
+        )
+        self.add_meta({"referenced_bytes": changed_bytes})
+
+    def drop_blobs(self, blobs: list[tuple[int, int]]) -> None:
+        """Forget blobs (number, length) that nothing references."""
+        self._many("DELETE FROM blob WHERE id=?", ((blob,) for blob, _ in blobs))
+        self.add_meta({"blob_bytes": -sum(length for _, length in blobs)})
+
+    def add_references(self, changes: dict[int, int]) -> None:
+        """Add to the referenced bytes of chunks; a chunk that falls to nothing loses its row."""
+        self._many(
+            "INSERT INTO chunk VALUES(?, ?)"
+            " ON CONFLICT(number) DO UPDATE SET referenced = referenced + excluded.referenced",
+            changes.items(),
+        )
+        self._run("DELETE FROM chunk WHERE referenced=0")
+
+    # --- extents --------------------------------------------------------------------------------
+
+    def swap_segment(self, key: tuple[int, int, int], old: bytes, new: bytes, chunk: int | None) -> bool:
+        """Replace the map of (ino, segment, gen), if it is still `old`, by one that says the same."""
+        self._run(
+            "UPDATE extent SET map=?, chunk=? WHERE ino=? AND segment=? AND gen=? AND map=?",
+            (new, chunk, *key, old),
+        )
+        return self._connection.changes() == 1
