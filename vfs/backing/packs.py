@@ -1,0 +1,269 @@
+"""The format of a pack, and reading from one.
+
+Promises that nothing of a pack is handed out that did not match its checksum: header and tables when it is
+opened, a compressed block whole, a block stored as it is piece by piece, once in this life of the mapping.
+Anything else is `PackDamaged`, and damage in one block touches no other. Never writes, never asks the index.
+
+    header, 64 bytes     magic "vfspack1", version u32, zero u32, uuid of the store, pack number u64, zero 16,
+                         checksum: xxh3_64 of the bytes before
+    blocks               back to back
+    block table          40 bytes each, in order of offset: number u64, offset u64, stored u32, size u32,
+                         codec u32, zero u32, checksum u64
+    blob index           56 bytes each, sorted by hash: blake3 hash 32, number u64, position of its block in
+                         the table u32, offset in the decoded block u32, length u32, zero u32
+    trailer, 64 bytes    magic "vfspktrl", blocks u32, blobs u32, offset of the table u64, offset of the index
+                         u64, first 16 bytes of blake3(header, table, index), zero 8, checksum: xxh3_64 of the
+                         bytes before
+
+Little-endian. The pack's name is blake3(header, table, index, trailer) in hexadecimal digits: the table holds
+the checksum of every block. A block with codec 0 is the sums of its pieces of 32 KiB (xxh3_64, 8 bytes each)
+and then the data, its checksum is that of the sums; any other's is that of the stored bytes. All of these
+take the block's number as seed.
+
+Threads: any may read. `_pieces` needs no lock: two threads that verify the same piece store the same answer.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from blake3 import blake3
+from xxhash import xxh3_64_intdigest
+
+from vfs.backing.codecs import Codec, decompress
+from vfs.backing.frames import PIECE_BYTES, BadBytes, sums_bytes, verify_piece
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry
+from vfs.backing.storage import Buffer, Storage, StorageFile
+from vfs.errors import PackDamaged
+from vfs.limits import KIB, MIB
+
+HEADER_BYTES = TRAILER_BYTES = 64
+MAGIC, TRAILER_MAGIC = b"vfspack1", b"vfspktrl"
+VERSION = 1
+
+HEADER = struct.Struct("<8sII16sQ16x")
+BLOCK = struct.Struct("<QQIIIIQ")
+BLOB = struct.Struct("<32sQIIII")
+TRAILER = struct.Struct("<8sIIQQ16s8x")
+CHECKSUM = struct.Struct("<Q")
+
+MOST_DECODED_BYTES = 64 * MIB
+"""A block never decodes to more, whatever a table says."""
+
+SMALL_BYTES = 64 * KIB
+"""Up to here pread is cheaper for data that is not in memory than faulting mapped pages in."""
+
+
+def seal(fields: bytes) -> bytes:
+    """The fields of a header or trailer with their checksum."""
+    return fields + CHECKSUM.pack(xxh3_64_intdigest(fields))
+
+
+def unseal(data: Buffer, what: str) -> bytes:
+    """The fields of a header or trailer; BadBytes when the checksum is wrong."""
+    fields = bytes(data[:-8])
+    if len(data) != HEADER_BYTES or CHECKSUM.unpack(data[-8:])[0] != xxh3_64_intdigest(fields):
+        raise BadBytes(f"its {what} is wrong")
+    return fields
+
+
+def pack_name(header: Buffer, table: Buffer, index: Buffer, trailer: Buffer) -> str:
+    """What a pack of these parts is called."""
+    digest = blake3()
+    for part in (header, table, index, trailer):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def tables_digest(header: Buffer, table: Buffer, index: Buffer) -> bytes:
+    """What the trailer says of the other parts."""
+    digest = blake3(header)
+    digest.update(table)
+    digest.update(index)
+    return digest.digest(16)
+
+
+class PackFile:
+    """One pack, open for reading."""
+
+    def __init__(self, file: StorageFile, name: str) -> None:
+        self.name = name
+        self.id = 0
+        self._file = file
+        self._view = file.map()
+        self.size = len(self._view)
+        self._blocks: list[BlockEntry] = []
+        self._index = memoryview(b"")
+        self._pieces: dict[int, tuple[bytes, bytearray]] = {}
+        """By number of a block stored as it is: the sums of its pieces, and which of those are verified."""
+
+    @classmethod
+    def open(cls, storage: Storage, name: str, uuid: bytes) -> "PackFile":
+        """Open a pack and verify all of it but its blocks; PackDamaged when it is not there or not right."""
+        try:
+            file = storage.open(f"{PACKS_FOLDER}/{name}")
+        except FileNotFoundError:
+            raise PackDamaged(name, 0, "the pack is missing") from None
+        except (OSError, ValueError) as error:
+            raise PackDamaged(name, 0, f"cannot be opened: {error}") from error
+        try:
+            pack = cls(file, name)
+            pack._load(uuid)
+        except BadBytes as error:
+            file.close()
+            raise PackDamaged(name, 0, str(error)) from None
+        except OSError as error:
+            file.close()
+            raise PackDamaged(name, 0, f"cannot be read: {error.strerror or error}") from error
+        return pack
+
+    def close(self) -> None:
+        """Give the descriptor back; what was handed out stays valid."""
+        self._file.close()
+
+    # --- tables -----------------------------------------------------------------------------
+
+    def _load(self, uuid: bytes) -> None:
+        if self.size < HEADER_BYTES + TRAILER_BYTES:
+            raise BadBytes("it is too short for a pack")
+        header = self._fetch(0, HEADER_BYTES)
+        magic, version, zero, owner, self.id = HEADER.unpack(unseal(header, "header"))
+        if (magic, version, zero) != (MAGIC, VERSION, 0):
+            raise BadBytes("it is no pack of this version")
+        if owner != uuid:
+            raise BadBytes("it belongs to another store")
+        end = self.size - TRAILER_BYTES
+        trailer = self._fetch(end, TRAILER_BYTES)
+        magic, blocks, blobs, table_at, index_at, digest = TRAILER.unpack(unseal(trailer, "trailer"))
+        if (
+            magic != TRAILER_MAGIC
+            or table_at < HEADER_BYTES
+            or index_at != table_at + blocks * BLOCK.size
+            or end != index_at + blobs * BLOB.size
+        ):
+            raise BadBytes("its trailer does not fit its size")
+        table = self._fetch(table_at, index_at - table_at)
+        index = self._fetch(index_at, end - index_at)
+        if tables_digest(header, table, index) != digest:
+            raise BadBytes("its tables are wrong")
+        if pack_name(header, table, index, trailer) != self.name:
+            raise BadBytes("its name belongs to another pack")
+        self._blocks = [self._entry(fields, table_at) for fields in BLOCK.iter_unpack(table)]
+        self._index = self._view[index_at:end]
+
+    def _entry(self, fields: tuple[int, ...], end: int) -> BlockEntry:
+        number, offset, stored, size, codec, zero, checksum = fields
+        if offset < HEADER_BYTES or offset + stored > end or zero or codec not in tuple(Codec):
+            raise BadBytes(f"its block {number} is not inside it")
+        if size > MOST_DECODED_BYTES or (codec == Codec.NONE and stored != size + sums_bytes(size)):
+            raise BadBytes(f"its block {number} cannot have {size} bytes")
+        return BlockEntry(number, self.id, offset, stored, size, codec, checksum)
+
+    def blocks(self) -> list[BlockEntry]:
+        """All blocks, in the order in which they lie."""
+        return list(self._blocks)
+
+    def blobs(self) -> Iterator[BlobEntry]:
+        """All blobs, sorted by hash."""
+        for position in range(len(self._index) // BLOB.size):
+            yield self._blob(position)
+
+    def find(self, digest: bytes) -> BlobEntry | None:
+        """The blob with that hash, by bisection; None when it is not here."""
+        low, high = 0, len(self._index) // BLOB.size
+        while low < high:
+            middle = (low + high) // 2
+            start = middle * BLOB.size
+            if self._index[start : start + 32].tobytes() < digest:
+                low = middle + 1
+            else:
+                high = middle
+        if low * BLOB.size < len(self._index):
+            found = self._blob(low)
+            if found.hash == digest:
+                return found
+        return None
+
+    def _blob(self, position: int) -> BlobEntry:
+        digest, number, block, offset, length, _ = BLOB.unpack_from(self._index, position * BLOB.size)
+        if block >= len(self._blocks) or offset + length > self._blocks[block].size:
+            raise PackDamaged(self.name, 0, f"its blob {number} is in no block of it")
+        return BlobEntry(digest, number, self._blocks[block].id, offset, length)
+
+    # --- data -------------------------------------------------------------------------------
+
+    def read_block(self, block: BlockEntry) -> bytes | memoryview:
+        """The whole block, decoded and verified."""
+        if block.codec == Codec.NONE:
+            return self.read_piece(block, 0, block.size)
+        try:
+            stored = self._fetch(block.offset, block.stored)
+            if xxh3_64_intdigest(stored, block.id) != block.checksum:
+                raise BadBytes("its checksum is wrong")
+            return decompress(stored, block.size)
+        except BadBytes as error:
+            raise PackDamaged(self.name, block.offset, f"block {block.id}: {error}") from None
+        except OSError as error:
+            reason = f"block {block.id} cannot be read: {error.strerror or error}"
+            raise PackDamaged(self.name, block.offset, reason) from error
+
+    def read_piece(self, block: BlockEntry, offset: int, length: int) -> bytes | memoryview:
+        """Bytes [offset, offset+length) of a block that is stored as it is, without a copy where it is large.
+
+        Only the pieces of 32 KiB that the range touches are verified.
+        """
+        try:
+            if offset < 0 or length < 0 or offset + length > block.size:
+                raise BadBytes(f"it has {block.size} bytes, asked was for {length} at {offset}")
+            sums, verified = self._pieces.get(block.id) or self._know(block)
+            data_at = block.offset + len(sums)
+            first, stop = offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES
+            if verified.find(0, first, stop) < 0:
+                return self._fetch(data_at + offset, length, mapped=True)
+            begin = first * PIECE_BYTES
+            whole = memoryview(self._fetch(data_at + begin, min(stop * PIECE_BYTES, block.size) - begin))
+            for number in range(first, stop):
+                if not verified[number]:
+                    at = number * PIECE_BYTES - begin
+                    verify_piece(whole[at : at + PIECE_BYTES], sums, number, block.id)
+                    verified[number] = 1
+            return whole[offset - begin : offset - begin + length]
+        except BadBytes as error:
+            raise PackDamaged(self.name, block.offset, f"block {block.id}: {error}") from None
+        except OSError as error:
+            reason = f"block {block.id} cannot be read: {error.strerror or error}"
+            raise PackDamaged(self.name, block.offset, reason) from error
+
+    def _know(self, block: BlockEntry) -> tuple[bytes, bytearray]:
+        sums = bytes(self._fetch(block.offset, sums_bytes(block.size)))
+        if xxh3_64_intdigest(sums, block.id) != block.checksum:
+            raise BadBytes("the checksum of its sums is wrong")
+        known = self._pieces[block.id] = (sums, bytearray(len(sums) // CHECKSUM.size))
+        return known
+
+    def resident(self, block: BlockEntry, offset: int, length: int) -> bool:
+        """Whether `read_piece` of a block that is stored as it is would very likely not wait for the disk."""
+        known = self._pieces.get(block.id)
+        if known is None:
+            return False
+        first, stop = offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES
+        if known[1].find(0, first, stop) >= 0:
+            offset, length = first * PIECE_BYTES, (stop - first) * PIECE_BYTES
+            length = min(length, block.size - offset)
+        return self._file.resident(length, block.offset + len(known[0]) + offset)
+
+    def prefetch(self, block: BlockEntry) -> None:
+        """Ask the disk for a block without waiting for it."""
+        self._file.prefetch(block.stored, block.offset)
+
+    def _fetch(self, offset: int, length: int, *, mapped: bool = False) -> bytes | memoryview:
+        """Exactly these bytes, unverified; small ones as a copy, unless they should be `mapped`."""
+        if mapped or length > SMALL_BYTES:
+            piece: bytes | memoryview = self._view[offset : offset + length]
+            # Before anyone touches the mapped pages: a sector that cannot be read must not become a SIGBUS.
+            if len(piece) == length:
+                self._file.fault_in(length, offset)
+        else:
+            piece = self._file.pread(length, offset)
+        if len(piece) != length:
+            raise BadBytes("the pack ends too early")
+        return piece
