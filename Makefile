@@ -34,7 +34,7 @@ test: setup ## every test; ARGS='-k name' goes to pytest
 crash: setup ## crash tests at every call to the disk, of SEEDS=20 lives each; ARGS go to pytest
 	VFS_CRASH_SEEDS=$(or $(SEEDS),20) $(BIN)/python -m pytest tests/crash --timeout 600 -rP $(ARGS)
 
-bench: setup ## the workloads against the floor and the host; ARGS go to the bench
+bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained)
 	$(BIN)/python -m bench $(ARGS)
 
 # uv is only the tool that makes the lock files; nothing else needs it. UPGRADE=1 takes the newest versions.

@@ -1,5 +1,5 @@
-"""Benchmarks of vfs beside an empty file system on the same binding and beside the host directory.
+"""Benchmarks of vfs: speed beside an empty file system and the host, room beside other programs, long writes.
 
-Promises that every figure is a ratio between measurements of one run, taken in turn, with its spread.
+Promises that what is compared is measured in one run, in turn, with its spread.
 It never imports vfs: what is measured is the program a user runs, through the kernel.
 """

@@ -1,180 +1,56 @@
-"""Measure the floor, the host directory and vfs in one run; print ratios, write JSON and a plot.
+"""`python -m bench [speed|storage|sustained] ...`: one group of measurements; speed when none is named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
-It never reports a figure of vfs without what it is held against, measured in the same run.
+It never runs two groups at once: they would disturb each other.
 """
 
 import argparse
-import dataclasses
-import os
-import shutil
 import signal
 import sys
-import tempfile
-import time
-from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from rich.console import Console
 
-from bench import payload
-from bench.processes import filesystem_type
-from bench.registry import WORKLOADS
-from bench.report import Conditions, print_report, write_json
-from bench.results import Line, lines
-from bench.runner import Run
-from bench.sizes import BY_NAME, Sizes
-from bench.targets import CompressorTarget, FloorTarget, HostDirectory, Target, VfsTarget, default_program
-from bench.workload import Workload
-
-RESULTS = Path(__file__).parent / "results"
-TARGETS = ("floor", "host", "vfs", "zstd")
-FILES_AT_ONCE = 6
-"""Files of sequential_bytes that a round may hold on disk at once, logs and copies included."""
-
-QUIET_LOAD = 0.5
-"""Load average above which something else runs on the machine."""
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_SHORT = 3
+from bench import speed, storage, sustained
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_const", dest="sizes", const="quick", help="the same as --sizes quick"
-    )
-    parser.add_argument("--sizes", choices=BY_NAME, default="full", help="how much work (default: full)")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=WORKLOADS, help="these workloads only")
-    parser.add_argument("--targets", default=",".join(TARGETS), help="comma-separated (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, help="measure everything this many times")
-    parser.add_argument(
-        "--pin",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="also measure with client and daemon on one CPU (default), or leave that out",
-    )
-    parser.add_argument(
-        "--store-dir", type=Path, help="existing folder for stores (default: a temporary one on disk)"
-    )
-    parser.add_argument("--vfs", default=default_program(), help="the vfs program (default: %(default)s)")
-    parser.add_argument("--json", type=Path, default=RESULTS / "latest.json")
-    parser.add_argument("--plot", type=Path, default=RESULTS / "latest.png")
-    parser.add_argument("--strict", action="store_true", help=f"exit {EXIT_SHORT} when a budget is not met")
-    parser.add_argument("--list", action="store_true", help="list the workloads and end")
-    parser.set_defaults(sizes="full")
-    return parser.parse_args()
+class Group(Protocol):
+    """A module with a set of measurements."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def main(self, arguments: argparse.Namespace, progress: Console, output: Console) -> int: ...
 
 
-def _store_parent(wanted: Path | None) -> Path:
-    """A folder on a real disk: figures of a store in memory would say nothing."""
-    if wanted is not None:
-        return wanted
-    for candidate in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()):
-        if os.access(candidate, os.W_OK) and filesystem_type(str(candidate)) not in ("tmpfs", "ramfs"):
-            return candidate
-    return Path.cwd()
-
-
-def _targets(names: list[str], program: str) -> dict[str, Target]:
-    available: dict[str, Target] = {
-        "floor": FloorTarget(),
-        "host": HostDirectory(),
-        "vfs": VfsTarget(program),
-        "zstd": CompressorTarget(),
-    }
-    unknown = [name for name in names if name not in available]
-    if unknown:
-        raise SystemExit(f"no target {unknown[0]!r}: choose from {', '.join(TARGETS)}")
-    if "vfs" in names and (reason := VfsTarget(program).ready()):
-        raise SystemExit(
-            f"cannot measure vfs ({reason}): install it, or leave it out with --targets floor,host"
-        )
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None:
-        raise SystemExit("cannot mount: /dev/fuse must be readable and writable, and fusermount3 installed")
-    return {name: available[name] for name in names}
-
-
-def _sizes(arguments: argparse.Namespace, free_bytes: int) -> Sizes:
-    sizes = BY_NAME[arguments.sizes]
-    wanted = min(payload.sequential_bytes(sizes.sequential_bytes), free_bytes // FILES_AT_ONCE)
-    if arguments.rounds is not None:
-        sizes = dataclasses.replace(sizes, rounds=max(1, arguments.rounds))
-    return dataclasses.replace(sizes, sequential_bytes=wanted // 2**20 * 2**20)
-
-
-def _run(arguments: argparse.Namespace, console: Console) -> tuple[Run, list[Line], Conditions]:
-    begin = time.monotonic()
-    load_before = os.getloadavg()[0]
-    if load_before > QUIET_LOAD:
-        console.print(f"the machine is not idle (load {load_before:.1f}): expect wide spreads", markup=False)
-    workloads: list[Workload] = [WORKLOADS[name] for name in arguments.only or WORKLOADS]
-    targets = _targets(arguments.targets.split(","), arguments.vfs)
-    parent = _store_parent(arguments.store_dir)
-    sizes = _sizes(arguments, shutil.disk_usage(parent).free)
-    payloads = {kind: payload.make(kind, sizes.sequential_bytes) for kind in payload.KINDS}
-    with tempfile.TemporaryDirectory(prefix="vfs-bench-", dir=parent) as folder:
-        console.print(f"stores in {folder} ({filesystem_type(folder)})", markup=False)
-        run = Run(
-            workloads=workloads,
-            targets=targets,
-            sizes=sizes,
-            pinned=arguments.pin,
-            store_dir=Path(folder),
-            payloads=payloads,
-            say=lambda text: console.print(text, markup=False, highlight=False),
-        )
-        run.run()
-        kind = filesystem_type(folder)
-    versions = {name: target.version() for name, target in targets.items()}
-    conditions = Conditions(
-        dataclasses.asdict(sizes),
-        versions,
-        kind,
-        run.readahead_kib,
-        load_before,
-        time.monotonic() - begin,
-    )
-    return run, lines(workloads, run.samples), conditions
-
-
-def _plot(path: Path, report: list[Line], console: Console) -> None:
-    try:
-        from bench.plot import write_plot  # noqa: PLC0415  # matplotlib is large and may be missing
-    except ImportError as error:
-        console.print(f"no plot: {error}", markup=False)
-        return
-    write_plot(path, report)
-    console.print(f"plot: {path}", markup=False)
+GROUPS: dict[str, Group] = {"speed": speed, "storage": storage, "sustained": sustained}
 
 
 def _end(signal_number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signal_number)
 
 
-def main() -> int:
-    arguments = _parse()
-    if arguments.list:
-        print("\n".join(WORKLOADS))
-        return 0
+def main(words: list[str]) -> int:
+    name = words[0] if words and words[0] in GROUPS else "speed"
+    group = GROUPS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m bench {name}",
+        description=group.__doc__,
+        epilog=f"groups of measurements: {', '.join(GROUPS)}; speed when none is named",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group.add_arguments(parser)
+    arguments = parser.parse_args(words[1:] if words[:1] == [name] else words)
     signal.signal(signal.SIGTERM, _end)
     progress, output = Console(stderr=True, soft_wrap=True), Console()
     try:
-        run, report, conditions = _run(arguments, progress)
+        return group.main(arguments, progress, output)
     except KeyboardInterrupt:
         progress.print("interrupted: everything unmounted and removed")
         return 128 + signal.SIGINT
-    print_report(output, report, run.skips)
-    write_json(arguments.json, conditions, report, run.samples, run.skips)
-    progress.print(f"{conditions.seconds:.0f} s; JSON: {arguments.json}", markup=False)
-    _plot(arguments.plot, report, progress)
-    if any(skip.failed for skip in run.skips):
-        return EXIT_FAILED
-    if arguments.strict and any(line.passes is False for line in report):
-        return EXIT_SHORT
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -29,9 +29,10 @@ class Specification:
     shared: str
     sizes: dict[str, Any]
     payloads: dict[str, int]
+    upkeep: dict[str, list[str]]
 
     def place(self) -> Place:
-        return Place(self.folder, self.shared, Sizes(**self.sizes), self.payloads)
+        return Place(self.folder, self.shared, Sizes(**self.sizes), self.payloads, self.upkeep)
 
 
 @dataclass(frozen=True)

@@ -111,12 +111,21 @@ def print_report(console: Console, lines: Sequence[Line], skips: Sequence[Skip])
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     console.print(table(lines))
+    print_verdicts(console, lines, skips)
+
+
+def print_verdicts(console: Console, lines: Sequence[Line], skips: Sequence[Skip]) -> None:
+    """What was left out and why, and which budgets are not met."""
     for skip in skips:
         word = "failed" if skip.failed else "skipped"
         console.print(f"{word}: {skip.workload} on {skip.target}: {skip.reason}", markup=False)
     held = [line for line in lines if line.passes is not None]
     if held:
-        short = [f"{line.figure} ({line.mode})" for line in held if not line.passes]
+        short = [
+            f"{line.figure} ({line.mode}) of {line.subject}/{line.against}"
+            for line in held
+            if not line.passes
+        ]
         text = f"{len(held) - len(short)} of {len(held)} budgets met"
         console.print(text + (f"; short: {', '.join(short)}" if short else ""), markup=False)
 
@@ -127,9 +136,12 @@ def write_json(
     lines: Sequence[Line],
     samples: Sequence[Sample],
     skips: Sequence[Skip],
+    more: Mapping[str, Any] | None = None,
 ) -> None:
+    """`more`: what only one group of measurements has."""
     document = {
         "conditions": conditions.document(),
+        **(more or {}),
         "lines": [asdict(line) for line in lines],
         "samples": [asdict(sample) for sample in samples],
         "skipped": [asdict(skip) for skip in skips],

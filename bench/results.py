@@ -54,6 +54,7 @@ class Line:
     mode: Mode
     unit: str
     medians: dict[str, float]
+    subject: str
     against: str
     ratio: Spread | None
     """Of the ratios of the rounds."""
@@ -75,15 +76,15 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def ratios(row: Row, samples: Iterable[Sample]) -> list[float]:
-    """Speed of vfs over what the row is against, a value per round that has both; above 1 is faster."""
+    """Speed of the subject over what the row is against, a value per round with both; above 1 is better."""
     by_round: dict[int, dict[str, float]] = {}
     for sample in samples:
         if row.figure in sample.figures:
             by_round.setdefault(sample.round, {})[sample.target] = sample.figures[row.figure]
     result = []
     for figures in by_round.values():
-        if SUBJECT in figures and row.against in figures:
-            mine, other = figures[SUBJECT], figures[row.against]
+        if row.subject in figures and row.against in figures:
+            mine, other = figures[row.subject], figures[row.against]
             result.append(other / mine if row.lower_is_better else mine / other)
     return result
 
@@ -101,16 +102,16 @@ def cpu_ratios(samples: Iterable[Sample]) -> list[float]:
 
 
 def best_ratio(row: Row, samples: Iterable[Sample]) -> float | None:
-    """The best figure of vfs over the best of what the row is against."""
+    """The best figure of the subject over the best of what the row is against."""
     pick = min if row.lower_is_better else max
     best: dict[str, float] = {}
     for sample in samples:
         if row.figure in sample.figures:
             figure = sample.figures[row.figure]
             best[sample.target] = pick(figure, best.get(sample.target, figure))
-    if SUBJECT not in best or row.against not in best:
+    if row.subject not in best or row.against not in best:
         return None
-    mine, other = best[SUBJECT], best[row.against]
+    mine, other = best[row.subject], best[row.against]
     return other / mine if row.lower_is_better else mine / other
 
 
@@ -138,6 +139,7 @@ def line(workload: Workload, row: Row, mode: Mode, samples: Sequence[Sample]) ->
         mode=mode,
         unit=row.unit,
         medians=_medians((s.target, s.figures.get(row.figure)) for s in samples),
+        subject=row.subject,
         against=row.against,
         ratio=ratio,
         best=best_ratio(row, samples),

@@ -146,6 +146,7 @@ class Run:
             shared=str(root / SHARED_FOLDER),
             sizes=asdict(self.sizes),
             payloads=dict(self.payloads),
+            upkeep=self.targets[name].upkeep(root),
         )
         with ClientProcess(list(self.payloads.values())) as client:
             client.tell(asdict(specification))
@@ -176,4 +177,4 @@ class Run:
 def _options(workload: Workload, name: str) -> frozenset[str]:
     if name == "floor":
         return workload.options | workload.floor_options
-    return workload.options if name == "vfs" else frozenset()
+    return workload.options | workload.vfs_options if name == "vfs" else frozenset()

@@ -115,6 +115,9 @@ class Target(Protocol):
     def start(self, home: Path, options: frozenset[str]) -> Daemon | None:
         """Mount at home/mount, with whatever it keeps under `home`; None where nothing is mounted."""
 
+    def upkeep(self, mountpoint: Path) -> dict[str, list[str]]:
+        """Commands that make the target do now what it would do some time: "flush", "gc"."""
+
     def version(self) -> str: ...
 
 
@@ -127,6 +130,9 @@ class HostDirectory:
     def start(self, home: Path, options: frozenset[str]) -> Daemon | None:
         (home / "mount").mkdir(parents=True, exist_ok=True)
         return None
+
+    def upkeep(self, mountpoint: Path) -> dict[str, list[str]]:
+        return {}
 
     def version(self) -> str:
         return "plain directory"
@@ -142,6 +148,9 @@ class FloorTarget:
         flags = [f"--{option}" for option in sorted(options)]
         command = [sys.executable, "-m", "bench.floor", str(home / "mount"), *flags]
         return Daemon(command, home / "mount", home / "log")
+
+    def upkeep(self, mountpoint: Path) -> dict[str, list[str]]:
+        return {}
 
     def version(self) -> str:
         return "bench.floor"
@@ -167,16 +176,19 @@ class VfsTarget:
             command += ["-o", ",".join(sorted(options))]
         return Daemon(command, home / "mount", home / "log")
 
+    def upkeep(self, mountpoint: Path) -> dict[str, list[str]]:
+        return {verb: [self._program, verb, str(mountpoint)] for verb in ("flush", "gc")}
+
     def version(self) -> str:
         return self._run("--version").stdout.strip()
 
-    def ready(self) -> str | None:
-        """None when the program can mount, otherwise the reason why not."""
+    def ready(self, verb: str = "mount") -> str | None:
+        """None when the program can do `verb`, otherwise the reason why not."""
         try:
-            answered = self._run("mount", "--help").returncode == 0
+            answered = self._run(verb, "--help").returncode == 0
         except OSError as error:
             return f"{self._program}: {error.strerror}"
-        return None if answered else f"{self._program} mount --help fails"
+        return None if answered else f"{self._program} {verb} --help fails"
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [self._program, *arguments]
@@ -191,6 +203,9 @@ class CompressorTarget:
 
     def start(self, home: Path, options: frozenset[str]) -> Daemon | None:
         return None
+
+    def upkeep(self, mountpoint: Path) -> dict[str, list[str]]:
+        return {}
 
     def version(self) -> str:
         return ".".join(map(str, ZSTD_VERSION))
@@ -251,7 +266,7 @@ class Mounts:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """No signal of the user ends this block: half a clean-up would leave mounts behind."""
     previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -261,7 +276,7 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _mounted_below(folder: Path) -> list[str]:
+def mounted_below(folder: Path) -> list[str]:
     places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return [place for place in places if place.startswith(f"{folder}/")]
 
@@ -275,9 +290,9 @@ def mounts(parent: Path, targets: Mapping[str, Target]) -> Iterator[Mounts]:
     try:
         yield mounted
     finally:
-        with _undisturbed():
+        with undisturbed():
             mounted.close()
-            if left := _mounted_below(folder):
+            if left := mounted_below(folder):
                 # Removing the folder would reach into what is still mounted there.
                 raise TargetFailed(f"still mounted, so {folder} was not removed: {', '.join(left)}")
             shutil.rmtree(folder)

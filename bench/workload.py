@@ -4,7 +4,7 @@ Promises only shapes; it never runs or measures anything.
 """
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +37,8 @@ class Row:
     at_least: float | None = None
     budget_modes: tuple[Mode, ...] = FREE
     lower_is_better: bool = False
+    subject: str = "vfs"
+    """The target whose figure is divided."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Place:
     sizes: Sizes
     payloads: Mapping[str, int]
     """Kind of data to the file descriptor of a memory file that holds sizes.sequential_bytes of it."""
+    upkeep: Mapping[str, Sequence[str]]
+    """Verb ("flush": pack everything now; "gc": give dead space back) to its command, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,5 @@ class Workload:
     """Mount options for the floor and for vfs."""
     floor_options: frozenset[str] = frozenset()
     """Options that only the floor has."""
+    vfs_options: frozenset[str] = frozenset()
+    """Options that only vfs has."""

@@ -59,6 +59,9 @@ def test_a_healthy_store_is_clean(store: Path) -> None:
         "logical_bytes": 256 * 64 + 5,
         "segments": 2,
         "frames": 2,
+        "packs": 0,
+        "blocks": 0,
+        "blobs": 0,
     }
 
 

@@ -28,6 +28,7 @@ LAYERS = [
 CONFINED = {
     "apsw": "vfs.backing",
     "click": "vfs.cli",
+    "pyfastcdc": "vfs.backing",
     "pyfuse3": "vfs.mount",
     "rich": "vfs.cli",
     "trio": "vfs.mount",
@@ -41,11 +42,11 @@ BROAD_EXCEPTS: dict[str, str] = {
     "vfs/cli/application.py::main": "whatever happens, the user gets one line and an exit code",
     "vfs/mount/committer.py::Committer._commit_regularly": "a passing fault is logged, no end of a mount",
     "vfs/mount/committer.py::Committer._checkpoint_regularly": "the same",
+    "vfs/mount/packer.py::Packer._work_regularly": "the same, in packing and collecting",
+    "vfs/trees/ahead.py::Ahead._read": "handed to the thread that takes the items, which raises it",
     "vfs/mount/control.py::_guarded": "a bug in one verb is logged and answered; the daemon lives on",
 }
-LATE_IMPORTS: dict[str, str] = {
-    "bench/__main__.py::_plot": "matplotlib is large and may be missing; only the plot needs it",
-}
+LATE_IMPORTS: dict[str, str] = {}
 
 FILES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8"), str(path))

@@ -11,7 +11,19 @@ with vfs.open("store") as fs:
 from vfs.checker import Report, check
 from vfs.filesystem import FileSystem, mkfs
 from vfs.filesystem import open_filesystem as open
+from vfs.trees.report import Report as TreeReport
+from vfs.trees.transfer import export_tree, import_tree
 
 __version__ = "0.1.0"
 
-__all__ = ["FileSystem", "Report", "__version__", "check", "mkfs", "open"]
+__all__ = [
+    "FileSystem",
+    "Report",
+    "TreeReport",
+    "__version__",
+    "check",
+    "export_tree",
+    "import_tree",
+    "mkfs",
+    "open",
+]

@@ -23,7 +23,7 @@ from vfs.limits import XATTR_LIST_BYTES, XATTR_NAME_BYTES, XATTR_VALUE_BYTES
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
 
-_NAMESPACES = (b"user.", b"trusted.", b"security.")
+XATTR_NAMESPACES = (b"user.", b"trusted.", b"security.")
 _TIME_LIMIT = 2**63 - 1
 
 
@@ -80,7 +80,7 @@ class Attributes(Journal):
         """Set one; XATTR_CREATE wants it new, XATTR_REPLACE wants it there."""
         self.writable()
         inode = self.table.get(ino)
-        if not name.startswith(_NAMESPACES):
+        if not name.startswith(XATTR_NAMESPACES):
             raise NotSupported(name.decode(errors="backslashreplace"))
         if len(name) > XATTR_NAME_BYTES:
             raise AttributeNameTooLong(name.decode(errors="backslashreplace"))

@@ -283,6 +283,32 @@ class Reserve(Change, frozen=True, tag=12):
         table.sequences[self.sequence].reserved(self.end, place.lsn)
 
 
+class CreateUnnamed(Change, frozen=True, tag=13):
+    """A new regular file without a name, as O_TMPFILE makes: a crash before its `Link` ends it."""
+
+    ino: int
+    parent: int
+    mode: int
+    uid: int
+    gid: int
+    time_ns: int
+
+    def apply(self, table: InodeTable, place: DataPlace) -> None:
+        table.add(self.ino, self.mode, self.uid, self.gid, 0, 0, self.time_ns, self.parent, None)
+
+
+class Together(Change, frozen=True, tag=14):
+    """Changes without data that happen at once: after a crash there are all of them or none."""
+
+    changes: tuple[
+        Create | Link | Unlink | Rename | SetAttributes | Truncate | Place | SetXattr | CreateUnnamed, ...
+    ]
+
+    def apply(self, table: InodeTable, place: DataPlace) -> None:
+        for change in self.changes:
+            change.apply(table, place)
+
+
 AnyChange = (
     Create
     | Link
@@ -296,6 +322,8 @@ AnyChange = (
     | Settle
     | SetXattr
     | Reserve
+    | CreateUnnamed
+    | Together
 )
 
 encode = msgspec.msgpack.Encoder().encode

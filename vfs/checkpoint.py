@@ -24,7 +24,7 @@ from vfs.backing.transaction import Transaction
 from vfs.contents import Contents
 from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, VfsError
 from vfs.inode.tracker import Capture
-from vfs.limits import CHUNK_BYTES, MIB
+from vfs.limits import MIB
 from vfs.references import References
 
 LOG_BYTES = 256 * MIB
@@ -45,9 +45,10 @@ class Checkpoints(Contents):
 
     def __init__(self, store: Store, **options: Any) -> None:
         super().__init__(store, **options)
-        self._checkpoint_position = 0  # how much had been logged when the last checkpoint began
+        self._checkpoint_position = 0  # how much of the log there was when the last one began
         self._checkpoint_at = monotonic()
         self._retry_at = 0.0
+        self._swapped_bytes = 0  # that packing took out of chunks since the last checkpoint
 
     @property
     def checkpoint_due(self) -> bool:
@@ -58,7 +59,7 @@ class Checkpoints(Contents):
         now = monotonic()
         if now < self._retry_at:
             return False
-        grown = self._log_position() - self._checkpoint_position
+        grown = self.log.grown_bytes - self._checkpoint_position
         return (
             self.memory_wants_checkpoint
             or self.short_of_room
@@ -97,15 +98,16 @@ class Checkpoints(Contents):
             # mount, and after a clean end there should be nothing to replay.
             for inode in list(self.table.tracker.inodes.values()):
                 self._settle(inode)
-        self._checkpoint_position = self._log_position()
+        self._checkpoint_position = self.log.grown_bytes
         self._checkpoint_at = monotonic()
         place = self.log.last_place or NO_PLACE
         meta = {"chunk": place.chunk, "frame": place.frame, "start": place.start}
         self.table.begin_capture(self.log.last_lsn, meta, closing=closing)
 
-    def _log_position(self) -> int:
-        place = self.log.last_place or NO_PLACE
-        return place.chunk * CHUNK_BYTES + place.start
+    @property
+    def checkpoint_useful(self) -> bool:
+        """False when a checkpoint would change nothing and let no chunk go."""
+        return len(self.table.tracker) > 0 or self._swapped_bytes > 0
 
     def gather_checkpoint(self) -> bool:
         """Capture one slice; True when all is captured. Then the log must be synced."""
@@ -125,6 +127,7 @@ class Checkpoints(Contents):
         """The index has it: let go of memory and of chunks."""
         self.table.after_commit()
         self.memory_wants_checkpoint = False
+        self._swapped_bytes = 0
         self.limiter.stop_waiting()
         self.relieve()
         self.remove_dead_chunks()
@@ -139,20 +142,24 @@ class Checkpoints(Contents):
 
         No live extent can point into a chunk that the committed index does not reference and that ends
         before the checkpoint: a new reference to old bytes is only ever made from an extent that the
-        captured state had too. Plans in flight are the exception, so nothing goes while there are any.
+        captured state had too. Plans in flight are the exception: a chunk goes when those have ended that
+        began before. Only right after a checkpoint: before its end a record may be younger than the index
+        and name an extent that was packed meanwhile.
         """
-        if self.reads_in_flight or self.read_only or self.failed:
+        if self.read_only or self.failed:
             return 0
         lsn = self.store.index.meta()["lsn"]
         referenced = self.store.index.referenced_chunks()
-        removed = 0
+        doomed = {number for _, numbers in self._doomed for number in numbers}
+        dead = []
         for number in self.log.chunk_numbers()[:-1]:
-            if number not in referenced:
+            if number not in referenced and number not in doomed:
                 with suppress(DataDamaged):  # a header that cannot be read: what only it tells stays
                     if self.log.chunk_bounds(number)[1] <= lsn:
-                        self.log.remove_chunk(number)
-                        removed += 1
-        return removed
+                        dead.append(number)
+        if dead:
+            self._doomed.append((self.epochs.advance(), dead))
+        return self.remove_drained_chunks()
 
 
 NO_PLACE = Place(0, 0, 0)

@@ -6,41 +6,58 @@ access time. Never touches names or attributes beyond size, times and the bits t
 
 import os
 import stat
-from typing import NamedTuple
+from collections import deque
+from typing import Any, NamedTuple
 
+from vfs.backing.epochs import Epochs
+from vfs.backing.store import Store
 from vfs.changes import Place, Truncate, Write
 from vfs.clock import now_ns
-from vfs.errors import (
-    FileTooLarge,
-    InvalidArgument,
-    IsADirectory,
-    NoEntry,
-    PackDamaged,
-)
+from vfs.errors import DataDamaged, FileTooLarge, IndexDamaged, InvalidArgument, IsADirectory, NoEntry
 from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
 from vfs.inode.inode import Inode
 from vfs.inode.runs import plan_write
 from vfs.journal import Journal
-from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, MIB
+from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, KIB, MIB
 
 CLONE_EXTENTS = 1000
 """Most extents in one `Place` record."""
+
+AHEAD_BYTES = 4 * MIB
+"""How far behind a sequential reader's place packed data is decoded before it asks: a few blocks.
+
+At most a quarter of what the cache keeps: what was read a moment ago is younger there than what was decoded
+for later, which would go first."""
+
+AHEAD_SLACK_BYTES = 256 * KIB
+"""Reads of a sequential reader overtake each other by so much: the kernel sends several at once."""
 
 _ZEROS = bytes(MIB)
 
 
 class ReadPlan(NamedTuple):
-    """Extents to read, in order, ending at the file's size. Valid until `Contents.end_read`."""
+    """Extents to read, in order, ending at the file's size. Valid until `Contents.end_read`.
+
+    `ahead` is what will be asked for next if the reader goes on: for `run_ahead`.
+    """
 
     extents: list[Extent]
     length: int
+    epoch: int = 0
+    ahead: tuple[BlobRange, ...] = ()
 
 
 class Contents(Journal):
     """Bytes of files."""
 
-    reads_in_flight = 0
-    """Plans handed out and not ended: while there are any, no chunk may go."""
+    def __init__(self, store: Store, **options: Any) -> None:
+        super().__init__(store, **options)
+        self.blobs = store.blobs
+        self.epochs = Epochs()
+        """Of plans in flight, and of all others who read what may be unlinked beside them."""
+        self._ahead_bytes = min(AHEAD_BYTES, self.blobs.cache.limit_bytes // 4)
+        self._doomed: deque[tuple[int, list[int]]] = deque()  # chunks, and the epoch that has to drain
+        self._ahead: tuple[BlobRange, ...] = ()  # what `begin_ahead` answers, since the last resident read
 
     def _file(self, ino: int) -> Inode:
         inode = self.table.get(ino)
@@ -81,29 +98,40 @@ class Contents(Journal):
         try:
             return self.run_read(plan)
         finally:
-            self.end_read()
+            self.end_read(plan)
 
     def begin_read(self, ino: int, offset: int, length: int) -> ReadPlan:
         """Where the bytes lie. The plan may be run in any thread, and must be ended by the owner."""
         inode = self._file(ino)
         if offset < 0 or length < 0:
             raise InvalidArgument("negative offset or length")
-        plan = self._plan(inode, offset, length)
-        if self.limiter.over:
-            self.relieve()
-        self.accessed(inode)
-        self.reads_in_flight += 1
+        length = max(0, min(length, inode.size - offset))
+        extents = self.table.file(inode).plan(offset, length) if length else []
+        # Before anything is logged, which may lead to a checkpoint: from now on no chunk of the plan goes.
+        plan = ReadPlan(extents, length, self.epochs.enter(), self._read_ahead(inode, offset, length))
+        try:
+            if self.limiter.over:
+                self.relieve()
+            self.accessed(inode)
+        except BaseException:
+            self.end_read(plan)
+            raise
         return plan
 
-    def end_read(self) -> None:
+    def end_read(self, plan: ReadPlan) -> None:
         """The plan is not needed any more."""
-        self.reads_in_flight -= 1
+        self.epochs.leave(plan.epoch)
+        if self._doomed:
+            self.remove_drained_chunks()
 
-    def _plan(self, inode: Inode, offset: int, length: int) -> ReadPlan:
-        length = min(length, inode.size - offset)
-        if length <= 0:
-            return ReadPlan([], 0)
-        return ReadPlan(self.table.file(inode).plan(offset, length), length)
+    def remove_drained_chunks(self) -> int:
+        """Remove chunks that were found dead and that nobody reads any more; returns how many."""
+        removed = 0
+        while self._doomed and self.epochs.drained(self._doomed[0][0]):
+            for number in self._doomed.popleft()[1]:
+                self.log.remove_chunk(number)
+                removed += 1
+        return removed
 
     def read_resident(self, ino: int, offset: int, length: int) -> bytes | memoryview | None:
         """As `read`, but None when it would wait for the disk."""
@@ -125,12 +153,15 @@ class Contents(Journal):
                 pieces.append(piece)
             found = b"".join(pieces)
         if found is not None:
+            self._ahead = self._read_ahead(inode, offset, length)
             self.accessed(inode)
         return found
 
     def _piece_resident(self, extent: Extent) -> bytes | memoryview | None:
         if isinstance(extent, ChunkRange):
             return self.log.read_resident(extent.chunk, extent.frame, extent.start, extent.length)
+        if isinstance(extent, BlobRange):
+            return self.blobs.read_resident(extent.blob, extent.start, extent.length)
         return self._piece(extent)
 
     def run_read(self, plan: ReadPlan) -> bytes | memoryview:
@@ -148,7 +179,43 @@ class Contents(Journal):
             return bytes((extent.byte,)) * extent.length
         if isinstance(extent, Memory):
             return bytes(extent.data)
-        raise PackDamaged("?", 0, f"blob {extent.blob} is not in the store")
+        return self.blobs.read(extent.blob, extent.start, extent.length)
+
+    # --- reading ahead ----------------------------------------------------------------------
+
+    def begin_ahead(self) -> ReadPlan | None:
+        """What should be decoded behind the place of the last `read_resident`; None when there is nothing.
+
+        For `run_ahead` in a worker thread, and then for `end_read`.
+        """
+        ahead, self._ahead = self._ahead, ()
+        return ReadPlan([], 0, self.epochs.enter(), ahead) if ahead else None
+
+    def run_ahead(self, plan: ReadPlan) -> None:
+        """Decode what the plan's reader will want next; any thread. Damage is for the reader to meet."""
+        for extent in plan.ahead:
+            try:
+                self.blobs.read_ahead(extent.blob)
+            except DataDamaged:
+                return
+
+    def _read_ahead(self, inode: Inode, offset: int, length: int) -> tuple[BlobRange, ...]:
+        """Note a read; packed ranges behind it when it goes on where the last one ended, once for each."""
+        end = offset + length
+        followed = inode.read_end
+        if abs(offset - followed) > AHEAD_SLACK_BYTES:
+            inode.read_end = inode.ahead_end = end
+            return ()
+        inode.read_end = max(end, followed)
+        start = max(end, inode.ahead_end)
+        if start > end + self._ahead_bytes // 2 or start >= inode.size:
+            return ()
+        inode.ahead_end = start + self._ahead_bytes
+        try:
+            extents = self.table.file(inode).plan(start, self._ahead_bytes)
+        except IndexDamaged:
+            return ()  # for the reader to meet, when it gets there
+        return tuple(extent for extent in extents if type(extent) is BlobRange)
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -249,14 +316,22 @@ class Contents(Journal):
         self._settle(inode)
         self._prepare(other, target_offset, length)
         extents = [_placed(extent) for extent in self.table.file(inode).plan(offset, length)]
-        for first in range(0, len(extents), CLONE_EXTENTS):
-            part = tuple(extents[first : first + CLONE_EXTENTS])
-            part_bytes = sum(extent.length for extent in part)
-            size = max(other.size, target_offset + part_bytes)
-            mode = without_privileges(other.mode)
-            self.need_room(16 * len(part))
-            self.record(Place(target, target_offset, size, mode, now_ns(), part))
-            target_offset += part_bytes
+        # Between two records nothing may be packed and no checkpoint taken: a chunk that the rest of these
+        # extents name could go.
+        autopilot, self.autopilot = self.autopilot, False
+        try:
+            for first in range(0, len(extents), CLONE_EXTENTS):
+                part = tuple(extents[first : first + CLONE_EXTENTS])
+                part_bytes = sum(extent.length for extent in part)
+                size = max(other.size, target_offset + part_bytes)
+                mode = without_privileges(other.mode)
+                self.need_room(16 * len(part))
+                self.record(Place(target, target_offset, size, mode, now_ns(), part))
+                target_offset += part_bytes
+        finally:
+            self.autopilot = autopilot
+        if autopilot:
+            self.steer()
         return length
 
     # --- seeking ----------------------------------------------------------------------------

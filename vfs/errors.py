@@ -209,6 +209,16 @@ class IndexUnwritten(StoreError):
         )
 
 
+class PackUnwritten(StoreError):
+    """A pack could not be written; the log still has everything."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"a pack cannot be written: {reason}; nothing is lost, the log keeps it all; check the disk"
+        )
+
+
 class OptionError(StoreError):
     """A mount or creation option is unknown or has a bad value."""
 

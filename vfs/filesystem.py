@@ -11,16 +11,22 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
+from vfs.backing.creation import CreationOptions
 from vfs.backing.lock import StoreLock
 from vfs.backing.log import SyncTicket
+from vfs.backing.orphans import remove_orphans
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.store import Store, create_store, open_store
+from vfs.backing.sums import Sums, read_sums
 from vfs.backing.superblock import Superblock
-from vfs.checkpoint import Checkpoints
+from vfs.collecting import Collecting
 from vfs.errors import IndexUnwritten, NoSpace, StoreUnreadable
-from vfs.journal import reserve_bytes
-from vfs.limits import MIB, NAME_BYTES
-from vfs.paths import Paths, StrPath
+from vfs.figures import data_figures
+from vfs.journal import CACHE_BYTES, reserve_bytes
+from vfs.limits import NAME_BYTES
+from vfs.paths import StrPath
+from vfs.planting import Planting
+from vfs.rebuilding import mend_packed_tables
 from vfs.recovery import check_root, first_rows, replay
 
 log = logging.getLogger("vfs")
@@ -37,19 +43,14 @@ class Statistics(NamedTuple):
     name_bytes: int
 
 
-class FileSystem(Paths, Checkpoints):
+class FileSystem(Planting, Collecting):
     """A store that is open. Use it in a `with` statement."""
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        read_only: bool = False,
-        commit_seconds: float = 5.0,
-        cache_bytes: int = 64 * MIB,
-    ) -> None:
-        super().__init__(store, read_only=read_only, commit_seconds=commit_seconds, cache_bytes=cache_bytes)
+    def __init__(self, store: Store, **options: Any) -> None:
+        super().__init__(store, **options)
         self._closed = False
+        if not self.read_only:
+            self._remove_orphans()
         records = replay(self.log, self.table)
         check_root(self.table)
         self.table.drop_orphans()
@@ -60,12 +61,19 @@ class FileSystem(Paths, Checkpoints):
     @classmethod
     def open_storage(cls, storage: Storage, lock: StoreLock | None = None, **options: Any) -> Self:
         """Open a store on any storage; the caller holds its lock."""
-        store = open_store(storage, read_only=options.get("read_only", False), lock=lock)
+        cache_bytes = options.get("cache_bytes", CACHE_BYTES)
+        store = open_store(
+            storage,
+            read_only=options.get("read_only", False),
+            lock=lock,
+            block_cache_bytes=cache_bytes // 4,
+        )
         try:
+            if not store.index.read_only:
+                mend_packed_tables(store.index, storage, store.superblock.uuid)
             return cls(store, **options)
         except BaseException:
-            store.log.close()
-            store.index.close()
+            store.close_files()
             raise
 
     def __enter__(self) -> Self:
@@ -99,11 +107,21 @@ class FileSystem(Paths, Checkpoints):
         if self._closed:
             return
         self._closed = True
+        self.end_packing()
         try:
             if not self.read_only and self.failed is None:
                 self._close_cleanly()
         finally:
             self.store.close()
+
+    def _remove_orphans(self) -> None:
+        try:
+            removed = remove_orphans(self.store.storage, self.store.rows)
+        except (OSError, NoSpace, IndexUnwritten) as error:
+            log.warning("files of unfinished packs could not be removed: %s", error)
+        else:
+            if removed:
+                log.info("removed %d files of unfinished packs", removed)
 
     def _close_cleanly(self) -> None:
         try:
@@ -129,8 +147,12 @@ class FileSystem(Paths, Checkpoints):
             NAME_BYTES,
         )
 
-    def info(self) -> dict[str, Any]:
-        """What `vfs info` shows of the store itself."""
+    def sums(self) -> Sums:
+        """What the index of the last checkpoint adds up to; in any thread."""
+        return read_sums(self.store.index)
+
+    def info(self, sums: Sums | None = None) -> dict[str, Any]:
+        """What `vfs info` shows of the store itself. Data is counted as of the last checkpoint."""
         totals = self.table.totals
         return {
             "store": str(self.store.storage.path),
@@ -140,10 +162,17 @@ class FileSystem(Paths, Checkpoints):
             "failed": None if self.failed is None else str(self.failed),
             "files": totals.files,
             "directories": totals.directories,
-            "logical_bytes": totals.logical_bytes,
-            "stored_bytes": self.log.size_bytes + self.store.index_bytes(),
-            "log_bytes": self.log.size_bytes,
-            "index_bytes": self.store.index_bytes(),
+            **data_figures(
+                sums or self.sums(),
+                logical_bytes=totals.logical_bytes,
+                log_bytes=self.log.size_bytes,
+                index_bytes=self.store.index_bytes(),
+            ),
+            "backlog_bytes": self.backlog_bytes,
+            "cache_hits": self.blobs.cache.hits,
+            "cache_misses": self.blobs.cache.misses,
+            "cache_bytes": self.blobs.cache.used_bytes,
+            "compression": str(self.compression),
             "chunks": len(self.log.chunk_numbers()),
             "last_lsn": self.log.last_lsn,
             "synced_lsn": self.log.synced_lsn,
@@ -154,15 +183,17 @@ class FileSystem(Paths, Checkpoints):
         }
 
 
-def mkfs(path: StrPath) -> None:
+def mkfs(path: StrPath, options: CreationOptions | None = None) -> None:
     """Create an empty store; its root directory belongs to the caller, mode 0755."""
-    create_store(Path(os.fsdecode(path)), first_rows(os.getuid(), os.getgid()))
+    fields = (options or CreationOptions()).check().to_fields()
+    create_store(Path(os.fsdecode(path)), first_rows(os.getuid(), os.getgid()), fields)
 
 
 def open_filesystem(path: StrPath, **options: Any) -> FileSystem:
     """Open a store: `with vfs.open(store) as fs: ...`.
 
-    Options: `read_only` (False), `commit_seconds` (5.0), `cache_bytes` (64 MiB).
+    Options: `read_only` (False), `commit_seconds` (5.0), `cache_bytes` (64 MiB), and of the packer
+    `compression` (as the store was made), `backlog_limit_bytes` (1 GiB), `pack_workers` (2; 0: no threads).
     Raises StoreError: no such store, not a store, in use, damaged, a newer format.
     """
     target = Path(os.fsdecode(path))

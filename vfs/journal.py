@@ -25,6 +25,9 @@ RESERVE_SHARE = 20
 ROOM_STEP_BYTES = 64 * MIB
 """The free space of the disk is asked for at least once for so many bytes written."""
 
+CACHE_BYTES = 64 * MIB
+"""Memory for what can be read again: half of it what files hold, a quarter each inodes and decoded blocks."""
+
 INO_SEQUENCE = "ino"
 
 RELATIME_NS = 24 * 3600 * 10**9
@@ -43,7 +46,7 @@ class Journal:
         *,
         read_only: bool = False,
         commit_seconds: float = 5.0,
-        cache_bytes: int = 64 * MIB,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.store = store
         self.log = store.log
@@ -52,7 +55,7 @@ class Journal:
         self.autopilot = True  # commit and checkpoint between operations; a daemon does it beside them
         self.limiter = MemoryLimiter(cache_bytes // 2)
         self.table = InodeTable(
-            store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 2 // INODE_BYTES)
+            store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 4 // INODE_BYTES)
         )
         self.memory_wants_checkpoint = False
         self.short_of_room = False  # a checkpoint may free chunks of the log

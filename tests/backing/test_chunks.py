@@ -1,4 +1,4 @@
-"""Verified reads: right bytes or DataDamaged, one check per frame and life, few chunks mapped."""
+"""Verified reads: right bytes or ChunkDamaged, one check per frame and life, few chunks mapped."""
 
 import errno
 import gc
@@ -15,7 +15,7 @@ from vfs.backing.chunks import ChunkReader, chunk_name, chunk_numbers
 from vfs.backing.frames import PIECE_BYTES
 from vfs.backing.log import Log, Place
 from vfs.backing.storage import DirectoryStorage
-from vfs.errors import DataDamaged
+from vfs.errors import ChunkDamaged
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_what_is_not_in_the_data_of_the_frame_is_refused(disk: SimulatedStorage,
             (start, -1),
             (start + 1, 400),
         ):
-            with pytest.raises(DataDamaged, match="are not in its data"):
+            with pytest.raises(ChunkDamaged, match="are not in its data"):
                 log.read(chunk, frame, bad_start, length)
         assert bytes(log.read(chunk, frame, start, 400)) == bytes([number]) * 400
     for bad_frame in (frame + 1, frame - 1, 0, 63, 1 << 40):
-        with pytest.raises(DataDamaged) as damaged:
+        with pytest.raises(ChunkDamaged) as damaged:
             log.read(chunk, bad_frame, start, 1)
         assert (damaged.value.chunk, damaged.value.offset) == (chunk, bad_frame)
 
@@ -86,7 +86,7 @@ def test_a_wrong_bit_anywhere_in_the_frame_is_damage(disk: SimulatedStorage, num
     disk.flip(chunk_name(chunk), frame + place)
     in_data = frame + place >= start
     for read in (log.read, log.read_resident) if in_data else (log.read, log.read_resident, log.check_range):
-        with pytest.raises(DataDamaged):
+        with pytest.raises(ChunkDamaged):
             read(chunk, frame, start, 1)
     other = places[number - 1]
     assert bytes(log.read(*other, 1)) == bytes([number - 1 if number else 11])
@@ -103,7 +103,7 @@ def test_a_large_frame_is_verified_piece_by_piece() -> None:
         read = log.read(place.chunk, place.frame, place.start + start, length)
         assert bytes(read) == data[start : start + length]
     for start, length in ((2 * PIECE_BYTES, 1), (0, len(data)), (3 * PIECE_BYTES - 1, 2)):
-        with pytest.raises(DataDamaged, match="piece 2"):
+        with pytest.raises(ChunkDamaged, match="piece 2"):
             log.read(place.chunk, place.frame, place.start + start, length)
     disk.flip(chunk_name(1), place.start + 2 * PIECE_BYTES + 5)
     assert bytes(log.read(*place, len(data))) == data, "what did not match is looked at again"
@@ -123,24 +123,24 @@ def test_a_frame_is_checked_once_in_a_life(disk: SimulatedStorage) -> None:
     assert bytes(log.read(*places[11], 1)) != bytes([11])  # the price of not checking twice
     again = Log.open(disk, UUID, after_lsn=12)
     list(again.replay())
-    with pytest.raises(DataDamaged):
+    with pytest.raises(ChunkDamaged):
         again.read(*places[11], 1)
 
 
 def test_a_chunk_that_is_missing_short_or_unreadable_is_damage(disk: SimulatedStorage) -> None:
     log, places = filled(disk)
-    with pytest.raises(DataDamaged, match=r"chunk 99 .*missing"):
+    with pytest.raises(ChunkDamaged, match=r"chunk 99 .*missing"):
         log.read(99, 64, 104, 1)
     name = chunk_name(1)
     disk.overwrite(name, disk.content(name)[:-1])
-    with pytest.raises(DataDamaged, match="ends before the frame does"):
+    with pytest.raises(ChunkDamaged, match="ends before the frame does"):
         log.read(*places[2], 1)
     disk.faults.append(Fault(errno.EIO, "read", chunk_name(2)))
-    with pytest.raises(DataDamaged, match="Input/output error"):
+    with pytest.raises(ChunkDamaged, match="Input/output error"):
         log.read(*places[3], 1)
     assert bytes(log.read(*places[3], 1)) == b"\x03"
     disk.faults.append(Fault(errno.EMFILE, "open", chunk_name(3)))
-    with pytest.raises(DataDamaged, match="Too many open files"):
+    with pytest.raises(ChunkDamaged, match="Too many open files"):
         log.read(*places[6], 1)
 
 

@@ -1,5 +1,7 @@
 """The index's connections: readers and the writer do not stand in each other's way."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,3 +32,24 @@ def test_a_look_up_leaves_no_view_open(tmp_path: Path, look_up: Callable[[Index]
         busy, pages, moved = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()[0]
         other.close()
         assert (busy, moved) == (0, pages)
+
+
+def test_a_foreign_reader_leaves_the_index_alone(tmp_path: Path) -> None:
+    """Whoever opens it last folds SQLite's log in and removes it: our locks must say that we are there."""
+    vfs.mkfs(tmp_path / "store")
+    reading = (
+        "import sqlite3, sys; index = sqlite3.connect(sys.argv[1]);"
+        "print(index.execute('SELECT count(*) FROM inode').fetchone()[0]); index.close()"
+    )
+    with vfs.open(tmp_path / "store") as fs:
+        fs.write_bytes("/a", b"1")
+        fs.checkpoint()
+        fs.info()
+        command = [sys.executable, "-c", reading, str(tmp_path / "store" / "index.db")]
+        assert subprocess.run(command, capture_output=True, check=True).stdout == b"2\n"
+        assert (tmp_path / "store" / "index.db-wal").exists()
+        fs.write_bytes("/b", b"2")
+        fs.checkpoint()
+    with vfs.open(tmp_path / "store") as fs:
+        assert fs.replayed_records == 0
+        assert fs.read_bytes("/b") == b"2"

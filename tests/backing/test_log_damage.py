@@ -11,7 +11,7 @@ from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
 from vfs.backing.frames import FRAME_MAGIC
 from vfs.backing.log import Log
-from vfs.errors import DataDamaged, LogDamaged
+from vfs.errors import ChunkDamaged, LogDamaged
 
 CLASSES = {
     "magic": 0,
@@ -166,7 +166,7 @@ def test_damage_in_frames_that_the_index_has_stops_nobody(place: int, number: in
     storage.flip(name, offset + place)
     log, records = opened(storage, after_lsn=4)
     assert contents(records) == history.tried[4:]
-    with pytest.raises(DataDamaged) as damaged:
+    with pytest.raises(ChunkDamaged) as damaged:
         log.read(1, offset, offset + 42, 100)
     assert (damaged.value.chunk, damaged.value.offset) == (1, offset)
 

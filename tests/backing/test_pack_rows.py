@@ -1,5 +1,6 @@
 """Rows of packed data: numbers never come twice, sums follow, a swap happens only where nothing changed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,18 +8,19 @@ import pytest
 import vfs
 from vfs.backing.pack_rows import FIRST_KEY, PackRows
 from vfs.backing.places import COMING, THERE, BlobEntry, BlockEntry, SealedPack, hash_prefix
+from vfs.errors import IndexDamaged
 from vfs.filesystem import FileSystem
 
 
 @pytest.fixture
-def fs(tmp_path: Path):  # type: ignore[no-untyped-def]
+def fs(tmp_path: Path) -> Iterator[FileSystem]:
     vfs.mkfs(tmp_path / "store")
     with vfs.open(tmp_path / "store") as opened:
         yield opened
 
 
 @pytest.fixture
-def rows(fs: FileSystem):  # type: ignore[no-untyped-def]
+def rows(fs: FileSystem) -> Iterator[PackRows]:
     found = PackRows(fs.store.index)
     yield found
     found.close()
@@ -76,9 +78,21 @@ def test_blobs_that_move_keep_number_and_references(fs: FileSystem, rows: PackRo
     assert rows.meta()["referenced_bytes"] == 20
     with fs.store.index.transaction() as transaction:
         transaction.drop_packs([old.id])
+        transaction.add_blob_references({place.blob: -2}, -20)
         transaction.drop_blobs([(place.blob, place.length)])
     assert rows.meta()["blob_bytes"] == 0
     assert [row.id for row in rows.packs()] == [new.id]
+
+
+def test_a_blob_that_is_referenced_cannot_be_dropped(fs: FileSystem, rows: PackRows) -> None:
+    pack = sealed(rows, 10)
+    with fs.store.index.transaction() as transaction:
+        transaction.put_pack(pack)
+        transaction.add_blob_references({pack.blobs[0].id: 1}, 10)
+    with pytest.raises(IndexDamaged, match="referenced again"):
+        with fs.store.index.transaction() as transaction:
+            transaction.drop_blobs([(pack.blobs[0].id, 10)])
+    assert len(rows.places(0, 10)) == 1
 
 
 def test_a_swap_needs_the_map_that_was_planned(fs: FileSystem, rows: PackRows) -> None:

@@ -63,7 +63,23 @@ def test_mkfs_refuses_a_store(store: Path) -> None:
         (["mkfs", ""], 2, "the path is empty"),
         (["mkfs", "a", "b"], 2, "unexpected extra argument"),
         (["mount", "a"], 2, "Missing argument 'MOUNTPOINT'"),
+        (["mkfs", "a", "--block-size", "large"], 2, "'large' is no size"),
+        (["mkfs", "a", "--block-size", "1"], 1, "block"),
+        (["mkfs", "a", "--block-size", "4T"], 1, "block"),
+        (["mkfs", "a", "--blob-size", "3"], 1, "blob"),
+        (["mkfs", "a", "--blob-size", "1G"], 1, "blob"),
+        (["mkfs", "a", "--compression", "gzip"], 1, "gzip"),
+        (["mkfs", "a", "--compression", "zstd:99"], 1, "zstd:99"),
         (["mount", "a", "b", "-o", "colour"], 1, "unknown mount option 'colour'"),
+        (["mount", "a", "b", "-o", "compression=gzip"], 1, "compression=gzip"),
+        (["mount", "a", "b", "-o", "backlog=1K"], 1, "backlog=1K"),
+        (["flush"], 2, "STORE|MOUNTPOINT"),
+        (["flush", "none"], 1, "no such store"),
+        (["flush", "/"], 1, "no store is mounted there"),
+        (["gc"], 2, "STORE|MOUNTPOINT"),
+        (["gc", "none"], 1, "no such store"),
+        (["gc", "--dry", "/"], 2, "--dry"),
+        (["gc", "/dev/null"], 1, "not a directory"),
         (["mount", "a", "b", "-o", "commit=never"], 1, "commit=never"),
         (["umount"], 2, "Missing argument 'MOUNTPOINT'"),
         (["info"], 2, "STORE|MOUNTPOINT"),
@@ -130,6 +146,48 @@ def test_info_and_fsck_of_a_store(store: Path) -> None:
     assert f"{store}: clean" in ran.out
 
 
+def test_mkfs_keeps_what_was_chosen(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    ran = vfs("mkfs", store, "--compression", "zstd:7", "--block-size", "1M", "--blob-size=32K")
+    assert (ran.code, ran.err) == (0, "")
+    kept = json.loads((store / "superblock.json").read_text())["options"]
+    assert kept["compression"] == "zstd:7"
+    assert (kept["block_bytes"], kept["blob_bytes"]) == (1 << 20, 32 << 10)
+    assert vfs("info", "--json", store).document["compression"] == "zstd:7"
+
+
+def test_a_store_is_packed_and_collected_without_a_mount(store: Path) -> None:
+    content = os.urandom(3 << 20)
+    with library.open(store) as fs:
+        for name in ("/a", "/b", "/c"):
+            fs.write_bytes(name, content)
+    ran = vfs("flush", store)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"{store}: packed 9.0 MiB\n"
+    assert vfs("flush", "--json", store).document == {"store": str(store), "packed_bytes": 0}
+    facts = vfs("info", "--json", store).document
+    assert facts["allocated_bytes"] == facts["logical_bytes"] == 9 << 20
+    assert facts["unique_bytes"] == 3 << 20
+    assert (facts["backlog_bytes"], facts["dead_bytes"]) == (0, 0)
+    assert 3 << 20 < facts["stored_bytes"] < 4 << 20
+    assert facts["ratios"]["deduplication"] == 3.0
+    with library.open(store) as fs:
+        assert fs.read_bytes("/b") == content
+        for name in ("/a", "/b", "/c"):
+            fs.remove(name)
+    assert vfs("info", "--json", store).document["dead_bytes"] >= 3 << 20
+    ran = vfs("gc", "--dry-run", "--json", store)
+    assert ran.code == 0
+    assert ran.document["dry_run"] is True
+    assert sum(path.stat().st_size for path in store.rglob("*")) > 3 << 20
+    ran = vfs("gc", store)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"{store}: ")
+    assert sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) < 1 << 20
+    assert vfs("info", "--json", store).document["dead_bytes"] == 0
+    assert vfs("fsck", store).code == 0
+
+
 def test_fsck_finds_damage(store: Path) -> None:
     with library.open(store) as fs:
         for number in range(50):
@@ -148,7 +206,13 @@ def test_fsck_finds_damage(store: Path) -> None:
 def test_a_busy_store_is_named_with_its_owner(store: Path, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     with library.open(store):
-        for verb, more, code in (("info", [], 1), ("fsck", [], 8), ("mount", [tmp_path / "m"], 1)):
+        for verb, more, code in (
+            ("info", [], 1),
+            ("flush", [], 1),
+            ("gc", [], 1),
+            ("fsck", [], 8),
+            ("mount", [tmp_path / "m"], 1),
+        ):
             ran = vfs(verb, store, *more)
             assert ran.code == code
             assert f"process {os.getpid()}" in ran.error

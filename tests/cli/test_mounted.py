@@ -40,6 +40,7 @@ def test_from_mount_to_umount(store: Path, point: Path) -> None:
         "index.db",
         "lock",
         "log",
+        "packs",
         "superblock.json",
         "vfs.log",
     ]

@@ -20,6 +20,7 @@ def test_defaults() -> None:
 
 def test_every_option_is_understood() -> None:
     texts = ["ro,commit=0.5", "allow_other,noxattr,,debug", "attr_timeout=0,cache_size=2G,noexec,nodev"]
+    texts += ["compression=zstd:-5,backlog=512M", "nopack"]
     assert MountOptions.parse(texts) == MountOptions(
         read_only=True,
         commit_seconds=0.5,
@@ -27,6 +28,9 @@ def test_every_option_is_understood() -> None:
         noxattr=True,
         attr_timeout_seconds=0.0,
         cache_bytes=2048 * MIB,
+        compression="zstd:-5",
+        backlog_bytes=512 * MIB,
+        pack=False,
         debug=True,
         kernel_flags=("nodev", "noexec"),
     )
@@ -74,6 +78,13 @@ def test_sizes(text: str, bytes_: int) -> None:
         ("cache_size=1023K", ["1M"]),
         ("cache_size=9999999999999999999999", ["1T"]),
         ("cache_size=٣M", ["cache_size"]),
+        ("compression=lzma", ["compression=lzma", "zstd"]),
+        ("compression=zstd:0", ["compression=zstd:0"]),
+        ("compression=zstd:23", ["compression=zstd:23"]),
+        ("compression", ["compression", "none|zstd|zstd:LEVEL"]),
+        ("backlog=1M", ["backlog=1M", "from 64M"]),
+        ("backlog=lots", ["backlog=lots", "4G"]),
+        ("nopack=1", ["nopack", "no value"]),
         ("dev,nodev", ["contradict"]),
     ],
 )
@@ -91,6 +102,27 @@ def test_an_unknown_option_names_all_the_known_ones() -> None:
         MountOptions.parse(["x"])
     for name in KNOWN:
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "word"), [("none", "none"), ("zstd", "zstd:3"), ("zstd:19", "zstd:19")])
+def test_compression(text: str, word: str) -> None:
+    options = MountOptions.parse([f"compression={text}"])
+    assert options.compression == word
+    assert options.for_filesystem()["compression"] == word
+
+
+def test_the_store_is_opened_with_what_was_given_and_nothing_else() -> None:
+    assert MountOptions().for_filesystem() == {
+        "read_only": False,
+        "commit_seconds": 5.0,
+        "cache_bytes": 64 * MIB,
+    }
+    given_ = MountOptions.parse(["ro,backlog=1G,cache_size=8M"]).for_filesystem()
+    assert (given_["read_only"], given_["backlog_limit_bytes"], given_["cache_bytes"]) == (
+        True,
+        1 << 30,
+        8 * MIB,
+    )
 
 
 def test_the_kernel_is_given_its_part() -> None:

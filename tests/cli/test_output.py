@@ -1,14 +1,17 @@
 """What is printed: sizes for people, lines for pipes, nothing that a path could forge."""
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from vfs.cli import output
-from vfs.cli.output import one_line, print_facts, progress_bar, size_text
+import vfs
+from vfs.cli import main, output
+from vfs.cli.output import one_line, print_facts, print_table, progress_bar, size_text
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,20 @@ def test_facts_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert words in shown
 
 
+def test_tables_are_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("[bold]stored", "1.0 MiB", "2.50")]
+    print_table("[red]steps", ("", "size", "ratio"), rows)
+    assert capsys.readouterr().out == ""
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=80)
+    monkeypatch.setattr(output, "Console", lambda: terminal)
+    print_table("[red]steps", ("", "size", "ratio"), rows)
+    for words in ("[red]steps", "ratio", "[bold]stored", "1.0 MiB", "2.50"):
+        assert words in screen.getvalue()
+
+
 def test_no_bar_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("work") as on_progress:
         on_progress(1, 2, "x")
@@ -69,3 +86,27 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress_bar("checking [x]") as on_progress:
         on_progress(1, 2, "pages")
     assert "checking [x]: pages" in screen.getvalue()
+
+
+def test_info_on_a_terminal_shows_each_step_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    vfs.mkfs(store)
+    with vfs.open(store) as fs:
+        data = os.urandom(40 * 4096)
+        fs.write_bytes("/a", data + bytes(120 * 4096))
+        fs.write_bytes("/b", data)
+        fs.flush()
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(output, "Console", lambda **options: terminal)
+    assert main(["info", str(store)]) == 0
+    shown = screen.getvalue()
+    for words, ratio in (
+        ("after holes and fills", "2.50"),
+        ("after deduplication", "2.00"),
+        ("│ stored", ""),
+    ):
+        (line,) = [line for line in shown.splitlines() if words in line]
+        assert ratio in line
+    assert "ratios" not in shown
+    assert shown.count("logical") == 1

@@ -50,7 +50,7 @@ def new_disk(seed: int = 0) -> WatchedDisk:
 def problems(disk: SimulatedStorage) -> list[str]:
     """What fsck finds on the disk as it shows now; nothing on it changes."""
     scratch = ScratchDisk(root=copy.deepcopy(disk.root))
-    report = check_storage(scratch)
+    report = check_storage(scratch, data=True)
     scratch.close()
     return [f"{problem.kind}: {problem.message}" for problem in report.problems]
 

@@ -18,8 +18,14 @@ WAYS = 3 if LONG else 1
 """Different things that may survive one cut."""
 
 
-STYLES: list[dict[str, Any]] = [{}, {"cache_bytes": 32 << 10}, {"autopilot": True}]
-"""Options of a life: roomy; with so little memory that it is shed all the time; with many checkpoints."""
+STYLES: list[dict[str, Any]] = [
+    {},
+    {"cache_bytes": 32 << 10},
+    {"autopilot": True},
+    {"autopilot": True, "backlog_limit_bytes": 40_000},
+]
+"""Options of a life: roomy; with so little memory that it is shed all the time; with many checkpoints; and
+with many passes as well."""
 
 
 def style(seed: int) -> dict[str, Any]:

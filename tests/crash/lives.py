@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from tests.crash.stages import Stages
 from tests.crash.steps import Step
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Stopped
@@ -22,24 +23,31 @@ from vfs.recovery import first_rows
 
 CACHE_BYTES = 1 << 20
 FOREVER = 1e9
+CREATION = {"block_bytes": 16 << 10, "blob_bytes": 4 << 10}
+"""The smallest: several blocks in a pack, several blobs in most blocks and in some files."""
 
 
 def empty_store(storage: SimulatedStorage) -> None:
     """Make a store on the disk."""
-    fill_store(storage, first_rows(0, 0))
+    fill_store(storage, first_rows(0, 0), CREATION)
 
 
 def opened(storage: SimulatedStorage, *, autopilot: bool = False, **options: Any) -> FileSystem:
-    """Open the store, with nothing happening by itself unless `autopilot` takes its many checkpoints."""
-    fs = FileSystem.open_storage(storage, commit_seconds=FOREVER, **{"cache_bytes": CACHE_BYTES, **options})
+    """Open the store, with nothing happening by itself unless `autopilot` takes its many checkpoints.
+
+    Packs are made without threads, so that everything repeats.
+    """
+    quiet = {"cache_bytes": CACHE_BYTES, "commit_seconds": FOREVER, "pack_workers": 0}
+    fs = FileSystem.open_storage(storage, **{**quiet, **options})
     fs.autopilot = autopilot
     return fs
 
 
-class Life:
+class Life(Stages):
     """One run of a script. `answered` steps are done; those before `synced` survive a power cut."""
 
     def __init__(self, storage: SimulatedStorage, steps: Sequence[Step], **options: Any) -> None:
+        super().__init__()
         self.storage = storage
         self.steps = steps
         self.options = options
@@ -165,6 +173,9 @@ class Life:
     def _read(self, path: str) -> None:
         self.fs.read(self._ino(path), 0, 100_000)
 
+    def _begin_read(self, path: str) -> None:
+        self.begin_slow_read(self._ino(path))
+
     def _open(self, path: str, handle: int) -> None:
         self._handles[handle] = self.fs.open(self._ino(path), os.O_RDWR).ino
 
@@ -178,9 +189,13 @@ class Life:
 
     # --- durability -------------------------------------------------------------------------
 
+    def synced_now(self) -> None:
+        """All that was answered is durable."""
+        self._synced = max(self._synced, self.answered)
+
     def _sync(self) -> None:
         self.fs.sync()
-        self._synced = max(self._synced, self.answered)
+        self.synced_now()
 
     def _begin_sync(self) -> None:
         self._ticket = self.fs.begin_sync(), self.answered
@@ -200,7 +215,7 @@ class Life:
 
     def _checkpoint(self) -> None:
         self.fs.checkpoint()
-        self._synced = max(self._synced, self.answered)
+        self.synced_now()
 
     def _begin(self) -> None:
         self.fs.begin_checkpoint()
@@ -232,7 +247,15 @@ class Life:
             self.fs.abandon_checkpoint()
             raise
 
+    def settle(self) -> None:
+        """End what is under way, so that a checkpoint can be taken or the store be closed."""
+        self.end_stages()
+        if self.fs.table.tracker.capture is not None:
+            self.fs.abandon_checkpoint()
+        self._capturing = False
+
     def _reopen(self) -> None:
+        self.end_stages()
         self.fs.close()
         self._handles.clear()
         self.fs = opened(self.storage, **self.options)

@@ -22,7 +22,10 @@ LARGEST_OFFSET = 70_000
 
 
 class Data(NamedTuple):
-    """Bytes to write, described: `random`, `run` (one byte repeated) or `mixed` (both)."""
+    """Bytes to write, described: `random`, `run` (one byte repeated), `mixed` (both), or `text`.
+
+    Text compresses, and each is one of four: equal data is written again and again.
+    """
 
     kind: str
     size_bytes: int
@@ -30,6 +33,8 @@ class Data(NamedTuple):
 
     def make(self) -> bytes:
         """The bytes."""
+        if self.kind == "text":
+            return _text(self.size_bytes, self.seed % 4)
         rng = random.Random(self.seed)
         if self.kind == "run":
             return bytes([rng.choice((0, 0, 65))]) * self.size_bytes
@@ -51,6 +56,9 @@ class Sketch:
         self.next_handle = 0
         self.phase = ""  # of a checkpoint in slices
         self.syncing = False
+        self.packing = ""  # the last step of a pass
+        self.collecting = ""  # the last step of a collection
+        self.reading = False
         self.drawn: list[Step] = []
 
     def paths(self, *kinds: str) -> list[str]:
@@ -96,7 +104,7 @@ class Sketch:
         return self.rng.choice(list(self.kinds)) if self.kinds else None
 
     def _data(self) -> Data:
-        kind = self.rng.choices(("random", "run", "mixed"), (6, 2, 1))[0]
+        kind = self.rng.choices(("random", "text", "run", "mixed"), (5, 2, 2, 1))[0]
         return Data(kind, self.rng.choice(SIZES), self.rng.getrandbits(32))
 
     def _write(self) -> Step | None:
@@ -209,10 +217,12 @@ class Sketch:
         return Step("begin_sync" if self.syncing else "end_sync")
 
     def _checkpoint(self) -> Step | None:
-        return None if self.phase else Step("checkpoint")
+        return None if self.phase or self._swapping else Step("checkpoint")
 
-    def _slice(self) -> Step:
+    def _slice(self) -> Step | None:
         following = {"": "begin", "begin": "gather", "gather": "gather_rest", "gather_rest": "commit"}
+        if self._swapping:
+            return None
         if self.phase == "gather" and self.rng.random() < 0.6:
             return Step("gather")
         self.phase = following.get(self.phase, "")
@@ -222,7 +232,62 @@ class Sketch:
         if self.phase or self.syncing:
             return None
         self.handles.clear()
+        self.packing = self.collecting = ""
+        self.reading = False
         return Step("reopen")
+
+    # --- packing ----------------------------------------------------------------------------
+
+    @property
+    def _swapping(self) -> bool:
+        """The index has a pass or a round, and memory has not followed: no checkpoint may begin."""
+        return self.packing == "pack_commit" or self.collecting == "gc_commit"
+
+    def _whole_pack(self) -> Step | None:
+        """Packing and collecting exclude each other, and neither commits while a checkpoint is taken."""
+        if self.phase or self.packing or self.collecting:
+            return None
+        verb = self.rng.choices(WHOLE_PACKING, (3, 2, 2))[0]
+        return Step(verb, (self.rng.random() < 0.5,) if verb == "pack" else ())
+
+    def _pack_stage(self) -> Step | None:
+        """The next step of a pass."""
+        if self.collecting:
+            return None
+        if self.packing and not self._swapping and self.rng.random() < 0.1:
+            self.packing = ""
+            return Step("pack_abandon")
+        following = {"": "pack_begin", "pack_begin": "pack_run", "pack_run": "pack_commit"}
+        verb = following.get(self.packing, "pack_end")
+        if verb == "pack_commit" and self.phase:
+            return None
+        self.packing = verb if verb != "pack_end" else ""
+        if verb != "pack_begin":
+            return Step(verb)
+        return Step(verb, (self.rng.random() < 0.7, self.rng.choice((3000, 30_000, 1 << 30))))
+
+    def _gc_stage(self) -> Step | None:
+        """The next step of a collection."""
+        if self.packing:
+            return None
+        if self.collecting and not self._swapping and self.rng.random() < 0.05:
+            self.collecting = ""
+            return Step("gc_abandon")
+        following = {"": "gc_begin", "gc_begin": "gc_run", "gc_run": "gc_commit", "gc_commit": "gc_end"}
+        verb = following.get(self.collecting) or self.rng.choice(("gc_run", "gc_finish"))
+        if verb in ("gc_begin", "gc_commit", "gc_finish") and self.phase:
+            return None
+        self.collecting = verb if verb != "gc_finish" else ""
+        return Step(verb)
+
+    def _slow_read(self) -> Step | None:
+        """A read that goes on while other things happen."""
+        self.reading = not self.reading
+        if not self.reading:
+            return Step("end_read")
+        path = self._any_file()
+        self.reading = path is not None
+        return None if path is None else Step("begin_read", (path,))
 
 
 _CHANCES = {
@@ -246,9 +311,19 @@ _CHANCES = {
     "checkpoint": 1,
     "slice": 12,
     "reopen": 1,
+    "whole_pack": 1,
+    "pack_stage": 7,
+    "gc_stage": 7,
+    "slow_read": 3,
 }
 VERBS = tuple(_CHANCES)
 WEIGHTS = tuple(_CHANCES.values())
+
+WHOLE_PACKING = ("pack", "flush", "collect_all")
+PACK_STAGES = ("pack_begin", "pack_run", "pack_commit", "pack_end", "pack_abandon")
+GC_STAGES = ("gc_begin", "gc_run", "gc_commit", "gc_end", "gc_finish", "gc_abandon")
+PACKING = (*WHOLE_PACKING, *PACK_STAGES, *GC_STAGES)
+"""The verbs of steps that move data and change nothing that shows."""
 
 
 def script(seed: object, length: int, kinds: Names | None = None) -> list[Step]:
@@ -272,3 +347,9 @@ def _moved(path: str, old: str, new: str) -> str:
 
 def _related(first: str, second: str) -> bool:
     return first.startswith(second + "/") or second.startswith(first + "/")
+
+
+def _text(size_bytes: int, number: int) -> bytes:
+    rng = random.Random(f"text {number}")
+    line = b" ".join(rng.choice((b"log", b"pack", b"index", b"%d" % rng.randrange(999))) for _ in range(200))
+    return (line * (size_bytes // len(line) + 1))[:size_bytes]

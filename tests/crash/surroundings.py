@@ -4,19 +4,26 @@ The clock makes a script repeat exactly, to the nanosecond. Never changes behavi
 """
 
 import itertools
+import uuid
 
 import pytest
 
 import vfs.attributes
 import vfs.backing.log
-import vfs.checker
+import vfs.backing.pack_session
+import vfs.backlog
 import vfs.checkpoint
+import vfs.checks.extents
+import vfs.collecting
+import vfs.collection
 import vfs.contents
 import vfs.inode.extent_map
 import vfs.inode.offloaded
 import vfs.inode.sequence
 import vfs.journal
 import vfs.namespace
+import vfs.pack_pass
+import vfs.packing
 import vfs.recovery
 
 CHUNK_BYTES = 24 << 10
@@ -44,10 +51,22 @@ CLOCK = Clock()
 def impose(patch: pytest.MonkeyPatch) -> None:
     """Put limits and clock in force."""
     patch.setattr(vfs.backing.log, "CHUNK_BYTES", CHUNK_BYTES)
-    for module in (vfs.inode.extent_map, vfs.inode.offloaded, vfs.checker):
+    for module in (vfs.inode.extent_map, vfs.inode.offloaded, vfs.checks.extents):
         patch.setattr(module, "SEGMENT_BYTES", SEGMENT_BYTES)
     patch.setattr(vfs.checkpoint, "SLICE", 3)
     patch.setattr(vfs.checkpoint, "CHANGES", 15)  # of those that are taken by themselves
     patch.setattr(vfs.inode.sequence, "RANGE", 8)  # a reservation becomes urgent now and then
+    patch.setattr(vfs.pack_pass, "PAGE_ROWS", 3)
+    patch.setattr(vfs.backing.pack_session, "BLOBS_AT_ONCE", 5)
+    patch.setattr(vfs.backing.pack_session, "BLOCKS_AT_ONCE", 2)
+    patch.setattr(vfs.collection, "ROUND_BYTES", 50_000)
+    patch.setattr(vfs.collection, "ROUND_BLOBS", 10)
+    patch.setattr(vfs.packing, "SLICE_ROWS", 2)
+    patch.setattr(vfs.packing, "LOOK_SECONDS", 0.0)  # what a store packs by itself depends on no clock
+    patch.setattr(vfs.collecting, "ROLL_BYTES", 2000)
+    for module in (vfs.packing, vfs.backlog):
+        patch.setattr(module, "COOL_SECONDS", 0.0)
+        patch.setattr(module, "RETRY_SECONDS", 0.0)
+    patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=0x76667300))
     for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery):
         patch.setattr(module, "now_ns", CLOCK)

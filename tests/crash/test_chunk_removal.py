@@ -54,7 +54,8 @@ def test_a_power_cut_at_any_call_takes_no_chunk_that_is_needed(seed: int) -> Non
             check_clean(cut.disk, cut)
     disk = new_disk()
     life = Life(disk, steps, **style(seed)).run()
-    life.fs.checkpoint() if life.fs.table.tracker.capture is None else None
+    life.settle()
+    life.fs.checkpoint()
     removed = [name for kind, name in disk.history if kind == "unlink" and name.startswith("log/")]
     assert removed, "chunks went in this life"
     last = tree(life.fs)

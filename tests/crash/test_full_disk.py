@@ -4,6 +4,7 @@ acknowledged stays, deletes still work, and work goes on when there is room agai
 
 import errno
 import random
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
 import pytest
@@ -12,7 +13,8 @@ from tests.crash.afterwards import check_clean, check_same, shown
 from tests.crash.disks import WatchedDisk, new_disk
 from tests.crash.extent import LIVES, LONG, STEPS, style, tell
 from tests.crash.lives import Life, opened
-from tests.crash.steps import Data, Step, script
+from tests.crash.packing import packing
+from tests.crash.steps import PACKING, Data, Step, script
 from tests.crash.trees import tree
 from tests.simulated.faults import Fault
 from vfs.errors import (
@@ -42,7 +44,9 @@ def live_with_refusals(life: Life) -> int:
             refused += 1
             step = life.steps[life.answered]
             check_same(tree(life.fs), before, f"{step} was refused")
-            if step.verb in ("read", "open", "release", "sync"):
+            if step.verb in PACKING:
+                check_given_back(life)
+            if step.verb in ("read", "open", "release", "sync", "begin_read", "end_read"):
                 raise  # for these no room is needed
             life.count()
         except (NoEntry, Exists, InvalidArgument, NotADirectory, IsADirectory, NotEmpty, NotPermitted):
@@ -54,13 +58,21 @@ def live_with_refusals(life: Life) -> int:
     return refused
 
 
+def check_given_back(life: Life) -> None:
+    """What did not find room to the end takes no room."""
+    unfinished = [name for name in life.storage.list("packs") if name.startswith("new-")]
+    assert unfinished == [], "what was written of a pack is still there"
+
+
 def check_recovers(life: Life, disk: WatchedDisk, rng: random.Random, where: str) -> None:
     """There is room again: all is there after a kill, a sync makes it durable, a clean end works."""
     now = tree(life.fs)
     check_same(shown(disk.kill()), now, f"{where}: killed")
     life.fs.sync()
     check_same(shown(disk.crash(rng)), now, f"{where}: synced, then a power cut")
-    life.fs.checkpoint() if life.fs.table.tracker.capture is None else life.fs.abandon_checkpoint()
+    life.settle()
+    life.fs.flush()
+    check_same(tree(life.fs), now, f"{where}: packed")
     life.fs.write_bytes("/room again", b"x" * 9000)
     now = tree(life.fs)
     life.fs.close()
@@ -76,10 +88,17 @@ def fill(fs: FileSystem, rng: random.Random, size_bytes: int) -> None:
         raise AssertionError("the disk never gets full")
 
 
+SCRIPTS: dict[str, Callable[[int], list[Step]]] = {
+    "operations": lambda seed: script(seed, STEPS),
+    "packing": packing,
+}
+
+
 @pytest.mark.parametrize("seed", LIVES)
 @pytest.mark.parametrize("kind", FILLING)
-def test_a_full_disk_at_any_call(kind: str, seed: int) -> None:
-    steps = script(seed, STEPS)
+@pytest.mark.parametrize("what", SCRIPTS)
+def test_a_full_disk_at_any_call(what: str, kind: str, seed: int) -> None:
+    steps = SCRIPTS[what](seed)
     disk = new_disk()
     before = len(disk.history)
     Life(disk, steps, **style(seed)).run().drop()
@@ -97,7 +116,7 @@ def test_a_full_disk_at_any_call(kind: str, seed: int) -> None:
         refused += live_with_refusals(life)
         disk.faults = []
         check_recovers(life, disk, rng, f"no space in {times} calls after {skip} of {kind}")
-    tell(f"full disk in {kind}", seed, lives=len(skips), refused=refused)
+    tell(f"full disk in {kind}, {what}", seed, lives=len(skips), refused=refused)
 
 
 @pytest.mark.parametrize("seed", LIVES)
@@ -106,8 +125,7 @@ def test_a_disk_that_fills_up_and_gets_room_again(seed: int) -> None:
     disk.space_bytes = 200_000 + 10_000 * (seed % 20)
     life = Life(disk, script(seed, STEPS), **style(seed))
     refused = live_with_refusals(life)
-    if life.fs.table.tracker.capture is not None:
-        life.fs.abandon_checkpoint()
+    life.settle()
     fill(life.fs, rng, 5000)
     with suppress(NoSpace):
         life.fs.checkpoint()

@@ -11,7 +11,7 @@ from tests.crash.afterwards import check_clean, check_same, shown
 from tests.crash.disks import new_disk, prefixes
 from tests.crash.extent import LIVES, LONG, STEPS, style, tell
 from tests.crash.lives import Life
-from tests.crash.steps import script, without
+from tests.crash.steps import PACKING, script, without
 from tests.crash.trees import tree
 from tests.simulated.faults import Fault
 from vfs.errors import IndexUnwritten, NoSpace
@@ -24,7 +24,7 @@ CHECKPOINTING = ("begin", "gather", "gather_rest", "commit", "end", "checkpoint"
 @pytest.mark.parametrize("seed", LIVES)
 def test_a_commit_that_fails_is_made_good_by_the_next(seed: int, code: int) -> None:
     """Operations, a checkpoint that fails at a call of it, operations, and one that succeeds."""
-    steps = without(script(seed, STEPS), *CHECKPOINTING)
+    steps = without(script(seed, STEPS), *CHECKPOINTING, *PACKING)
     trees = prefixes(steps)
     rng = random.Random(seed)
     failed = 0
@@ -33,7 +33,7 @@ def test_a_commit_that_fails_is_made_good_by_the_next(seed: int, code: int) -> N
         disk = new_disk()
         life = Life(disk, steps, **{**style(seed), "autopilot": False})
         life.run_to(len(steps) // 3)
-        life.fs.checkpoint()
+        life.fs.flush()
         life.run_to(len(steps) * 2 // 3)
         life.fs.begin_checkpoint()
         life.run_to(len(steps) * 2 // 3 + 5)

@@ -3,11 +3,12 @@
 It hands out places and reads them; it knows nothing of files, and is no test of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from vfs.inode.captured import Captured
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
-from vfs.inode.offloaded import Captured
+from vfs.inode.repack import choose, rebuilt, spread
 
 HEADER = 10
 """Bytes between two frames, which no range may reach into."""
@@ -42,6 +43,23 @@ class StoredBytes:
     def read(self, extents: Iterable[Extent]) -> bytes:
         """What the extents stand for; a range that leaves its frame or blob fails."""
         return b"".join(map(self._read, extents))
+
+    def packed(
+        self, segment: ExtentMap, cuts: Sequence[int], is_splinter: Callable[[BlobRange], bool]
+    ) -> ExtentMap:
+        """The map after its chosen ranges were packed as streams, cut into blobs of these lengths in turn."""
+        extents = segment.cut(0, segment.length)
+        replaced: dict[int, list[BlobRange]] = {}
+        for stream in _streams(extents, choose(extents, is_splinter)):
+            content = self.read([extents[index] for index in stream])
+            blobs: list[tuple[int, int]] = []
+            while content:
+                cut = cuts[len(blobs) % len(cuts)]
+                self.blobs.append(content[:cut])
+                blobs.append((len(self.blobs) - 1, len(content[:cut])))
+                content = content[cut:]
+            replaced |= zip(stream, spread([extents[index].length for index in stream], blobs), strict=True)
+        return rebuilt(extents, replaced)
 
     def _read(self, extent: Extent) -> bytes:
         if isinstance(extent, Memory):
@@ -88,6 +106,17 @@ class Segments:
     def segment_numbers(self, ino: int, first: int, last: int) -> list[int]:
         self.asked += 1
         return [number for number in self.seen() if first <= number <= last]
+
+
+def _streams(extents: list[Extent], chosen: list[int]) -> list[list[int]]:
+    """Runs of chosen extents with nothing but fills between them."""
+    found: list[list[int]] = [[]]
+    for index, extent in enumerate(extents):
+        if index in chosen:
+            found[-1].append(index)
+        elif not isinstance(extent, Fill):
+            found.append([])
+    return [stream for stream in found if stream]
 
 
 def _carried(rows: dict[int, bytes], captured: Captured) -> dict[int, bytes]:

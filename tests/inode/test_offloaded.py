@@ -4,10 +4,11 @@ import pytest
 
 from tests.inode.stored_bytes import Segments, StoredBytes
 from vfs.errors import IndexDamaged
+from vfs.inode.captured import Captured
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
 from vfs.inode.limiter import MemoryLimiter
-from vfs.inode.offloaded import Captured, OffloadedFile
+from vfs.inode.offloaded import OffloadedFile
 from vfs.limits import FILE_BYTES, MEMORY_EXTENT_BYTES, MIB, SEGMENT_BYTES
 
 TIB = 1 << 40

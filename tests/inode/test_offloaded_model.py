@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.inode.stored_bytes import Segments, StoredBytes
+from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange, Extent, Fill, Memory
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.offloaded import OffloadedFile
@@ -147,6 +148,20 @@ class FileMachine(RuleBasedStateMachine):
         assert self.file.dirty == dirty
         for segment in self.file._segments.values():
             assert segment.buffered_bytes == sum(memory.length for _, memory in segment.unlogged())
+
+    @precondition(lambda self: self.source.in_flight is None and self.source.rows)
+    @rule(pick=st.integers(0, 9), cuts=st.lists(st.integers(1, 30), min_size=1, max_size=3))
+    def pack(self, pick: int, cuts: list[int]) -> None:
+        """The source has other places for the bytes of a segment."""
+        number = sorted(self.source.rows)[pick % len(self.source.rows)]
+        old = self.source.rows[number]
+        segment = self.stored.packed(ExtentMap.decode(old), cuts, lambda extent: extent.length < 9)
+        self.source.rows[number] = new = segment.encode()
+        dirty = set(self.file.dirty)
+        self.file.repacked(number, old, new)
+        assert self.file.dirty == dirty
+        loaded = self.file.loaded_segment(number)
+        assert (loaded is not None) == (number in dirty), "what is clean is loaded anew"
 
     @rule()
     def drop_clean_segments(self) -> None:

@@ -16,6 +16,8 @@ import vfs.inode.directory
 import vfs.inode.table
 import vfs.journal
 import vfs.namespace
+import vfs.packing
+from vfs.backing.creation import CreationOptions
 from vfs.filesystem import FileSystem
 
 
@@ -30,6 +32,9 @@ class Bounds(NamedTuple):
     changes: int = 50_000
     complete_entries: int = 4096
     whole_directory_entries: int = 10_000
+    creation: CreationOptions = CreationOptions()
+    backlog_limit_bytes: int = 1 << 40
+    """From half of it on passes are taken between operations."""
     evict: bool = False
     """Whether everything that may leave memory does so after each step."""
 
@@ -40,6 +45,8 @@ class Bounds(NamedTuple):
         patch.setattr(vfs.contents, "CLONE_EXTENTS", self.clone_extents)
         patch.setattr(vfs.checkpoint, "SLICE", self.slice_things)
         patch.setattr(vfs.checkpoint, "CHANGES", self.changes)
+        patch.setattr(vfs.packing, "LOOK_SECONDS", 0.0)
+        patch.setattr(vfs.packing, "SLICE_ROWS", self.slice_things)
         patch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", self.complete_entries)
         for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace):
             patch.setattr(module, "now_ns", time.time_ns)  # so that each change has a time of its own
@@ -68,10 +75,11 @@ TINY = Bounds(
     changes=1 << 40,
     complete_entries=2,
     whole_directory_entries=3,
+    creation=CreationOptions(blob_bytes=4 << 10, block_bytes=16 << 10),
     evict=True,
 )
 SMALL = TINY._replace(cache_bytes=12 << 10, complete_entries=6, evict=False, slice_things=3)
-HASTY = TINY._replace(cache_bytes=1 << 20, changes=12)
-"""A checkpoint is due, and taken between operations, all the time."""
+HASTY = TINY._replace(cache_bytes=1 << 20, changes=12, backlog_limit_bytes=100_000)
+"""A checkpoint is due, and taken between operations, all the time; and so is a pass."""
 
 ALL = (REAL, TINY, SMALL, HASTY)

@@ -160,6 +160,7 @@ class ContentRules(MachineBase):
             data = random.Random(length).randbytes(length)
             node = self.world.make(self.world.root, b"filler", stat.S_IFREG | 0o600)
             self.world.write(node, 0, data)
+            self.before_checkpoint()
             self.fs.checkpoint()
             plan = self.fs.begin_read(node.ino, 0, length)
             self.fs.unlink(self.world.root.ino, b"filler")
@@ -168,14 +169,14 @@ class ContentRules(MachineBase):
             self.world.note(self.world.root)
             self.fs.checkpoint()
             assert bytes(self.fs.run_read(plan)) == data
-            self.fs.end_read()
+            self.fs.end_read(plan)
 
     @rule()
     def end_read(self) -> None:
         if self.world.reads:
             plan, expected = self.world.reads.pop(0)
             assert bytes(self.fs.run_read(plan)) == expected, "a plan shows the moment at which it was made"
-            self.fs.end_read()
+            self.fs.end_read(plan)
 
     @rule(pick=drawn.picks, spot=drawn.spots)
     def seek(self, pick: int, spot: drawn.Spot) -> None:

@@ -25,6 +25,7 @@ class LifeRules(MachineBase):
     @rule()
     def checkpoint(self) -> None:
         if not self._in_flight():
+            self.before_checkpoint()
             self.fs.checkpoint()
             assert not len(self.fs.table.tracker)
             self.world.check_index()
@@ -33,6 +34,7 @@ class LifeRules(MachineBase):
     @rule(steps=st.integers(0, 3))
     def begin_checkpoint(self, steps: int) -> None:
         if not self._in_flight():
+            self.before_checkpoint()
             self.fs.begin_checkpoint()
             self._stage = "gathering"
         self._advance(steps)

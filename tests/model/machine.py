@@ -1,5 +1,6 @@
 """The state machine of the model: all steps together, and one that puts changes where they hurt most."""
 
+import random
 import stat
 
 from hypothesis import strategies as st
@@ -8,14 +9,15 @@ from hypothesis.stateful import rule
 from tests.model import drawn
 from tests.model.attribute_rules import AttributeRules
 from tests.model.content_rules import ContentRules
-from tests.model.life_rules import LifeRules
 from tests.model.name_rules import NameRules
+from tests.model.node import Node
+from tests.model.pack_rules import PackRules
 
 CHANGES = ("remove", "move", "replace", "write", "truncate", "chmod", "clone", "open", "xattr")
 ENDS = ("go on", "kill", "commit and kill", "end", "abandon")
 
 
-class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
+class FileSystemMachine(NameRules, ContentRules, AttributeRules, PackRules):
     """All steps together."""
 
     @rule(
@@ -42,28 +44,7 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
         self.finish_checkpoint("ended")
         self.xattr(list(self.world.nodes.values()).index(node), b"user.a", data.make()[:9], 0)
         self.begin_checkpoint(steps)
-        entry, pick = (
-            self.world.entries().index((directory, name)),
-            list(self.world.nodes.values()).index(node),
-        )
-        files = [other for other in self.world.nodes.values() if other.is_file]
-        there, file_pick = drawn.Where(entry, b"", True), files.index(node)
-        if change == "remove":
-            self.remove(there, 1, "")
-        elif change in ("move", "replace"):
-            self.rename(there, drawn.Where(where.pick + 1, b"a", change == "replace"), 0)
-        elif change == "write":
-            self.write(file_pick, spot, data)
-        elif change == "truncate":
-            self.truncate(file_pick, spot)
-        elif change == "chmod":
-            self.chmod(pick, 0o4711)
-        elif change == "clone":
-            self.clone_range(file_pick, drawn.Spot("start", 0), 1 << 20, where.pick, spot)
-        elif change == "open":
-            self.open(pick, truncate=True, writing=True)
-        elif change == "xattr":
-            self.xattr(pick, b"user.b", b"new", 0)
+        self._change(change, node, (directory, name), where.pick, spot, data)
         if then == "commit and kill":
             self.finish_checkpoint("committed")
         elif then == "end":
@@ -75,3 +56,73 @@ class FileSystemMachine(NameRules, ContentRules, AttributeRules, LifeRules):
             self.checkpoint()
         if then not in ("go on", "end"):
             self.world.restart(clean=False)
+
+    @rule(
+        where=drawn.existing,
+        data=drawn.short_data,
+        change=st.sampled_from(CHANGES),
+        spot=drawn.spots,
+        steps=st.integers(1, 3),
+        committed=st.booleans(),
+        kill=st.booleans(),
+    )
+    def change_what_a_pass_has_planned(
+        self,
+        where: drawn.Where,
+        data: drawn.Data,
+        change: str,
+        spot: drawn.Spot,
+        steps: int,
+        committed: bool,
+        kill: bool,
+    ) -> None:
+        """Change a file, and maybe bring that into the index, between the steps of a pass."""
+        directory, name = self.locate(where)
+        node = self.world.under(directory, name)
+        if node is None or not node.is_file or self._passing() is not None:
+            return
+        self.finish_checkpoint("ended")
+        self.world.write(node, node.size(), random.Random(steps).randbytes(9000))
+        self._changed(node)
+        self.checkpoint()
+        self.begin_pack(True, steps)
+        self._change(change, node, (directory, name), where.pick, spot, data)
+        if committed:
+            self.checkpoint()
+        self.go_on_with_pack(5)
+        self.compare()
+        if kill:
+            self.world.restart(clean=False)
+
+    def _change(
+        self,
+        change: str,
+        node: Node,
+        place: tuple[Node, bytes],
+        other: int,
+        spot: drawn.Spot,
+        data: drawn.Data,
+    ) -> None:
+        """One change of the file under that name."""
+        entry, pick = (
+            self.world.entries().index(place),
+            list(self.world.nodes.values()).index(node),
+        )
+        files = [file for file in self.world.nodes.values() if file.is_file]
+        there, file_pick = drawn.Where(entry, b"", True), files.index(node)
+        if change == "remove":
+            self.remove(there, 1, "")
+        elif change in ("move", "replace"):
+            self.rename(there, drawn.Where(other + 1, b"a", change == "replace"), 0)
+        elif change == "write":
+            self.write(file_pick, spot, data)
+        elif change == "truncate":
+            self.truncate(file_pick, spot)
+        elif change == "chmod":
+            self.chmod(pick, 0o4711)
+        elif change == "clone":
+            self.clone_range(file_pick, drawn.Spot("start", 0), 1 << 20, other, spot)
+        elif change == "open":
+            self.open(pick, truncate=True, writing=True)
+        elif change == "xattr":
+            self.xattr(pick, b"user.b", b"new", 0)

@@ -71,6 +71,9 @@ class MachineBase(RuleBasedStateMachine):
     def fs(self) -> FileSystem:
         return self.world.fs
 
+    def before_checkpoint(self) -> None:
+        """End whatever has to be over before a capture may begin."""
+
     # --- picking ----------------------------------------------------------------------------
 
     def _among(self, pick: int, nodes: list[Node]) -> Node:

@@ -16,6 +16,8 @@ LIMITS = {"real": bounds.REAL, "tiny": bounds.TINY._replace(slice_things=1)}
 SLICES = (0, 1, 3, 5)
 """Nothing, one thing, or all is captured; or the index has it, and memory was not told yet."""
 NEW, OLD = Where(1, b"f", False), Where(1, b"c", False)
+OLD_THERE = Where(2, b"", True)
+"""The entry `c` of the directory `a`."""
 
 
 def machine(limits: Bounds, life: str) -> FileSystemMachine:
@@ -36,6 +38,25 @@ def test_a_change_while_a_checkpoint_waits(limits: str, change: str, then: str) 
                 run.consistent()
                 run.change_what_a_checkpoint_waits_for(
                     where, Data(1, ((100, -1),)), change, Spot("end", -50), slices, then
+                )
+                run.consistent()
+                run.compare()
+            finally:
+                run.teardown()
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["", "committed"])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("limits", LIMITS)
+def test_a_change_while_a_pass_is_under_way(limits: str, change: str, *, committed: bool) -> None:
+    """The pack is written; or the index has it, and memory was not told yet; or only a part of it was."""
+    for steps in (1, 2, 3):
+        for kill in (False, True):
+            run = machine(LIMITS[limits], "committed")
+            try:
+                run.consistent()
+                run.change_what_a_pass_has_planned(
+                    OLD_THERE, Data(1, ((100, -1),)), change, Spot("end", -50), steps, committed, kill
                 )
                 run.consistent()
                 run.compare()

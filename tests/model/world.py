@@ -45,7 +45,7 @@ class World:
     def __init__(self, store: Path, host: Path, bounds: Bounds) -> None:
         self.store = store
         self.bounds = bounds
-        mkfs(store)
+        mkfs(store, bounds.creation)
         host.chmod(0o755)
         self.fs = self._open()
         self.root = Node(ROOT_INO, os.open(host, os.O_PATH | os.O_CLOEXEC))
@@ -59,7 +59,12 @@ class World:
         self.note(self.root)
 
     def _open(self) -> FileSystem:
-        return open_filesystem(self.store, cache_bytes=self.bounds.cache_bytes)
+        return open_filesystem(
+            self.store,
+            cache_bytes=self.bounds.cache_bytes,
+            backlog_limit_bytes=self.bounds.backlog_limit_bytes,
+            pack_workers=0,
+        )
 
     # --- doing the same twice ---------------------------------------------------------------
 
@@ -240,13 +245,13 @@ class World:
 
     def check_index(self) -> None:
         """The last commit holds together; only right after it."""
-        self.fs.reads_in_flight += 1
+        epoch = self.fs.epochs.enter()
         assert_clean(check_committed(self.fs))
-        self.fs.reads_in_flight -= 1
+        self.fs.epochs.leave(epoch)
 
     def check_chunks(self) -> None:
         """Right after a checkpoint: chunks that nothing needs are gone, all others are there."""
-        if not self.reads:
+        if not self.reads and self.fs._pass is None:
             index, chunks = self.fs.store.index, self.fs.log.chunk_numbers()
             assert index.referenced_chunks().keys() <= set(chunks)
             for number in chunks[:-1]:

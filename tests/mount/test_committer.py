@@ -163,6 +163,45 @@ async def test_a_checkpoint_goes_on_beside_operations(
     assert all(fs.read_bytes(path) == b"after" for path in map(bytes, fs.listdir()))
 
 
+async def test_who_wants_the_index_up_to_date_need_not_wait(
+    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vfs.mount.committer.LOOK_SECONDS", 100.0)
+    committer = Committer(fs)
+    waiting, real = threading.Event(), fs.commit_checkpoint
+
+    def commit_slowly() -> None:
+        assert waiting.wait(10)
+        real()
+
+    monkeypatch.setattr(fs, "commit_checkpoint", commit_slowly)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(committer.run)
+        fs.write_bytes("/file", b"1")
+        with trio.move_on_after(0.1) as scope:
+            await committer.up_to_date()
+        assert scope.cancelled_caught
+        assert fs.table.tracker.capture is not None, "it goes on"
+        waiting.set()
+        fs.write_bytes("/other", b"2")
+        with trio.fail_after(10):
+            await committer.up_to_date()
+        assert fs.store.index.meta()["lsn"] == fs.log.last_lsn
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_checkpoint_is_taken_anyway_only_when_told_so(fs: vfs.FileSystem) -> None:
+    committer = Committer(fs)
+    fs.write_bytes("/file", b"1")
+    await committer.checkpoint()
+    fs.log.append(b"")  # a record that changes nothing
+    lsn = fs.store.index.meta()["lsn"]
+    await committer.checkpoint()
+    assert fs.store.index.meta()["lsn"] == lsn
+    await committer.checkpoint(anyway=True)
+    assert fs.store.index.meta()["lsn"] == lsn + 1
+
+
 async def test_a_checkpoint_without_room_is_given_up_and_works_later(
     fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,6 +206,9 @@ class SimulatedStorage:
             return False
         return last in folder.names
 
+    def size(self, name: str) -> int:
+        return self.open(name).size()
+
     def make_folder(self, name: str) -> None:
         with self.lock, self.changing("make_folder", name):
             folder, last = self._locate(name)

@@ -39,14 +39,12 @@ class Packs:
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
 
     def open(self, pack: int, name: str) -> PackFile:
-        """The pack, opened and verified if it was not; PackDamaged when that cannot be."""
+        """The pack, opened if it was not; its tables are verified when they are used. PackDamaged."""
         found = self.opened(pack)
         if found is not None:
             return found
         # Outside of the lock, since it waits for the disk; when two threads do it, the first one's stays.
-        opened = PackFile.open(self._storage, name, self._uuid)
-        if opened.id != pack:
-            raise PackDamaged(name, 0, f"it is pack {opened.id} and should be {pack}")
+        opened = PackFile.attach(self._storage, name, self._uuid)
         with self._lock:
             found = self._packs.setdefault(pack, opened)
             self._packs.move_to_end(pack)
@@ -106,7 +104,7 @@ class Blobs:
     def read_resident(self, blob: int, start: int, length: int) -> bytes | memoryview | None:
         """Like `read`, but None when that would wait for the disk or decode a block."""
         place = self._known_place(blob)
-        if place is None or start + length > place.length:
+        if place is None or start < 0 or start + length > place.length:
             return None
         block = place.block
         if block.codec == Codec.NONE:
@@ -156,6 +154,9 @@ class Blobs:
             raise PackDamaged("that is not known", 0, f"blob {blob} is not in the index")
         if start < 0 or length < 0 or start + length > place.length:
             reason = f"blob {blob} has {place.length} bytes, a file names {length} at {start}"
+            raise PackDamaged(place.pack_name, place.block.offset, reason)
+        if place.offset < 0 or place.offset + place.length > place.block.size:
+            reason = f"blob {blob} is not inside of block {place.block.id}"
             raise PackDamaged(place.pack_name, place.block.offset, reason)
         return place
 

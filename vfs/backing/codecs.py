@@ -23,7 +23,7 @@ SAVING = 32
 """Compressed bytes are kept when they save at least one part in so many."""
 
 SAMPLE_BYTES = 4 * KIB
-"""Of the begin and the middle of a blob: what it takes to know media from text, in about 25 µs."""
+"""Of the begin and the middle of a blob: what it takes to know media from text, in about 10 µs."""
 
 
 class Codec(IntEnum):

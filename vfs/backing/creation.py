@@ -16,7 +16,7 @@ LEAST_BLOB_BYTES, MOST_BLOB_BYTES = 4 * KIB, 4 * MIB
 SPREAD = 4
 """Unless it is said otherwise, the shortest blob is the average divided by this, the longest times this."""
 
-BLOCK_BYTES = 512 * KIB
+BLOCK_BYTES = 128 * KIB
 """The default; see docs/decisions/0003."""
 
 BLOB_BYTES = 64 * KIB

@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 
 from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
+from vfs.backing.shrinking import fold_log, give_pages_back, make_shrinkable
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow, Transaction
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
@@ -218,6 +219,26 @@ class Index:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        except apsw.FullError as error:
+            raise NoSpace(str(error)) from error
+        except apsw.Error as error:
+            raise IndexUnwritten(str(error)) from error
+
+    def shrink(self) -> None:
+        """Give unused pages back to the disk, in short transactions, and empty SQLite's own log; any thread.
+
+        An index that was made before version 2 has to be written anew for that, once; it is when most of it
+        is unused.
+        """
+        try:
+            with self._writing:
+                make_shrinkable(self._writing_connection())
+            more = True
+            while more:
+                with self._writing:
+                    more = give_pages_back(self._writing_connection())
+            with self._writing:
+                fold_log(self._writing_connection())
         except apsw.FullError as error:
             raise NoSpace(str(error)) from error
         except apsw.Error as error:

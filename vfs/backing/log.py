@@ -78,6 +78,7 @@ class Log:
         # what the owner changes
         self.last_lsn = 0
         self.last_place: Place | None = None
+        self.grown_bytes = 0  # replayed and appended in this life
         self.synced_lsn = 0
         """INVARIANT: synced_lsn <= last_lsn; every frame up to it is on the disk."""
         self.failed: StoreFailed | None = None
@@ -139,7 +140,9 @@ class Log:
         scan = self._scan
         if scan is None:
             raise RuntimeError("a log is replayed once, after open")
-        yield from scan.records()
+        for record in scan.records():
+            self.grown_bytes += len(record.command) + len(record.data)
+            yield record
         self._scan = None
         ending = scan.ending
         assert ending is not None
@@ -187,7 +190,7 @@ class Log:
     # --- appending --------------------------------------------------------------------------
 
     def append(self, command: bytes, data: Sequence[Buffer] | Buffer = b"") -> Place:
-        """Write one frame, return its place. NoSpace leaves the log as it was; StoreFailed is for ever."""
+        """Write one frame. NoSpace leaves the log as it was; StoreFailed is for ever."""
         if self.failed is not None or self._file is None:
             self._refuse()
         whole: bytes | memoryview = data if data.__class__ is bytes else as_bytes(data)
@@ -195,11 +198,9 @@ class Log:
         size = frame_bytes(len(command), length)
         if self._end + size > CHUNK_BYTES or size > JOIN_BYTES:
             if len(command) > FRAME_COMMAND_BYTES or length > FRAME_DATA_BYTES:
-                raise ValueError(
-                    f"a frame cannot hold a command of {len(command)} and data of {length} bytes"
-                )
-            if self._end + size > CHUNK_BYTES and self._end > CHUNK_HEADER_BYTES:
-                self._roll()
+                raise ValueError(f"no frame holds a command of {len(command)} and data of {length} bytes")
+            if self._end + size > CHUNK_BYTES:
+                self.roll()
         offset = self._end
         number = self._number
         lsn = self.last_lsn + 1
@@ -209,6 +210,7 @@ class Log:
             self._file.append(frame)
             self._end = offset + size
             self.last_lsn = lsn
+            self.grown_bytes += size
         except BaseException as error:
             raise self._undo_append(error, offset, lsn)  # noqa: B904 - it is the error itself, or carries it
         place = self.last_place = Place(number, offset, offset + size - length)
@@ -227,14 +229,20 @@ class Log:
         failure = self._fail("writing the log", error)
         return failure if isinstance(error, Exception) else error
 
-    def _roll(self) -> None:
-        """Seal the active chunk and begin the next; NoSpace leaves everything as it was."""
-        sealed = self._file
-        self._begin_chunk(self._number + 1)
-        if sealed is not None:
+    def roll(self) -> int:
+        """Seal the active chunk, unless it is empty, and begin the next; returns the last number before that.
+
+        NoSpace leaves everything as it was. The next sync makes the new chunk durable, as after any roll.
+        """
+        if self.failed is not None or self._file is None:
+            self._refuse()
+        if self._end > CHUNK_HEADER_BYTES:
+            sealed = self._file
+            self._begin_chunk(self._number + 1)
             # Even when all its frames are synced: a cut-back behind them may not be, and what it cut off
             # would stand, after a power cut, before frames of the next chunk with marks that reach past it.
             self._sealed.append(sealed)
+        return self._number - 1
 
     def _begin_chunk(self, number: int) -> None:
         name = chunk_name(number)
@@ -367,11 +375,8 @@ class Log:
         return list(self._chunks.numbers)
 
     def chunk_bounds(self, number: int) -> tuple[int, int]:
-        """Return the first and last LSN of a chunk (last = first - 1 when empty).
-
-        The last one is told by the next chunk that exists, so it may be too high where chunks were removed
-        between; those were not needed any more either. DataDamaged when the chunk's header is not readable.
-        """
+        """First and last LSN of a chunk (first - 1 when it is empty); DataDamaged without a readable header.
+        The last may be too high where chunks behind it were removed."""
         first = self._chunks.first_lsn(number)
         if number == self._number:
             return first, self.last_lsn
@@ -379,7 +384,7 @@ class Log:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all chunks. Opens each old chunk once: the first time takes a while in a large store."""
+        """Bytes of all chunks. Opens each old chunk once, which takes a while in a large store."""
         return self._end + sum(self._chunks.size(number) for number in self._chunks.numbers[:-1])
 
     def remove_chunk(self, number: int) -> None:

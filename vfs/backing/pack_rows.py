@@ -108,6 +108,11 @@ class PackRows:
             blob = transaction.take_numbers("next_blob", blobs)
             return blob, transaction.take_numbers("next_block", blocks)
 
+    def set_going(self, packs: list[int]) -> None:
+        """Say durably that these packs are on their way out."""
+        with self._index.transaction() as transaction:
+            transaction.set_going(packs)
+
     def drop_packs(self, packs: list[int]) -> None:
         """Forget packs whose files are gone, or never came."""
         with self._index.transaction() as transaction:

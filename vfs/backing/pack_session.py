@@ -8,6 +8,7 @@ Threads: one at a time calls everything; workers of its own only compress.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from blake3 import blake3
 
@@ -15,7 +16,7 @@ from vfs.backing.allocator import Address, BlockAllocator
 from vfs.backing.blobs import Blobs
 from vfs.backing.codecs import Compression
 from vfs.backing.pack_rows import PackRows
-from vfs.backing.pack_writer import PackWriter
+from vfs.backing.pack_writer import PackWriter, new_name
 from vfs.backing.places import PACKS_FOLDER, BlobEntry, Numbers, SealedPack, hash_prefix
 from vfs.backing.storage import Buffer, Storage
 from vfs.errors import DataDamaged
@@ -106,8 +107,11 @@ class PackSession:
         self._end_workers()
         if self._writer is not None:
             self._writer.abandon()
-            self._storage.sync_folder(PACKS_FOLDER)
+        elif self._numbers is not None:  # perhaps its file was made, and there was no room for the header
+            with suppress(FileNotFoundError):
+                self._storage.unlink(new_name(self._numbers.pack))
         if self._numbers is not None:
+            self._storage.sync_folder(PACKS_FOLDER)
             self._rows.drop_packs([self._numbers.pack])
             self._numbers = None
 

@@ -10,6 +10,8 @@ from typing import Any
 import apsw
 
 from vfs.backing.places import COMING, GOING, THERE, Numbers, SealedPack, hash_prefix, signed
+from vfs.backing.schema import PACK_TABLES
+from vfs.errors import IndexDamaged
 
 
 class PackedTransaction:
@@ -97,9 +99,16 @@ class PackedTransaction:
         self.add_meta({"referenced_bytes": changed_bytes})
 
     def drop_blobs(self, blobs: list[tuple[int, int]]) -> None:
-        """Forget blobs (number, length) that nothing references."""
-        self._many("DELETE FROM blob WHERE id=?", ((blob,) for blob, _ in blobs))
+        """Forget blobs (number, length) that nothing references; IndexDamaged when something does."""
+        before = self._connection.total_changes()
+        self._many("DELETE FROM blob WHERE id=? AND refs=0", ((blob,) for blob, _ in blobs))
+        if self._connection.total_changes() - before != len(blobs):
+            raise IndexDamaged("a blob came to be referenced again while it was collected")
         self.add_meta({"blob_bytes": -sum(length for _, length in blobs)})
+
+    def drop_blocks(self, blocks: Iterable[int]) -> None:
+        """Forget blocks that hold no blob any more."""
+        self._many("DELETE FROM block WHERE id=?", ((block,) for block in blocks))
 
     def add_references(self, changes: dict[int, int]) -> None:
         """Add to the referenced bytes of chunks; a chunk that falls to nothing loses its row."""
@@ -119,3 +128,40 @@ class PackedTransaction:
             (new, chunk, *key, old),
         )
         return self._connection.changes() == 1
+
+    # --- making the rows anew -------------------------------------------------------------------
+
+    def packed_tables_missing(self) -> list[str]:
+        """The tables of packed data that are not there."""
+        there = {name for (name,) in self._run("SELECT name FROM sqlite_schema WHERE type='table'")}
+        there.update(name for (name,) in self._run("SELECT name FROM temp.sqlite_schema WHERE type='table'"))
+        return sorted({"blob", "block", "pack"} - there)
+
+    def reset_packed_tables(self) -> None:
+        """Make the tables of packed data anew, all empty."""
+        for table in ("blob", "block", "pack"):
+            self._run(f"DROP TABLE IF EXISTS {table}")
+        self._run(PACK_TABLES)
+
+    def put_found_pack(self, sealed: SealedPack) -> None:
+        """A pack was found: its row, its blocks, and its blobs without references, but those that a newer
+        block holds as well."""
+        self._run("INSERT INTO pack VALUES(?, ?, ?, ?)", (sealed.id, THERE, sealed.name, sealed.size))
+        self._many(
+            "INSERT INTO block VALUES(?, ?, ?, ?, ?, ?, ?)",
+            ((*block[:6], signed(block.checksum)) for block in sealed.blocks),
+        )
+        self._many(
+            "INSERT INTO blob VALUES(?, ?, ?, ?, ?, 0) ON CONFLICT(id) DO UPDATE"
+            " SET block=excluded.block, offset=excluded.offset WHERE excluded.block > block",
+            ((b.id, hash_prefix(b.hash), b.block, b.offset, b.length) for b in sealed.blobs),
+        )
+
+    def drop_emptied_blocks(self) -> None:
+        """Forget blocks of which some blobs lie elsewhere and nothing refers to the others: of packs that
+        were on their way out."""
+        self._run(
+            "DELETE FROM block WHERE id IN (SELECT k.id FROM block k LEFT JOIN blob b ON b.block=k.id"
+            " GROUP BY k.id HAVING ifnull(sum(b.length), 0) < k.size AND ifnull(max(b.refs), 0) = 0)"
+        )
+        self._run("DELETE FROM blob WHERE block NOT IN (SELECT id FROM block)")

@@ -1,8 +1,9 @@
 """The format of a pack, and reading from one.
 
-Promises that nothing of a pack is handed out that did not match its checksum: header and tables when it is
-opened, a compressed block whole, a block stored as it is piece by piece, once in this life of the mapping.
-Anything else is `PackDamaged`, and damage in one block touches no other. Never writes, never asks the index.
+Promises that nothing of a pack is handed out that did not match its checksum: header and tables before they
+are first used, a compressed block whole, a block stored as it is piece by piece, once in this life of the
+mapping. Anything else is `PackDamaged`. Damage in one block, or in the tables, touches no other block: who
+knows from the index where a block lies reads it without the tables. Never writes, never asks the index.
 
     header, 64 bytes     magic "vfspack1", version u32, zero u32, uuid of the store, pack number u64, zero 16,
                          checksum: xxh3_64 of the bytes before
@@ -25,6 +26,7 @@ Threads: any may read. `_pieces` needs no lock: two threads that verify the same
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from blake3 import blake3
 from xxhash import xxh3_64_intdigest
@@ -45,9 +47,17 @@ BLOCK = struct.Struct("<QQIIIIQ")
 BLOB = struct.Struct("<32sQIIII")
 TRAILER = struct.Struct("<8sIIQQ16s8x")
 CHECKSUM = struct.Struct("<Q")
+HASH_BYTES = 32
+
+assert HEADER.size + CHECKSUM.size == HEADER_BYTES
+assert TRAILER.size + CHECKSUM.size == TRAILER_BYTES
+assert (BLOCK.size, BLOB.size) == (40, 56)
 
 MOST_DECODED_BYTES = 64 * MIB
 """A block never decodes to more, whatever a table says."""
+
+READ_AHEAD_BYTES = 2 * MIB
+"""What a sequential reader's next reads will want; else each small block would wait for the disk."""
 
 SMALL_BYTES = 64 * KIB
 """Up to here pread is cheaper for data that is not in memory than faulting mapped pages in."""
@@ -82,23 +92,56 @@ def tables_digest(header: Buffer, table: Buffer, index: Buffer) -> bytes:
     return digest.digest(16)
 
 
+class Tables(NamedTuple):
+    """What a pack says of itself, verified."""
+
+    id: int
+    blocks: list[BlockEntry]
+    index_at: int
+    """Where the blob index begins."""
+    blob_index: memoryview
+
+
+def _block_entry(pack: int, fields: tuple[int, ...], end: int) -> BlockEntry:
+    number, offset, stored, size, codec, zero, checksum = fields
+    if offset < HEADER_BYTES or offset + stored > end or zero or codec not in tuple(Codec):
+        raise BadBytes(f"its block {number} is not inside it")
+    if size > MOST_DECODED_BYTES or (codec == Codec.NONE and stored != size + sums_bytes(size)):
+        raise BadBytes(f"its block {number} cannot have {size} bytes")
+    return BlockEntry(number, pack, offset, stored, size, codec, checksum)
+
+
 class PackFile:
     """One pack, open for reading."""
 
-    def __init__(self, file: StorageFile, name: str) -> None:
+    def __init__(self, file: StorageFile, name: str, uuid: bytes) -> None:
         self.name = name
-        self.id = 0
+        self._uuid = uuid
         self._file = file
         self._view = file.map()
         self.size = len(self._view)
-        self._blocks: list[BlockEntry] = []
-        self._index = memoryview(b"")
+        self._tables: Tables | None = None  # INVARIANT: verified
+        self._following = 0
+        """Where a reader that goes on from the last block would read next."""
+        self._ahead = 0
+        """How far read-ahead has asked."""
         self._pieces: dict[int, tuple[bytes, bytearray]] = {}
         """By number of a block stored as it is: the sums of its pieces, and which of those are verified."""
 
     @classmethod
     def open(cls, storage: Storage, name: str, uuid: bytes) -> "PackFile":
         """Open a pack and verify all of it but its blocks; PackDamaged when it is not there or not right."""
+        pack = cls.attach(storage, name, uuid)
+        try:
+            pack.tables()
+        except PackDamaged:
+            pack.close()
+            raise
+        return pack
+
+    @classmethod
+    def attach(cls, storage: Storage, name: str, uuid: bytes) -> "PackFile":
+        """Open a pack of which the index knows the blocks; its tables are verified before they are used."""
         try:
             file = storage.open(f"{PACKS_FOLDER}/{name}")
         except FileNotFoundError:
@@ -106,15 +149,10 @@ class PackFile:
         except (OSError, ValueError) as error:
             raise PackDamaged(name, 0, f"cannot be opened: {error}") from error
         try:
-            pack = cls(file, name)
-            pack._load(uuid)
-        except BadBytes as error:
-            file.close()
-            raise PackDamaged(name, 0, str(error)) from None
+            return cls(file, name, uuid)
         except OSError as error:
             file.close()
             raise PackDamaged(name, 0, f"cannot be read: {error.strerror or error}") from error
-        return pack
 
     def close(self) -> None:
         """Give the descriptor back; what was handed out stays valid."""
@@ -122,14 +160,30 @@ class PackFile:
 
     # --- tables -----------------------------------------------------------------------------
 
-    def _load(self, uuid: bytes) -> None:
+    @property
+    def id(self) -> int:
+        """Its number, as its header says."""
+        return self.tables().id
+
+    def tables(self) -> Tables:
+        """Number, blocks and blob index; PackDamaged unless header, tables, trailer and name are right."""
+        if self._tables is None:
+            try:
+                self._tables = self._load()
+            except BadBytes as error:
+                raise PackDamaged(self.name, 0, str(error)) from None
+            except OSError as error:
+                raise PackDamaged(self.name, 0, f"cannot be read: {error.strerror or error}") from error
+        return self._tables
+
+    def _load(self) -> Tables:
         if self.size < HEADER_BYTES + TRAILER_BYTES:
             raise BadBytes("it is too short for a pack")
         header = self._fetch(0, HEADER_BYTES)
-        magic, version, zero, owner, self.id = HEADER.unpack(unseal(header, "header"))
+        magic, version, zero, owner, number = HEADER.unpack(unseal(header, "header"))
         if (magic, version, zero) != (MAGIC, VERSION, 0):
             raise BadBytes("it is no pack of this version")
-        if owner != uuid:
+        if owner != self._uuid:
             raise BadBytes("it belongs to another store")
         end = self.size - TRAILER_BYTES
         trailer = self._fetch(end, TRAILER_BYTES)
@@ -147,47 +201,52 @@ class PackFile:
             raise BadBytes("its tables are wrong")
         if pack_name(header, table, index, trailer) != self.name:
             raise BadBytes("its name belongs to another pack")
-        self._blocks = [self._entry(fields, table_at) for fields in BLOCK.iter_unpack(table)]
-        self._index = self._view[index_at:end]
-
-    def _entry(self, fields: tuple[int, ...], end: int) -> BlockEntry:
-        number, offset, stored, size, codec, zero, checksum = fields
-        if offset < HEADER_BYTES or offset + stored > end or zero or codec not in tuple(Codec):
-            raise BadBytes(f"its block {number} is not inside it")
-        if size > MOST_DECODED_BYTES or (codec == Codec.NONE and stored != size + sums_bytes(size)):
-            raise BadBytes(f"its block {number} cannot have {size} bytes")
-        return BlockEntry(number, self.id, offset, stored, size, codec, checksum)
+        entries = [_block_entry(number, fields, table_at) for fields in BLOCK.iter_unpack(table)]
+        return Tables(number, entries, index_at, self._view[index_at:end])
 
     def blocks(self) -> list[BlockEntry]:
         """All blocks, in the order in which they lie."""
-        return list(self._blocks)
+        return list(self.tables().blocks)
 
     def blobs(self) -> Iterator[BlobEntry]:
         """All blobs, sorted by hash."""
-        for position in range(len(self._index) // BLOB.size):
-            yield self._blob(position)
+        tables = self._index_at_hand()
+        for position in range(len(tables.blob_index) // BLOB.size):
+            yield self._blob(tables, position)
 
     def find(self, digest: bytes) -> BlobEntry | None:
         """The blob with that hash, by bisection; None when it is not here."""
-        low, high = 0, len(self._index) // BLOB.size
+        tables = self._index_at_hand()
+        index = tables.blob_index
+        low, high = 0, len(index) // BLOB.size
         while low < high:
             middle = (low + high) // 2
             start = middle * BLOB.size
-            if self._index[start : start + 32].tobytes() < digest:
+            if index[start : start + HASH_BYTES].tobytes() < digest:
                 low = middle + 1
             else:
                 high = middle
-        if low * BLOB.size < len(self._index):
-            found = self._blob(low)
+        if low * BLOB.size < len(index):
+            found = self._blob(tables, low)
             if found.hash == digest:
                 return found
         return None
 
-    def _blob(self, position: int) -> BlobEntry:
-        digest, number, block, offset, length, _ = BLOB.unpack_from(self._index, position * BLOB.size)
-        if block >= len(self._blocks) or offset + length > self._blocks[block].size:
-            raise PackDamaged(self.name, 0, f"its blob {number} is in no block of it")
-        return BlobEntry(digest, number, self._blocks[block].id, offset, length)
+    def _index_at_hand(self) -> Tables:
+        """The tables, with the pages of the blob index in memory: a bad sector must not become a SIGBUS."""
+        tables = self.tables()
+        try:
+            self._file.fault_in(len(tables.blob_index), tables.index_at)
+        except OSError as error:
+            reason = f"its tables cannot be read: {error.strerror or error}"
+            raise PackDamaged(self.name, tables.index_at, reason) from error
+        return tables
+
+    def _blob(self, tables: Tables, position: int) -> BlobEntry:
+        digest, number, block, offset, length, _ = BLOB.unpack_from(tables.blob_index, position * BLOB.size)
+        if block >= len(tables.blocks) or offset + length > tables.blocks[block].size:
+            raise PackDamaged(self.name, tables.index_at, f"its blob {number} is in no block of it")
+        return BlobEntry(digest, number, tables.blocks[block].id, offset, length)
 
     # --- data -------------------------------------------------------------------------------
 
@@ -196,6 +255,7 @@ class PackFile:
         if block.codec == Codec.NONE:
             return self.read_piece(block, 0, block.size)
         try:
+            self._read_ahead(block.offset, block.stored)
             stored = self._fetch(block.offset, block.stored)
             if xxh3_64_intdigest(stored, block.id) != block.checksum:
                 raise BadBytes("its checksum is wrong")
@@ -219,6 +279,7 @@ class PackFile:
             first, stop = offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES
             if verified.find(0, first, stop) < 0:
                 return self._fetch(data_at + offset, length, mapped=True)
+            self._read_ahead(data_at + offset, length)
             begin = first * PIECE_BYTES
             whole = memoryview(self._fetch(data_at + begin, min(stop * PIECE_BYTES, block.size) - begin))
             for number in range(first, stop):
@@ -234,6 +295,8 @@ class PackFile:
             raise PackDamaged(self.name, block.offset, reason) from error
 
     def _know(self, block: BlockEntry) -> tuple[bytes, bytearray]:
+        if block.stored != sums_bytes(block.size) + block.size:
+            raise BadBytes(f"{block.stored} stored bytes cannot be {block.size} bytes and their sums")
         sums = bytes(self._fetch(block.offset, sums_bytes(block.size)))
         if xxh3_64_intdigest(sums, block.id) != block.checksum:
             raise BadBytes("the checksum of its sums is wrong")
@@ -250,6 +313,18 @@ class PackFile:
             offset, length = first * PIECE_BYTES, (stop - first) * PIECE_BYTES
             length = min(length, block.size - offset)
         return self._file.resident(length, block.offset + len(known[0]) + offset)
+
+    def _read_ahead(self, start: int, length: int) -> None:
+        """Ask the disk for what a sequential reader will want next, while this block is decoded.
+
+        The fields are hints: threads that mix them up ask for too much or too little.
+        """
+        end = start + length
+        if 0 <= start - self._following <= SMALL_BYTES and end + READ_AHEAD_BYTES // 2 > self._ahead:
+            begin = max(end, self._ahead)
+            self._ahead = begin + READ_AHEAD_BYTES
+            self._file.prefetch(READ_AHEAD_BYTES, begin)
+        self._following = end
 
     def prefetch(self, block: BlockEntry) -> None:
         """Ask the disk for a block without waiting for it."""

@@ -56,9 +56,11 @@ CREATE TABLE sequence(
 ) WITHOUT ROWID;
 """
 
-_PACKED = """
+_EXTENT_CHUNK = """
 CREATE INDEX extent_chunk ON extent(chunk, ino, segment) WHERE chunk IS NOT NULL;
+"""
 
+PACK_TABLES = """
 CREATE TABLE blob(
     id INTEGER PRIMARY KEY,
     prefix INTEGER NOT NULL,
@@ -81,6 +83,10 @@ CREATE TABLE pack(
     state INTEGER NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL
 );
 """
+
+"""What can be made anew from the packs."""
+
+_PACKED = _EXTENT_CHUNK + PACK_TABLES
 
 TABLES = _NAMESPACE + _PACKED
 

@@ -12,6 +12,7 @@ import stat
 import threading
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -23,9 +24,7 @@ from vfs.errors import NotAStore, StoreNotFound, StoreUnreadable
 
 Buffer = bytes | bytearray | memoryview
 
-MADV_POPULATE_READ = getattr(
-    mmap, "MADV_POPULATE_READ", 22
-)  # Linux 5.14; the module knows it since Python 3.14
+MADV_POPULATE_READ = getattr(mmap, "MADV_POPULATE_READ", 22)  # Linux 5.14; named since Python 3.14
 PREFETCH_STEP_BYTES = 128 * 1024
 """A longer wish is cut off in silence at the disk's read-ahead size, and the rest would come page by page."""
 
@@ -34,6 +33,9 @@ PROBE_BYTES = 128 * 1024
 
 MOST_PIECES = 1024
 """IOV_MAX: buffers that one writev(2) takes."""
+
+NEARLY_FULL_BYTES = 1 << 30
+"""With less room, what is being freed counts."""
 
 CHECKSUM_BYTES = 8
 """What cksumvfs needs at the end of each page of the index."""
@@ -109,6 +111,9 @@ class Storage(Protocol):
 
     def exists(self, name: str) -> bool:
         """Tell whether anything has that name."""
+
+    def size(self, name: str) -> int:
+        """Bytes of a file, found without opening it; FileNotFoundError when there is none."""
 
     def make_folder(self, name: str) -> None:
         """Make a folder that must not exist yet."""
@@ -264,6 +269,8 @@ class DirectoryStorage:
             raise StoreUnreadable(self.path, error.strerror or str(error)) from None
         self._folders = {"": root}
         self._folders_lock = threading.Lock()
+        self._freeing = ThreadPoolExecutor(1, "vfs-unlink")  # its thread begins when it is first needed
+        self._freed: Future[None] | None = None
 
     def fileno(self) -> int:
         """Descriptor of the store's directory, valid until `close`."""
@@ -282,7 +289,12 @@ class DirectoryStorage:
 
     def unlink(self, name: str) -> None:
         folder, last = self._locate(name)
-        os.unlink(last, dir_fd=folder)
+        # A file is freed with its last descriptor, which takes tens of milliseconds for 64 MiB: elsewhere.
+        held = os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.unlink(last, dir_fd=folder)
+        finally:
+            self._freed = self._freeing.submit(os.close, held)
 
     def list(self, folder: str) -> list[str]:
         return sorted(os.listdir(self._folder(folder)))
@@ -295,6 +307,10 @@ class DirectoryStorage:
             return False
         return True
 
+    def size(self, name: str) -> int:
+        folder, last = self._locate(name)
+        return os.stat(last, dir_fd=folder, follow_symlinks=False).st_size
+
     def make_folder(self, name: str) -> None:
         folder, last = self._locate(name)
         os.mkdir(last, 0o700, dir_fd=folder)
@@ -304,6 +320,9 @@ class DirectoryStorage:
 
     def space(self) -> Space:
         host = os.fstatvfs(self.fileno())
+        if self._freed is not None and host.f_bavail * host.f_frsize < NEARLY_FULL_BYTES:
+            self._freed.result()
+            host = os.fstatvfs(self.fileno())
         return Space(
             host.f_blocks * host.f_frsize, host.f_bavail * host.f_frsize, host.f_files, host.f_favail
         )
@@ -312,11 +331,17 @@ class DirectoryStorage:
         """Open `name` with SQLite. The journal mode and the like are the index's business.
 
         The file is created here, because SQLite would give it (and its -wal and -shm) a mode that others can
-        read, and opened here first, because SQLite would follow a symbolic link.
+        read, and looked at here first, because SQLite would follow a symbolic link. Looked at, not opened:
+        closing any descriptor of a file ends all locks that this process has on it, and the locks of other
+        connections keep foreign programs from removing SQLite's own log.
         """
         _load_checksums()
         folder, last = self._locate(name)
-        self._open(name, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT).close()
+        if read_only or self.exists(name):
+            if not stat.S_ISREG(os.stat(last, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise OSError(errno.EINVAL, f"not a regular file: {name}")
+        else:
+            self.create(name).close()
         # Through the descriptor, so that a store whose folder was renamed meanwhile is still this store.
         file_name = f"/proc/self/fd/{folder}/{last}"
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
@@ -335,6 +360,7 @@ class DirectoryStorage:
         return connection
 
     def close(self) -> None:
+        self._freeing.shutdown()
         with self._folders_lock:
             for descriptor in self._folders.values():
                 os.close(descriptor)

@@ -13,14 +13,17 @@ import uuid as uuids
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vfs.backing.blobs import Blobs
 from vfs.backing.index import INDEX_NAME, Index
 from vfs.backing.lock import StoreLock
 from vfs.backing.log import Log, Place
+from vfs.backing.pack_rows import PackRows
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.transaction import InodeRow
 from vfs.errors import StoreNotEmpty, StoreUnreadable
+from vfs.limits import MIB
 
 
 class FirstRows(NamedTuple):
@@ -35,12 +38,21 @@ class Store:
     """The open parts of a store. `close` gives the lock back last."""
 
     def __init__(
-        self, storage: Storage, lock: StoreLock | None, superblock: Superblock, index: Index, log: Log
+        self,
+        storage: Storage,
+        lock: StoreLock | None,
+        superblock: Superblock,
+        index: Index,
+        log: Log,
+        *,
+        block_cache_bytes: int,
     ) -> None:
         self.storage = storage
         self.superblock = superblock
         self.index = index
         self.log = log
+        self.rows = PackRows(index)
+        self.blobs = Blobs(storage, superblock.uuid, self.rows, block_cache_bytes)
         self._lock = lock
 
     def index_bytes(self) -> int:
@@ -48,15 +60,19 @@ class Store:
         total = 0
         for name in (INDEX_NAME, f"{INDEX_NAME}-wal"):
             if self.storage.exists(name):
-                file = self.storage.open(name)
-                total += file.size()
-                file.close()
+                total += self.storage.size(name)
         return total
+
+    def close_files(self) -> None:
+        """Close log, packs and index, but keep the lock."""
+        self.log.close()
+        self.blobs.close()
+        self.rows.close()
+        self.index.close()
 
     def close(self) -> None:
         """Close everything; nothing is written any more, except by SQLite folding in its own log."""
-        self.log.close()
-        self.index.close()
+        self.close_files()
         if self._lock is not None:
             self._lock.release()
         self.storage.close()
@@ -91,7 +107,9 @@ def fill_store(storage: Storage, rows: FirstRows, options: dict[str, Any] | None
     Superblock.create(storage, options, store_uuid=uuid)
 
 
-def open_store(storage: Storage, *, read_only: bool, lock: StoreLock | None) -> Store:
+def open_store(
+    storage: Storage, *, read_only: bool, lock: StoreLock | None, block_cache_bytes: int = 16 * MIB
+) -> Store:
     """Open the parts of a store that the caller has locked; replay is the caller's next step."""
     superblock = Superblock.read(storage)
     if superblock.format < FORMAT and not read_only:
@@ -105,7 +123,7 @@ def open_store(storage: Storage, *, read_only: bool, lock: StoreLock | None) -> 
     except BaseException:
         index.close()
         raise
-    return Store(storage, lock, superblock, index, log)
+    return Store(storage, lock, superblock, index, log, block_cache_bytes=block_cache_bytes)
 
 
 def _upgrade(storage: Storage, superblock: Superblock) -> Superblock:

@@ -23,6 +23,10 @@ VERBS = {
     "mount": "vfs.cli.mount",
     "umount": "vfs.cli.umount",
     "info": "vfs.cli.info",
+    "flush": "vfs.cli.flush",
+    "gc": "vfs.cli.gc",
+    "import": "vfs.cli.import_",
+    "export": "vfs.cli.export",
     "fsck": "vfs.cli.fsck",
 }
 """Where each verb lives, in the order of the help text."""

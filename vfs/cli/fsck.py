@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import vfs
-from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar
+from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_target
 from vfs.cli.verb import ExitCodes, json_option, to_path, verb
 from vfs.mount.verbs import report_fields
@@ -23,14 +23,15 @@ CANCELLED = 32
 
 @verb("fsck", ExitCodes(error=OPERATIONAL_ERROR, usage=USAGE_ERROR, interrupted=CANCELLED))
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
+@click.option("--data", is_flag=True, help="Read and verify every byte that is stored as well.")
 @json_option
-def command(target: Path, as_json: bool) -> int:
+def command(target: Path, data: bool, as_json: bool) -> int:
     """Check a store, mounted or not.
 
     Exit codes: 0 clean, 4 errors found, 8 the check could not be done, 16 wrong usage, 32 interrupted.
     """
     with progress_bar(f"checking {target}", quiet=as_json) as on_progress:
-        report = check(target, on_progress)
+        report = check(target, on_progress, data=data)
     if as_json:
         print_json(report)
     else:
@@ -38,20 +39,28 @@ def command(target: Path, as_json: bool) -> int:
     return CLEAN if report["clean"] else ERRORS_LEFT
 
 
-def check(path: Path, on_progress: OnProgress) -> dict[str, Any]:
+def check(path: Path, on_progress: OnProgress, *, data: bool = False) -> dict[str, Any]:
     """The report on a STORE|MOUNTPOINT, with the store's path."""
     store, daemon = find_target(path)
     if daemon is not None:
         with daemon:
-            return {"store": str(store), **daemon.ask("fsck", on_progress)}
-    return {"store": str(store), **report_fields(vfs.check(store, on_progress))}
+            return {"store": str(store), **daemon.ask("fsck", on_progress, data=data)}
+    return {"store": str(store), **report_fields(vfs.check(store, on_progress, data=data))}
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
     lines = [f"{problem['kind']}: {problem['message']}" for problem in report["problems"]]
-    untold = report["problem_count"] - len(report["problems"])
-    if untold > 0:
-        lines.append(f"... and {untold} more")
+    lines += _more(report["problem_count"] - len(report["problems"]))
+    lines += [f"note: {note}" for note in report["notes"]]
+    lines += [f"damaged: {name}" for name in report["files_damaged"]]
+    lines += _more(report["files_damaged_count"] - len(report["files_damaged"]))
+    if report["data_seconds"]:
+        speed = report["data_bytes"] / report["data_seconds"] / 1e6
+        lines.append(f"read {size_text(report['data_bytes'])} of data at {speed:.0f} MB/s")
     counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report["counts"].items())
     result = "clean" if report["clean"] else f"{report['problem_count']} problems"
     return [*lines, f"{report['store']}: {result}" + (f" ({counts})" if counts else "")]
+
+
+def _more(count: int) -> list[str]:
+    return [f"... and {count} more"] if count > 0 else []

@@ -6,11 +6,15 @@ from typing import Any
 import click
 
 import vfs
-from vfs.cli.output import print_facts, print_json
+from vfs.cli.output import on_terminal, print_facts, print_json, print_table, size_text
 from vfs.cli.target import find_target
 from vfs.cli.verb import json_option, to_path, verb
 
 NOT_MOUNTED = {"pid": None, "mountpoint": None, "read_only": None, "mounted_seconds": None, "options": None}
+
+
+IN_STEPS = {"logical_bytes", "allocated_bytes", "unique_bytes", "stored_bytes", "ratios"}
+"""What people see in the table of steps."""
 
 
 @verb("info")
@@ -22,7 +26,9 @@ def command(target: Path, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        print_facts(facts, title=facts["store"])
+        shown = {key: value for key, value in facts.items() if key not in IN_STEPS}
+        print_facts(shown if on_terminal() else facts, title=facts["store"])
+        print_table("from what files hold to what is stored", ("", "size", "ratio"), _steps(facts))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -36,3 +42,20 @@ def read_facts(path: Path) -> dict[str, Any]:
             facts = {**fs.info(), **NOT_MOUNTED, "store": str(store)}
     first = ("store", "mountpoint", "pid")
     return {key: facts.get(key) for key in first} | facts
+
+
+def _steps(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What each step of storing leaves: its name, the size after it, how many times smaller that is."""
+    ratios = facts["ratios"]
+
+    def row(name: str, key: str, step: str | None) -> tuple[str, str, str]:
+        ratio = None if step is None else ratios[step]
+        return name, size_text(facts[key]), "" if ratio is None else f"{ratio:.2f}"
+
+    return [
+        row("logical", "logical_bytes", None),
+        row("after holes and fills", "allocated_bytes", "holes_and_fills"),
+        row("after deduplication", "unique_bytes", "deduplication"),
+        row("stored", "stored_bytes", "storing"),
+        row("in all", "stored_bytes", "in_all"),
+    ]

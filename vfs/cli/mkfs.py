@@ -1,20 +1,35 @@
 """`vfs mkfs STORE`: makes a new store. Never touches a folder that has anything in it."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 import vfs
+from vfs.backing.creation import CreationOptions
 from vfs.cli.output import print_lines
-from vfs.cli.verb import to_path, verb
+from vfs.cli.verb import to_path, to_size, verb
 from vfs.errors import MountError, StoreError
 from vfs.mount.mountinfo import read_mounts, resolve, vfs_at
 
 
 @verb("mkfs")
 @click.argument("store", type=to_path)
-def command(store: Path) -> None:
+@click.option("--compression", metavar="none|zstd[:LEVEL]", help="How packed data is compressed (zstd:3).")
+@click.option(
+    "--block-size", "block_bytes", type=to_size, metavar="SIZE", help="Data that is compressed together."
+)
+@click.option(
+    "--blob-size",
+    "blob_bytes",
+    type=to_size,
+    metavar="SIZE",
+    help="Average size of the pieces of which equal ones are stored once.",
+)
+def command(store: Path, **choices: Any) -> None:
     """Make a new store in the folder STORE, which must be new or empty."""
+    options = CreationOptions(**{name: value for name, value in choices.items() if value is not None})
+    options.check()
     mounts = read_mounts()
     mount = vfs_at(resolve(store, mounts), mounts)
     if mount is not None:
@@ -24,5 +39,5 @@ def command(store: Path) -> None:
         raise StoreError(
             f"there is no folder {parent} to make the store in; create it, or name another STORE"
         )
-    vfs.mkfs(store)
+    vfs.mkfs(store, options)
     print_lines([f"made the store {store}"])

@@ -6,7 +6,7 @@ the application does.
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,23 @@ def one_line(text: str) -> str:
 def print_json(document: Mapping[str, Any]) -> None:
     """The one document of --json."""
     print(json.dumps(document, indent=2 if sys.stdout.isatty() else None))
+
+
+def on_terminal() -> bool:
+    """Whether somebody looks at it, rather than a program."""
+    return Console().is_terminal
+
+
+def print_table(title: str, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """A table for people, and nothing where no terminal is. All columns but the first are numbers."""
+    console = Console()
+    if console.is_terminal:
+        table = Table(title=Text(one_line(title)))
+        for number, heading in enumerate(headings):
+            table.add_column(Text(heading), justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*(Text(one_line(cell)) for cell in row))
+        console.print(table)
 
 
 def print_facts(facts: Mapping[str, Any], title: str) -> None:

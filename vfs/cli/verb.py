@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from vfs.errors import VfsError
+from vfs.sizes import parse_size
 
 DEBUG_VARIABLE = "VFS_DEBUG"
 """Set in the environment, errors show their traceback."""
@@ -51,8 +52,8 @@ class Verb(click.Command):
             return super().invoke(ctx)
         except VfsError as error:
             raise Failure(str(error), self.exit_codes.error) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # whoever reads our output may have enough of it
+        except (Failure, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # said already; or whoever reads our output may have enough of it
         except OSError as error:
             raise Failure(_os_error(error), self.exit_codes.error) from error
         except KeyboardInterrupt as error:
@@ -88,6 +89,14 @@ def to_path(text: str) -> Path:
     if not text:
         raise click.BadParameter("the path is empty.")
     return Path(text)
+
+
+def to_size(text: str) -> int:
+    """The type of sizes: 64K, 1M, or bytes."""
+    size = parse_size(text)
+    if size is None:
+        raise click.BadParameter(f"{text!r} is no size; give one such as 512K or 1M.")
+    return size
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -222,6 +222,10 @@ class ExtentMap:
         found = zip(self._starts, self._extents, strict=True)
         return [(start, each) for start, each in found if type(each) is Memory and each.origin is None]
 
+    def placed(self) -> list[tuple[int, Extent]]:
+        """(offset, extent) of all extents, the map's own: to be looked at, before its next change."""
+        return list(zip(self._starts, self._extents, strict=True))
+
     def references(self) -> dict[int, int]:
         """How many bytes of each chunk the map needs, origins of Memory included."""
         needed: dict[int, int] = {}

@@ -20,6 +20,7 @@ class Inode:
     """
 
     __slots__ = (
+        "ahead_end",
         "allocated",
         "atime_ns",
         "birth_ns",
@@ -38,6 +39,7 @@ class Inode:
         "parent",
         "persisted",
         "rdev",
+        "read_end",
         "size",
         "target",
         "uid",
@@ -76,6 +78,8 @@ class Inode:
         self.dropped = False
         self.used = True
         self.version = 0  # grows with each change of an attribute
+        self.read_end = 0  # where the last read ended, and how far behind it packed data was asked for
+        self.ahead_end = 0
         self.view: tuple[int, Any] | None = None  # (version, what the layer above made of the attributes)
 
     def row(self) -> InodeRow:

@@ -5,33 +5,14 @@ operation follows the extents in its way, never the size of the file. It never r
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
 
 from vfs.errors import IndexDamaged
+from vfs.inode.captured import Captured, SegmentSource
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange, Extent, Fill, Memory, is_hole, part
 from vfs.inode.limiter import MemoryLimiter
+from vfs.inode.repack import following
 from vfs.limits import SEGMENT_BYTES
-
-
-class SegmentSource(Protocol):
-    """The persisted segments; what was captured counts as persisted from that moment on."""
-
-    def load_segment(self, ino: int, number: int) -> bytes | None:
-        """The encoded ExtentMap of a segment, None when there is none."""
-
-    def allocated_from(self, ino: int, number: int) -> int:
-        """The sum of the allocated bytes of the segments >= number."""
-
-    def segment_numbers(self, ino: int, first: int, last: int) -> list[int]:
-        """Which segments in [first, last] there are, in any order."""
-
-
-class Captured(NamedTuple):
-    """What has to be persisted: first every segment >= `voided_from` goes, then `segments` replace theirs."""
-
-    voided_from: int | None
-    segments: dict[int, bytes]
 
 
 class OffloadedFile:
@@ -145,6 +126,23 @@ class OffloadedFile:
                 held = segment.memory_bytes
                 segment.shed()
                 self._charge(segment.memory_bytes - held)
+
+    def repacked(self, number: int, old: bytes, new: bytes) -> None:
+        """The source has `new` instead of `old` for a segment, which says the same: follow if it is loaded.
+
+        A clean segment is dropped, to be loaded anew. A dirty one stays dirty; pieces of it that are still
+        where `old` says are from now on where `new` says.
+        """
+        segment = self._segments.get(number)
+        if segment is None:
+            return
+        if number not in self.dirty:
+            self._charge(-self._segments.pop(number).memory_bytes)
+            return
+        held = segment.memory_bytes
+        for offset, ranges in following(segment.placed(), ExtentMap.decode(old), ExtentMap.decode(new)):
+            segment.replace(offset, ranges)
+        self._charge(segment.memory_bytes - held)
 
     def drop_clean_segments(self) -> None:
         """Forget the loaded segments that the source has as they are."""

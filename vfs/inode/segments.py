@@ -4,8 +4,8 @@ Promises that a segment that was captured is found from that moment on. Never wr
 """
 
 from vfs.backing.index import Index
+from vfs.inode.captured import Captured
 from vfs.inode.extent_map import ExtentMap
-from vfs.inode.offloaded import Captured
 from vfs.inode.tracker import Tracker
 
 

@@ -204,7 +204,7 @@ class InodeTable:
         parent: int,
         target: bytes | None,
     ) -> Inode:
-        """A new inode."""
+        """A new inode, with a name or (nlink 0) without one yet."""
         size = 0 if target is None else len(target)
         row = (
             ino,
@@ -225,7 +225,8 @@ class InodeTable:
         inode = Inode((*row, target), persisted=False)
         self.tracker.touch(inode)
         self._keep(inode)
-        self.totals.linked(inode, 1)
+        if nlink:
+            self.totals.linked(inode, 1)
         return inode
 
     def put_entry(self, parent: Inode, name: bytes, ino: int, cookie: int, mode: int) -> None:
@@ -256,6 +257,8 @@ class InodeTable:
         self.tracker.touch(inode)
         if not nlink and inode.nlink:
             self.totals.linked(inode, -1)
+        elif nlink and not inode.nlink:
+            self.totals.linked(inode, 1)
         inode.nlink = nlink
         inode.ctime_ns = time_ns
         inode.version += 1

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vfs.backing.transaction import InodeRow
+from vfs.inode.captured import Captured
 from vfs.inode.inode import Inode
-from vfs.inode.offloaded import Captured
 
 EntryKey = tuple[int, bytes]
 """(directory, name)."""
@@ -183,6 +183,11 @@ class Tracker:
             for ino, name in entries:
                 held.setdefault(ino, set()).add(name)
         return held
+
+    def changed_inodes(self) -> set[int]:
+        """The inodes that the index does not have as they are."""
+        taken = {} if self.capture is None else self.capture.taken_inodes
+        return {*self.inodes, *self._pending_inodes, *taken}
 
     def is_held(self, ino: int) -> bool:
         """True while the inode may not be dropped from memory: the index does not have it as it is."""

@@ -5,7 +5,8 @@ names, attributes and pages for as long as the mount option says, since one daem
 Never holds a rule of POSIX and never waits for the disk in the trio thread where that can be told.
 
 Concurrency: everything runs in the trio thread; a handler without `await` is atomic. The only awaits are
-around syncs and cold reads, and no state is carried across them but an inode number and a read plan.
+around syncs and cold reads, and before a write that is slowed down; no state is carried across them but an
+inode number and a read plan.
 File handles are inode numbers: the file system counts opens itself.
 """
 
@@ -29,9 +30,12 @@ from pyfuse3 import (
 from vfs.backing.index import EntryRow
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
+from vfs.mount.ahead import ReadAhead
 from vfs.mount.committer import Committer
 from vfs.mount.errno_table import fuse_error
 from vfs.mount.options import MountOptions
+from vfs.mount.packer import Packer
+from vfs.mount.throttle import Throttle
 from vfs.namespace import Caller
 
 P = ParamSpec("P")
@@ -81,6 +85,10 @@ class Adapter(pyfuse3.Operations):
         super().__init__()
         self.fs = fs
         self.committer = Committer(fs)
+        self.packer = Packer(fs, self.committer, automatic=options.pack)
+        self._ahead = ReadAhead(fs)
+        self._throttle = Throttle()
+        self._slows_down = options.pack  # waiting for what nobody does would be for ever
         self._timeout = options.attr_timeout_seconds
         self._noxattr = options.noxattr
         self._rest: dict[
@@ -92,8 +100,12 @@ class Adapter(pyfuse3.Operations):
         self._missing.attr_timeout = self._timeout
 
     async def background(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit and checkpoint until cancelled."""
-        await self.committer.run(task_status=task_status)
+        """Commit, checkpoint, pack and read ahead until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.committer.run)
+            await nursery.start(self.packer.run)
+            nursery.start_soon(self._ahead.run)
+            task_status.started()
 
     # --- attributes -------------------------------------------------------------------------
 
@@ -258,15 +270,23 @@ class Adapter(pyfuse3.Operations):
     async def read(self, fh: int, off: int, size: int) -> Any:
         data = self.fs.read_resident(fh, off, size)
         if data is not None:
+            ahead = self.fs.begin_ahead()
+            if ahead is not None:
+                self._ahead.want(ahead)
             return data
         plan = self.fs.begin_read(fh, off, size)
         try:
+            self._ahead.follow(plan)
             return await trio.to_thread.run_sync(self.fs.run_read, plan)
         finally:
-            self.fs.end_read()
+            self.fs.end_read(plan)
 
-    @_atomic
-    def write(self, fh: int, off: int, buf: bytes) -> int:
+    @_waiting
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        if self._slows_down:
+            delay = self.fs.write_delay_seconds(len(buf))
+            if delay > 0:
+                await self._throttle.hold(delay)
         inode = self.fs.get(fh)
         mode = inode.mode
         # With its write-back cache the kernel keeps the times of a written file itself, and sends them

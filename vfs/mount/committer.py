@@ -28,20 +28,27 @@ class Committer:
         self._fs = fs
         self._syncing: trio.Event | None = None
         self._early = trio.Event()
-        self._checkpointing = trio.Lock()
+        self._asked = trio.Event()
+        self._answered = trio.Event()  # set when what was asked for has been tried
+        self.checkpointing = trio.Lock()
+        """Held while a capture of the state is in flight, and by whoever needs that there is none."""
 
     def nudge(self) -> None:
         """A chunk of the log is full: write it out now, not when a whole interval's worth has piled up."""
         self._early.set()
 
-    async def commit(self) -> None:
-        """Return when everything answered before this call is durable; StoreFailed when that cannot be."""
+    async def commit(self, *, anyway: bool = False) -> None:
+        """Return when everything answered before this call is durable; StoreFailed when that cannot be.
+
+        `anyway`: also when there is no new record, for what waits until a new chunk is durable.
+        """
         journal = self._fs.log
         lsn = journal.last_lsn
-        while journal.synced_lsn < lsn:
+        while journal.synced_lsn < lsn or anyway:
             if self._syncing is not None:
                 await self._syncing.wait()  # it may have begun before our last record: look again
             else:
+                anyway = False
                 await self._sync()
         if journal.failed is not None:
             raise StoreFailed(journal.failed.reason)
@@ -65,23 +72,33 @@ class Committer:
             self._syncing = None
             done.set()
 
-    async def checkpoint(self) -> None:
-        """Take a checkpoint in slices; nothing to do when nothing changed."""
-        async with self._checkpointing:
+    async def checkpoint(self, *, anyway: bool = False) -> None:
+        """Take a checkpoint in slices; nothing to do when nothing changed, unless one is wanted `anyway`,
+        for what only its end may remove."""
+        async with self.checkpointing:
             fs = self._fs
-            if not len(fs.table.tracker) or fs.failed is not None or fs.read_only:
+            if fs.failed is not None or fs.read_only or not (anyway or len(fs.table.tracker)):
                 return
             fs.begin_checkpoint()
             try:
                 while not fs.gather_checkpoint():
                     await trio.lowlevel.checkpoint()
-                await self.commit()
+                await self.commit(anyway=anyway)
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(fs.commit_checkpoint)
             except BaseException:
                 fs.abandon_checkpoint()
                 raise
             fs.end_checkpoint()
+
+    async def up_to_date(self) -> None:
+        """Have a checkpoint taken in the background; return when it is there or could not be taken.
+
+        Whoever does not want to wait any more disturbs nothing by going.
+        """
+        answered = self._answered
+        self._asked.set()
+        await answered.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit and checkpoint whenever due, until cancelled."""
@@ -109,8 +126,13 @@ class Committer:
 
     async def _checkpoint_regularly(self) -> None:
         while True:
-            await trio.sleep(LOOK_SECONDS)
-            if self._fs.checkpoint_due:
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._asked.wait()
+            answered = None
+            if self._asked.is_set():
+                answered = self._answered
+                self._asked, self._answered = trio.Event(), trio.Event()
+            if answered is not None or self._fs.checkpoint_due:
                 try:
                     await self.checkpoint()
                 except NoSpace as error:
@@ -119,3 +141,5 @@ class Committer:
                     log.error("checkpoint failed: %s", error)
                 except Exception:
                     log.exception("unexpected error in a checkpoint; it is tried again")
+            if answered is not None:
+                answered.set()

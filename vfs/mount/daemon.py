@@ -88,12 +88,7 @@ class Daemon:
             raise
 
     def _run(self) -> None:
-        fs = open_filesystem(
-            self._store,
-            read_only=self._options.read_only,
-            commit_seconds=self._options.commit_seconds,
-            cache_bytes=self._options.cache_bytes,
-        )
+        fs = open_filesystem(self._store, **self._options.for_filesystem())
         self._log.open(self._store)
         try:
             log.info("opened %s%s", self._store, " read-only" if fs.read_only else "")
@@ -125,6 +120,7 @@ class Daemon:
             self._point,
             self._options,
             committer=self._adapter.committer,
+            packer=self._adapter.packer,
             stop=self._want_stop,
             ending=self._ending,
         )

@@ -6,7 +6,6 @@ Never touches the system; what is allowed on this machine is checked elsewhere.
 
 import math
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,16 +13,18 @@ from urllib.parse import quote
 
 import msgspec
 
+from vfs.backing.codecs import Compression
 from vfs.errors import OptionError
-from vfs.limits import KIB, MIB
+from vfs.limits import MIB
+from vfs.sizes import parse_size
 
 SUBTYPE = "vfs"
 """The kernel shows our mounts as of the type fuse.vfs."""
 
-UNITS = {"": 1, "K": KIB, "M": MIB, "G": 1024 * MIB, "T": 1024 * 1024 * MIB}
 LEAST_COMMIT_SECONDS, MOST_COMMIT_SECONDS = 0.1, 300.0
 MOST_TIMEOUT_SECONDS = 365 * 86400.0
-LEAST_CACHE_BYTES, MOST_CACHE_BYTES = MIB, UNITS["T"]
+LEAST_CACHE_BYTES, MOST_CACHE_BYTES = MIB, 1 << 40
+LEAST_BACKLOG_BYTES, MOST_BACKLOG_BYTES = 64 * MIB, 1 << 50
 OPPOSITES = (("nodev", "dev"), ("nosuid", "suid"), ("noexec", "exec"))
 
 
@@ -36,6 +37,12 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     noxattr: bool = False
     attr_timeout_seconds: float = 86400.0
     cache_bytes: int = 64 * MIB
+    compression: str | None = None
+    """For new data; None: as the store was made."""
+    backlog_bytes: int | None = None
+    """Raw data that may wait to be packed before writers are slowed; None: the default."""
+    pack: bool = True
+    """False: only `vfs flush` packs."""
     debug: bool = False
     kernel_flags: tuple[str, ...] = ()
 
@@ -64,6 +71,19 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
         if read_only:
             kept["read_only"] = True
         return cls(**kept, kernel_flags=flags)
+
+    def for_filesystem(self) -> dict[str, Any]:
+        """What the store is to be opened with."""
+        given: dict[str, Any] = {
+            "read_only": self.read_only,
+            "commit_seconds": self.commit_seconds,
+            "cache_bytes": self.cache_bytes,
+        }
+        if self.compression is not None:
+            given["compression"] = self.compression
+        if self.backlog_bytes is not None:
+            given["backlog_limit_bytes"] = self.backlog_bytes
+        return given
 
     def for_kernel(self, store: Path) -> set[str]:
         """What pyfuse3 is to be given. It takes ASCII, and libfuse splits at commas: hence the quoting."""
@@ -105,12 +125,21 @@ def _seconds(least: float, most: float) -> Callable[[str, str], float]:
     return parse
 
 
-def _size(name: str, text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,18})([KMGT]?)(iB|B)?", text, re.IGNORECASE | re.ASCII)
-    size = int(match[1]) * UNITS[match[2].upper()] if match else -1
-    if not LEAST_CACHE_BYTES <= size <= MOST_CACHE_BYTES:
-        raise OptionError(f"mount option {name}={text}: give a size from 1M to 1T, such as 256M")
-    return size
+def _size(least: int, most: int, hint: str) -> Callable[[str, str], int]:
+    def parse(name: str, text: str) -> int:
+        size = parse_size(text)
+        if size is None or not least <= size <= most:
+            raise OptionError(f"mount option {name}={text}: give a size {hint}")
+        return size
+
+    return parse
+
+
+def _compression(name: str, text: str) -> str:
+    try:
+        return str(Compression.parse(text))
+    except OptionError as error:
+        raise OptionError(f"mount option {name}={text}: {error}") from None
 
 
 KNOWN = {
@@ -122,7 +151,18 @@ KNOWN = {
     "allow_other": Option("allow_other", constant=True),
     "noxattr": Option("noxattr", constant=True),
     "attr_timeout": Option("attr_timeout_seconds", parse=_seconds(0, MOST_TIMEOUT_SECONDS), hint="SECONDS"),
-    "cache_size": Option("cache_bytes", parse=_size, hint="SIZE (such as 256M)"),
+    "cache_size": Option(
+        "cache_bytes",
+        parse=_size(LEAST_CACHE_BYTES, MOST_CACHE_BYTES, "from 1M to 1T, such as 256M"),
+        hint="SIZE (such as 256M)",
+    ),
+    "compression": Option("compression", parse=_compression, hint="none|zstd|zstd:LEVEL"),
+    "backlog": Option(
+        "backlog_bytes",
+        parse=_size(LEAST_BACKLOG_BYTES, MOST_BACKLOG_BYTES, "from 64M to 1024T, such as 4G"),
+        hint="SIZE (such as 4G)",
+    ),
+    "nopack": Option("pack", constant=False),
     "debug": Option("debug", constant=True),
     **{flag: Option(KERNEL + flag, constant=True) for pair in OPPOSITES for flag in pair},
 }

@@ -15,8 +15,12 @@ log = logging.getLogger("vfs")
 YOUNG_OBJECTS = 50_000
 """New objects between two collections: each inode is one, and hardly anything here is ever a cycle."""
 
-SWITCH_SECONDS = 0.0005
-"""How long a worker thread may keep the interpreter from the thread that answers requests."""
+SWITCH_SECONDS = 0.0001
+"""How long a worker thread may keep the interpreter from the thread that answers requests.
+
+While a pass of the packer runs, the 99th percentile of a stat is 1.0 ms, and 1.6 ms with five times this
+(median of six rounds in turn, on two busy processors); its median, 68 µs, is the same with either.
+"""
 
 READ_AHEAD_KIB = 1024
 """The kernel reads at most this much ahead; its default of 128 KiB makes eight requests of one."""

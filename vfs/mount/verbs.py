@@ -20,8 +20,13 @@ from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.options import MountOptions
+from vfs.mount.packer import Packer
+from vfs.mount.tree_verbs import TreeVerbs
 
 log = logging.getLogger("vfs")
+
+FIGURES_SECONDS = 2.0
+"""How long `info` waits at most for the checkpoint that makes its figures exact."""
 
 
 class Ending:
@@ -54,6 +59,7 @@ class Verbs:
         options: MountOptions,
         *,
         committer: Committer,
+        packer: Packer,
         stop: Callable[[], None],
         ending: Ending,
     ) -> None:
@@ -62,6 +68,7 @@ class Verbs:
         self._point = point
         self._options = options
         self._committer = committer
+        self._packer = packer
         self._stop = stop
         self._ending = ending
         self._since = time.time()
@@ -71,16 +78,23 @@ class Verbs:
         return {
             "info": Verb(self.info),
             "sync": Verb(self.sync),
+            "flush": Verb(self.flush),
+            "gc": Verb(self.gc),
             "fsck": Verb(self.fsck),
+            **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }
 
     async def info(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Figures of the store and of its mount."""
+        fs = self._fs
+        with trio.move_on_after(FIGURES_SECONDS):
+            await self._committer.up_to_date()  # so that all figures are of this moment
+        sums = await trio.to_thread.run_sync(fs.sums)
         options = msgspec.to_builtins(self._options)
         return {
-            **self._fs.info(),
+            **fs.info(sums),
             "pid": os.getpid(),
             "store": str(self._store),
             "mountpoint": str(self._point),
@@ -88,14 +102,25 @@ class Verbs:
             "options": {name: value for name, value in options.items() if name != "kernel_flags"},
         }
 
+    async def flush(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Pack everything that is stored at this moment."""
+        return {"packed_bytes": await self._packer.flush(progress.set)}
+
+    async def gc(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Give back what no file refers to."""
+        dry_run = request.get("dry_run") is True
+        found = await self._packer.collect(dry_run=dry_run, on_progress=progress.set)
+        return {"dry_run": dry_run, **msgspec.to_builtins(found)}
+
     async def sync(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Everything answered before is durable when this is answered."""
         await self._committer.commit()
         return {}
 
     async def fsck(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        """Check the store beside its clients, as of a checkpoint that is taken for it."""
+        """Check the store beside its clients, as of a checkpoint that is taken for it; all data if asked."""
         fs = self._fs
+        data = request.get("data") is True
         try:
             await self._committer.checkpoint()
         except NoSpace as error:
@@ -107,14 +132,14 @@ class Verbs:
 
         def check() -> Report:
             if fs.read_only:  # what was replayed is in memory only, and no checkpoint was taken
-                return check_storage(fs.store.storage, report)
-            return check_committed(fs, report)
+                return check_storage(fs.store.storage, report, data=data)
+            return check_committed(fs, report, data=data)
 
-        fs.reads_in_flight += 1  # keeps the chunks that the check looks into
+        epoch = fs.epochs.enter()  # keeps the chunks and packs that the check looks into
         try:
             found = await trio.to_thread.run_sync(check)
         finally:
-            fs.reads_in_flight -= 1
+            fs.epochs.leave(epoch)
         return report_fields(found)
 
     async def stop(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -1,0 +1,172 @@
+"""Reading blobs: the right range from any block, without waiting where it says so, also while blobs move."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.backing.made_packs import BLOCK_BYTES, PackedStore, file_of, media, text
+from vfs.backing import blobs as blobs_module
+from vfs.backing.blobs import Packs
+from vfs.backing.codecs import Codec
+from vfs.errors import PackDamaged
+
+CONTENTS = [*(text(3000, seed) for seed in range(12)), *(media(40_000, seed) for seed in range(3))]
+STORE = PackedStore()
+_, NUMBERS = STORE.put(CONTENTS)
+
+
+@given(which=st.integers(0, len(CONTENTS) - 1), start=st.integers(0, 41_000), length=st.integers(0, 41_000))
+def test_any_range_of_any_blob(which: int, start: int, length: int) -> None:
+    content = CONTENTS[which]
+    if start + length <= len(content):
+        assert bytes(STORE.blobs.read(NUMBERS[which], start, length)) == content[start : start + length]
+        found = STORE.blobs.read_resident(NUMBERS[which], start, length)
+        assert found is not None
+        assert bytes(found) == content[start : start + length]
+    else:
+        with pytest.raises(PackDamaged):
+            STORE.blobs.read(NUMBERS[which], start, length)
+        assert STORE.blobs.read_resident(NUMBERS[which], start, length) is None
+
+
+@pytest.mark.parametrize(("blob", "start", "length"), [(10**9, 0, 1), (0, 0, 0), (NUMBERS[0], -1, 1)])
+def test_what_is_not_there_is_damage(blob: int, start: int, length: int) -> None:
+    with pytest.raises(PackDamaged):
+        STORE.blobs.read(blob, start, length)
+    assert STORE.blobs.read_resident(blob, start, length) is None
+
+
+def test_each_block_is_decoded_once_from_end_to_end() -> None:
+    blobs = STORE.again()
+    for number, content in zip(NUMBERS[:12], CONTENTS, strict=False):
+        for start in range(0, len(content), 500):
+            blobs.read(number, start, 500)
+    compressed = {place.block.id for place in STORE.rows.places(0, 1000) if place.block.codec == Codec.ZSTD}
+    assert blobs.cache.misses == len(compressed) > 1
+    assert blobs.cache.used_bytes <= blobs.cache.limit_bytes
+
+
+def test_nothing_waits_that_says_it_does_not() -> None:
+    """Not for the index, not for a pack to be opened, not for a block to be decoded."""
+    blobs = STORE.again()
+    packed, plain = NUMBERS[0], NUMBERS[-1]
+    assert blobs.read_resident(packed, 0, 10) is None
+    assert blobs.read_resident(plain, 0, 10) is None
+    blobs.read(plain, 0, 10)  # finds the places, opens the pack
+    assert blobs.read_resident(packed, 0, 10) is None, "it would have to be decoded"
+    assert blobs.read_resident(plain, 0, 10) == CONTENTS[-1][:10]
+    blobs.read_ahead(packed)
+    assert blobs.read_resident(packed, 5, 10) == CONTENTS[0][5:15]
+    STORE.storage.cold = True
+    try:
+        assert blobs.read_resident(plain, 0, 10) is None
+        assert blobs.read_resident(packed, 5, 10) == CONTENTS[0][5:15], "that is in our own memory"
+    finally:
+        STORE.storage.cold = False
+
+
+def test_reading_ahead_makes_no_fuss() -> None:
+    blobs = STORE.again()
+    blobs.read_ahead(10**9)
+    blobs.read_ahead(NUMBERS[-1])
+    blobs.read_ahead(NUMBERS[0])
+    blobs.read_ahead(NUMBERS[0])
+    assert blobs.cache.misses == 1
+    assert blobs.damaged == set()
+
+
+def test_a_cache_that_is_too_small_is_only_slow() -> None:
+    blobs = STORE.again(cache_bytes=BLOCK_BYTES + 100)
+    for _ in range(2):
+        for number, content in zip(NUMBERS, CONTENTS, strict=True):
+            assert bytes(blobs.read(number, 0, len(content))) == content
+            assert blobs.cache.used_bytes <= BLOCK_BYTES + 100
+
+
+def test_few_places_are_asked_for_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs_module, "KNOWN_PLACES", 100)
+    store = PackedStore()
+    _, numbers = store.put(text(50, seed) for seed in range(500))
+    asked: list[int] = []
+    places = store.rows.places
+
+    def counted(first: int, limit: int):
+        asked.append(first)
+        return places(first, limit)
+
+    monkeypatch.setattr(store.rows, "places", counted)
+    for number in numbers:
+        store.blobs.read(number, 0, 50)
+        assert len(store.blobs._places) <= 100
+    assert len(asked) == -(-500 // blobs_module.PLACES_AT_ONCE)
+
+
+def test_a_bounded_number_of_packs_is_open() -> None:
+    store = PackedStore()
+    stored = [store.put([text(100, seed)]) for seed in range(5)]
+    packs = Packs(store.storage, bytes(range(16)), limit=2)
+    kept = [packs.open(sealed.id, sealed.name) for sealed, _ in stored]
+    assert [packs.opened(sealed.id) is not None for sealed, _ in stored] == [False] * 3 + [True] * 2
+    for (sealed, _), pack in zip(stored, kept, strict=True):  # who still holds one can read on
+        assert len(pack.read_block(sealed.blocks[0])) == 100
+    assert packs.open(stored[4][0].id, stored[4][0].name) is kept[4]
+    packs.forget(stored[4][0].id)
+    assert packs.opened(stored[4][0].id) is None
+    packs.close()
+    assert packs.opened(stored[3][0].id) is None
+
+
+def test_blobs_that_moved_are_found_again() -> None:
+    store = PackedStore()
+    content = text(5000)
+    old, (number,) = store.put([content])
+    store.blobs.read(number, 0, 10)
+    session = store.session()
+    session.add_known(number, content)
+    sealed = session.seal()
+    assert sealed is not None
+    with store.index.transaction() as transaction:
+        transaction.put_pack(sealed)
+        transaction.set_going([old.id])
+    store.blobs.forget_places()
+    store.blobs.cache.forget([old.blocks[0].id])
+    store.storage.unlink(file_of(old))
+    store.blobs.packs.forget(old.id)
+    assert bytes(store.blobs.read(number, 0, 5000)) == content
+
+
+def test_a_place_that_was_looked_up_before_is_not_kept_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up of a reader is overtaken by a collection that moves the blob."""
+    store = PackedStore()
+    _, (number,) = store.put([text(100)])
+    places = store.rows.places
+
+    def overtaken(first: int, limit: int):
+        found = places(first, limit)
+        store.blobs.forget_places()
+        return found
+
+    monkeypatch.setattr(store.rows, "places", overtaken)
+    assert bytes(store.blobs.read(number, 0, 100)) == text(100)
+    assert store.blobs.read_resident(number, 0, 100) is None, "it might be void by now"
+
+
+def test_any_thread_may_read() -> None:
+    blobs = STORE.again(cache_bytes=2 * BLOCK_BYTES)
+    wrong: list[int] = []
+
+    def read(first: int) -> None:
+        for turn in range(60):
+            which = (first + turn * 7) % len(CONTENTS)
+            if bytes(blobs.read(NUMBERS[which], 100, 2000)) != CONTENTS[which][100:2100]:
+                wrong.append(which)
+
+    threads = [threading.Thread(target=read, args=(first,)) for first in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert blobs.cache.used_bytes <= blobs.cache.limit_bytes

@@ -1,0 +1,130 @@
+"""A store of version 1 is upgraded when it is opened to be written: a power cut at any call of that leaves a
+store of version 1 or 2 with the same files, and the next opening ends what was begun.
+
+The old store is one of today's whose tables, superblock and folder are made what version 1 had.
+"""
+
+import errno
+import random
+
+import pytest
+
+from tests.crash.afterwards import check_clean, check_life_goes_on, check_same, shown
+from tests.crash.disks import WatchedDisk, new_disk
+from tests.crash.extent import LIVES, LONG, tell
+from tests.crash.lives import Life, opened
+from tests.crash.steps import PACKING, Step, script, without
+from tests.crash.trees import tree
+from tests.simulated.disk import SimulatedStorage
+from tests.simulated.faults import Fault
+from tests.simulated.medium import FolderNode
+from vfs.backing.index import INDEX_NAME
+from vfs.backing.superblock import NAME, Superblock
+from vfs.errors import VfsError
+
+WAYS = 4 if LONG else 2
+CHECKPOINTING = ("begin", "gather", "gather_rest", "commit", "end", "reopen")
+
+DOWNGRADE = """
+DROP INDEX extent_chunk;
+ALTER TABLE extent DROP COLUMN chunk;
+DROP TABLE blob; DROP TABLE block; DROP TABLE pack;
+UPDATE meta SET value = 1 WHERE key = 'schema';
+DELETE FROM meta WHERE key IN ('blob_bytes', 'referenced_bytes', 'next_blob', 'next_block', 'next_pack');
+"""
+
+
+def older(disk: SimulatedStorage) -> WatchedDisk:
+    """The store as version 1 would have left it, killed; it must not have packed anything."""
+    old = WatchedDisk(1, root=disk.kill().root)
+    connection = old.index_connection(INDEX_NAME, read_only=False)
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    connection.pragma("journal_mode", "TRUNCATE")
+    with connection:
+        connection.execute(DOWNGRADE)
+    connection.close()
+    block = Superblock.read(old)
+    old.overwrite(NAME, Superblock(block.uuid, block.created_ns, {}, 1).encode())
+    assert old.list("packs") == []
+    del old.root.names["packs"]
+    sync_all(old.root)
+    return WatchedDisk(1, root=old.root)
+
+
+def sync_all(folder: FolderNode) -> None:
+    """Everything that shows is durable."""
+    folder.durable, folder.pending = dict(folder.names), []
+    for node in folder.names.values():
+        if isinstance(node, FolderNode):
+            sync_all(node)
+        else:
+            node.durable, node.pending = bytearray(node.content), []
+
+
+def old_steps(seed: int) -> list[Step]:
+    """What an old store can have seen, half of it in its log alone."""
+    steps = without(script(f"upgrade {seed}", 80), *PACKING, *CHECKPOINTING)
+    return [*steps[:30], Step("checkpoint"), *steps[30:]]
+
+
+@pytest.mark.parametrize("seed", LIVES)
+def test_a_power_cut_at_any_call_of_an_upgrade(seed: int) -> None:
+    steps = old_steps(seed)
+    rng = random.Random(seed)
+    disk = new_disk()
+    life = Life(disk, steps).run()
+    expected = tree(life.fs)
+    life.drop()
+    old = older(disk)
+    life = Life(old, [Step("flush"), Step("collect_all")])
+    check_same(tree(life.fs), expected, "upgraded")
+    life.run()
+    check_same(tree(life.fs), expected, "packed")
+    life.drop()
+    old = older(disk)
+    found: list[tuple[int, SimulatedStorage]] = []
+    old.watcher = lambda: found.extend((old.calls, old.crash(rng)) for _ in range(WAYS))
+    fs = opened(old)
+    old.watcher = None
+    upgrading = old.calls
+    fs.flush()
+    fs.store.close()
+    for call, after in found:
+        where = f"cut at call {call} of an upgrade"
+        check_same(shown(after), expected, where)
+        assert Superblock.read(after).format == 2
+        assert after.exists("packs")
+        check_clean(after, f"{where}, and done again")
+    highest = max(node[0][0] for path, node in expected.items() if path)
+    check_life_goes_on(rng.choice(found)[1], highest, f"upgrade {seed}")
+    assert {call for call, _ in found} == set(range(upgrading))
+    tell("upgrade", seed, cuts=len(found))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_an_upgrade_that_fails_is_refused_and_done_later(code: int) -> None:
+    steps = old_steps(0)
+    disk = new_disk()
+    life = Life(disk, steps).run()
+    expected = tree(life.fs)
+    life.drop()
+    number = 0
+    while True:
+        old = older(disk)
+        old.faults = [Fault(code, skip=number)]
+        try:
+            fs = opened(old)
+        except (OSError, VfsError):
+            pass
+        else:
+            check_same(tree(fs), expected, f"call {number} failed, and the store was opened")
+            failed = old.faults.pop().times == 0
+            fs.store.close()
+            if not failed:
+                break  # there are not so many calls
+        old.faults = []
+        for after in (old.kill(), old.crash()):
+            check_same(shown(after), expected, f"call {number} of an upgrade failed")
+            check_clean(after, f"call {number} of an upgrade failed")
+        number += 1
+    assert number > 10

@@ -1,0 +1,366 @@
+"""When packing happens beside requests, in what order, and what ends it. The file system is a script here."""
+
+import itertools
+import threading
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from vfs.errors import ChunkDamaged, MountError, NoSpace
+from vfs.mount.packer import Packer
+
+
+class Work:
+    """A pass."""
+
+    cancelled = False
+    ended = False
+    packed_bytes = 100
+    swapped_rows = 1
+
+
+class Script:
+    """Stands in for a file system that has `passes` passes to do, and for its committer."""
+
+    def __init__(self, passes: int) -> None:
+        self.left = passes
+        self.done: list[str] = []
+        self.failed = None
+        self.read_only = False
+        self.pack_wants_checkpoint = False
+        self.gc_due = False
+        self.log_is_thin = False
+        self.run: Callable[[Work], None] = lambda work: None
+        self.commit: Callable[[], None] = lambda: None
+        self.checkpointing = trio.Lock()
+        self.owner = threading.get_ident()
+        self.slices = 2
+        self.works: list[Work] = []
+
+    # the committer
+
+    async def checkpoint(self, *, anyway: bool = False) -> None:
+        async with self.checkpointing:
+            self.done.append("checkpoint anyway" if anyway else "checkpoint")
+
+    # the file system
+
+    @property
+    def pack_due(self) -> bool:
+        return self.left > 0
+
+    @property
+    def backlog_bytes(self) -> int:
+        return self.left * 100
+
+    def writable(self) -> None:
+        pass
+
+    def seal_log(self) -> int:
+        self.done.append("seal")
+        return 7
+
+    def roll_log(self) -> bool:
+        return True
+
+    def begin_pack(self, *, everything: bool, last_chunk: int | None) -> Work:
+        assert threading.get_ident() == self.owner
+        assert last_chunk == (7 if everything else None)
+        self.done.append("begin all" if everything else "begin")
+        self.works.append(Work())
+        return self.works[-1]
+
+    def run_pack(self, work: Work) -> bool:
+        assert threading.get_ident() != self.owner
+        self.done.append("run")
+        self.run(work)
+        return self.left > 0 and not work.cancelled
+
+    def commit_pack(self, work: Work) -> None:
+        assert threading.get_ident() != self.owner
+        assert self.checkpointing.locked(), "a capture may be in flight"
+        self.done.append("commit")
+        self.commit()
+
+    def follow_pack(self, work: Work) -> bool:
+        assert threading.get_ident() == self.owner
+        assert self.checkpointing.locked()
+        self.slices -= 1
+        return self.slices < 0
+
+    def end_pack(self, work: Work) -> None:
+        assert threading.get_ident() == self.owner
+        assert self.checkpointing.locked()
+        self.slices = 2
+        self.left -= 1
+        work.ended = True
+        self.done.append("end")
+
+    def log_wants_packing(self, *, eager: bool) -> bool:
+        return self.log_is_thin
+
+    def begin_collect(self, *, eager: bool, dry_run: bool, progress: object) -> Work:
+        assert threading.get_ident() == self.owner
+        assert self.done[-1] == "checkpoint anyway"
+        self.done.append("begin eager" if eager else "begin")
+        return Work()
+
+    def run_collect(self, work: Work) -> bool:
+        assert threading.get_ident() != self.owner
+        self.done.append("look")
+        self.run(work)
+        return self.left > 0
+
+    def commit_collect(self, work: Work) -> None:
+        assert self.checkpointing.locked(), "a capture may be in flight"
+        self.done.append("commit")
+        self.commit()
+
+    def end_collect(self, work: Work) -> None:
+        assert threading.get_ident() == self.owner
+        self.left -= 1
+        self.done.append("end")
+
+    def remove_dead_log(self) -> None:
+        self.done.append("log")
+
+    def shrink_index(self, work: Work) -> None:
+        assert threading.get_ident() != self.owner
+        self.done.append("index")
+
+    def finish_collect(self, work: Work) -> str:
+        return "report"
+
+    def abandon_collect(self, work: Work) -> None:
+        self.done.append("abandon")
+
+    def abandon_pack(self, work: Work) -> None:
+        if work.ended:
+            return
+        self.done.append("abandon")
+
+
+def packer_of(script: Any, *, automatic: bool = True) -> Packer:
+    return Packer(script, script, automatic=automatic)
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfs.mount.packer.LOOK_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def running(packer: Packer):
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(packer.run)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a script to look at, not an event
+        await trio.sleep(0.005)
+
+
+async def test_what_is_due_is_packed_and_then_chunks_go() -> None:
+    script = Script(2)
+    async with running(packer_of(script)):
+        await until(lambda: "checkpoint anyway" in script.done)
+    assert script.done == ["begin", "run", "commit", "end"] * 2 + ["checkpoint anyway"]
+
+
+async def test_what_is_not_in_the_index_yet_is_brought_there_first() -> None:
+    script = Script(0)
+    script.pack_wants_checkpoint = True
+    async with running(packer_of(script)):
+        await until(lambda: "checkpoint" in script.done)
+        script.pack_wants_checkpoint = False
+
+
+async def test_nothing_is_packed_where_that_is_not_wanted() -> None:
+    script = Script(1)
+    async with running(packer_of(script, automatic=False)):
+        await trio.sleep(0.1)
+    read_only = Script(1)
+    read_only.read_only = True
+    async with running(packer_of(read_only)):
+        await trio.sleep(0.1)
+    assert script.done == read_only.done == []
+
+
+async def test_a_flush_packs_everything_between_two_checkpoints() -> None:
+    script = Script(3)
+    told: list[tuple[int, int]] = []
+    packer = packer_of(script, automatic=False)
+    packed = await packer.flush(lambda done, total, what: told.append((done, total)))
+    assert packed == 300
+    assert told == [(100, 300), (200, 300), (300, 300)]
+    assert script.done == [
+        "checkpoint",
+        "seal",
+        *["begin all", "run", "commit", "end"] * 3,
+        *["begin all", "run", "abandon"],
+        "checkpoint anyway",
+    ]
+
+
+async def test_passes_do_not_overlap() -> None:
+    script = Script(4)
+    packer = packer_of(script)
+    async with running(packer):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(packer.flush, lambda done, total, what: None)
+    steps = [step for step in script.done if not step.startswith("checkpoint")]
+    for step, following in itertools.pairwise(steps):
+        if step.startswith("begin"):
+            assert following == "run"
+        if step == "commit":
+            assert following == "end"
+
+
+async def test_the_end_tells_the_thread_of_a_pass_and_gives_it_up() -> None:
+    script = Script(1)
+    started = threading.Event()
+
+    def wait_until_cancelled(work: Work) -> None:
+        started.set()
+        for _ in range(1000):
+            if work.cancelled:
+                return
+            threading.Event().wait(0.01)
+        pytest.fail("nobody said that it is over")
+
+    script.run = wait_until_cancelled
+    async with running(packer_of(script)):
+        await until(started.is_set)
+    assert script.done == ["begin", "run", "abandon"]
+
+
+async def test_who_asked_for_all_is_not_told_that_it_is_done_when_the_store_closes() -> None:
+    script = Script(3)
+    packer = packer_of(script, automatic=False)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(packer.run)
+
+        def close(work: Work) -> None:
+            trio.from_thread.run_sync(nursery.cancel_scope.cancel)
+            while not work.cancelled:
+                threading.Event().wait(0.01)
+
+        script.run = close
+        with trio.CancelScope(shield=True), pytest.raises(MountError, match="being closed"):
+            await packer.flush(lambda done, total, what: None)
+    assert script.done[-1] == "abandon"
+
+
+async def test_the_steps_of_a_collection() -> None:
+    script = Script(2)
+    packer = packer_of(script, automatic=False)
+    report: object = await packer.collect(dry_run=False, on_progress=lambda done, total, what: None)
+    assert report == "report"
+    rounds = ["look", "commit", "end"] * 2 + ["look"]
+    ending = ["checkpoint anyway", "log", "index"]
+    assert script.done == ["checkpoint anyway", "begin eager", *rounds, *ending]
+
+
+async def test_a_dry_run_only_looks() -> None:
+    script = Script(0)
+    await packer_of(script).collect(dry_run=True, on_progress=lambda done, total, what: None)
+    assert script.done == ["checkpoint anyway", "begin eager", "look"]
+
+
+async def test_a_collection_that_fails_is_given_up() -> None:
+    script = Script(2)
+
+    def full() -> None:
+        raise NoSpace("full")
+
+    script.commit = full
+    with pytest.raises(NoSpace):
+        await packer_of(script).collect(dry_run=False, on_progress=lambda done, total, what: None)
+    assert script.done[-2:] == ["commit", "abandon"]
+
+
+async def test_a_thin_log_is_packed_before_a_collection() -> None:
+    script = Script(1)
+    script.log_is_thin = True
+    await packer_of(script).collect(dry_run=False, on_progress=lambda done, total, what: None)
+    assert script.done.index("seal") < script.done.index("begin all") < script.done.index("begin eager")
+
+
+async def test_what_is_worth_collecting_is_collected() -> None:
+    script = Script(0)
+    script.gc_due = True
+    async with running(packer_of(script)):
+        await until(lambda: "index" in script.done)
+    assert "begin" in script.done
+
+
+async def test_a_collection_that_the_end_cuts_short_is_no_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    script = Script(1)
+    script.left = 0
+    script.gc_due = True
+    async with trio.open_nursery() as nursery:
+
+        def close(work: Work) -> None:
+            trio.from_thread.run_sync(nursery.cancel_scope.cancel)
+            while not work.cancelled:
+                threading.Event().wait(0.01)
+
+        script.run = close
+        await nursery.start(packer_of(script).run)
+    assert script.done[-1] == "abandon"
+    assert not caplog.records
+
+
+async def test_a_full_disk_puts_it_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vfs.mount.packer.RETRY_SECONDS", 0.2)
+    script = Script(1)
+
+    def full() -> None:
+        raise NoSpace("full")
+
+    script.commit = full
+    async with running(packer_of(script)):
+        await until(lambda: "abandon" in script.done)
+        await trio.sleep(0.05)
+        assert script.done == ["begin", "run", "commit", "abandon"]
+        script.commit = lambda: None
+        await until(lambda: "end" in script.done)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("error", [ChunkDamaged(3, 64, "wrong"), RuntimeError("a fault of ours")])
+async def test_other_failures_end_neither_the_packer_nor_the_mount(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vfs.mount.packer.RETRY_SECONDS", 0.05)
+    script = Script(1)
+
+    def fail(work: Work) -> None:
+        raise error
+
+    script.run = fail
+    async with running(packer_of(script)):
+        await until(lambda: script.done.count("abandon") == 2)
+        script.run = lambda work: None
+        await until(lambda: "end" in script.done)
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
+
+
+async def test_a_failed_store_is_left_alone() -> None:
+    script = Script(1)
+    script.failed = RuntimeError("poisoned")  # type: ignore[assignment]
+    async with running(packer_of(script)):
+        await trio.sleep(0.1)
+    assert script.done == []

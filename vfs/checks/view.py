@@ -1,0 +1,65 @@
+"""One commit of the index, with the log and the packs that it names, as all checks of one run see it.
+
+Also gathers what is damaged, so that at the end the files which need it can be named. Never writes.
+"""
+
+from collections.abc import Iterator
+
+from vfs.backing.log import Log
+from vfs.backing.places import PACKS_FOLDER
+from vfs.backing.storage import Storage
+from vfs.backing.transaction import Transaction
+from vfs.checks.report import Report
+
+
+class View:
+    """What is looked at. `pack_files` was listed before the view of the index began.
+
+    That order matters on a store that is in use: the row of a pack is there before its file, and goes after
+    it, so a file that was listed before and exists still has a row in the view, unless it has none at all.
+    """
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        storage: Storage,
+        uuid: bytes,
+        journal: Log,
+        pack_files: list[str],
+        report: Report,
+    ) -> None:
+        self.transaction = transaction
+        self.query = transaction.query
+        self.storage = storage
+        self.uuid = uuid
+        self.log = journal
+        self.pack_files = pack_files
+        self.report = report
+        self.meta: dict[str, int] = dict(self.query("SELECT key, value FROM meta"))
+
+        self.damaged_inodes: set[int] = set()
+        self.damaged_blocks: set[int] = set()
+
+    def one(self, sql: str) -> int:
+        """The number that a query answers; nothing counts as 0."""
+        return int(next(self.query(sql))[0] or 0)
+
+    def each(self, kind: str, text: str, sql: str, *arguments: int) -> None:
+        """A problem for every row of a query; `text` is formatted with its columns."""
+        for row in self.query(sql, arguments):
+            self.report.add(kind, text.format(*row))
+
+    def segments(self) -> Iterator[tuple[int, int, int, bytes, int | None, int]]:
+        """(ino, segment, allocated, map, chunk, the file's size) of every segment of a file."""
+        return self.query(
+            "SELECT x.ino, x.segment, x.allocated, x.map, x.chunk, i.size"
+            " FROM extent x JOIN inode i ON i.ino=x.ino"
+        )
+
+
+def list_packs(storage: Storage) -> list[str]:
+    """Names in the folder of packs; none where there is no such folder (an older store)."""
+    try:
+        return storage.list(PACKS_FOLDER)
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,202 @@
+"""Packing and collecting beside the requests of clients.
+
+Promises that passes, collections and imports never overlap; that an unmount waits for no more than the block
+that is being worked on; and that what failed (a full disk, damaged data) is put off, never tried again in a
+hurry. Never takes the threads that reads and syncs need: it has its own.
+
+Concurrency: lives in the trio thread. Of a pass and of a round of a collection the first and the last step
+belong to the owner, running goes on in a thread beside everybody, and committing in a thread while no
+checkpoint is being taken, which is shielded: once it has begun, it comes to its end. Whoever works on packs
+holds `exclusive`, and takes checkpoints while holding it; nobody asks for it while a checkpoint waits.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+
+from vfs.collecting import Collect, Collection
+from vfs.errors import MountError, NoSpace, VfsError
+from vfs.filesystem import FileSystem
+from vfs.mount.committer import Committer
+from vfs.pack_pass import PackPass
+
+log = logging.getLogger("vfs")
+
+R = TypeVar("R")
+W = TypeVar("W", PackPass, Collect)
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether there is something to pack or to collect."""
+
+RETRY_SECONDS = 30.0
+"""How long all of it is put off after a failure: by then a disk may have room again."""
+
+OnProgress = Callable[[int, int, str], None]
+
+
+class Packer:
+    """The background packer of one file system, and packing on demand.
+
+    INVARIANT: `_work` is set exactly while somebody holds `exclusive` and works on packs.
+    """
+
+    def __init__(self, fs: FileSystem, committer: Committer, *, automatic: bool) -> None:
+        # dependencies
+        self._fs = fs
+        self._committer = committer
+        # constant
+        self._automatic = automatic and not fs.read_only
+        self._threads = trio.CapacityLimiter(1)
+        self.exclusive = trio.Lock()
+        """Held by whoever makes or removes packs."""
+        # mutable
+        self._work: PackPass | Collect | None = None
+        self._stopping = False
+        self._told = ""  # the last failure that was logged: once is enough
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Pack and collect whenever due, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_in_time)
+            if self._automatic:
+                nursery.start_soon(self._work_regularly)
+            task_status.started()
+
+    async def _stop_in_time(self) -> None:
+        # The end waits for the thread of a pass, whoever asked for it: tell that thread.
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._stopping = True
+            if self._work is not None:
+                self._work.cancelled = True
+
+    async def _work_regularly(self) -> None:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            try:
+                await self._work_while_due()
+                self._told = ""
+            except NoSpace as error:
+                self._tell(logging.WARNING, error)
+                await trio.sleep(RETRY_SECONDS)
+            except VfsError as error:
+                self._tell(logging.ERROR, error)
+                await trio.sleep(RETRY_SECONDS)
+            except Exception:
+                log.exception("unexpected error while packing; it is tried again")
+                await trio.sleep(RETRY_SECONDS)
+
+    def _tell(self, level: int, error: VfsError) -> None:
+        if not self._stopping and str(error) != self._told:
+            self._told = str(error)
+            log.log(level, "packing put off: %s", error)
+
+    async def _work_while_due(self) -> None:
+        fs = self._fs
+        packed = False
+        while fs.failed is None:
+            if fs.pack_wants_checkpoint:  # what waits to be packed is not in the index yet
+                await self._committer.checkpoint()
+            async with self.exclusive:
+                if not fs.pack_due or not await self._pass(everything=False):
+                    break
+            packed = True
+        if packed and fs.failed is None and fs.roll_log():
+            # A chunk goes when nothing points into it, but never the one that is being written.
+            await self._committer.checkpoint(anyway=True)
+        if fs.failed is None and fs.gc_due:
+            async with self.exclusive:
+                await self._collect(eager=False, dry_run=False, on_progress=None)
+
+    # --- on demand --------------------------------------------------------------------------
+
+    async def flush(self, on_progress: OnProgress) -> int:
+        """Pack everything that is stored at this moment; returns the bytes that left the log."""
+        async with self.exclusive:
+            return await self._pack_everything(on_progress)
+
+    async def collect(self, *, dry_run: bool, on_progress: OnProgress) -> Collection:
+        """Give back what no file refers to; what came of it."""
+        async with self.exclusive:
+            return await self._collect(eager=True, dry_run=dry_run, on_progress=on_progress)
+
+    async def _pack_everything(self, on_progress: OnProgress | None) -> int:
+        fs = self._fs
+        fs.writable()
+        await self._committer.checkpoint()
+        last_chunk = fs.seal_log()
+        total = fs.backlog_bytes
+        packed = 0
+        while (work := await self._pass(everything=True, last_chunk=last_chunk)) is not None:
+            packed += work.packed_bytes
+            if on_progress is not None:
+                on_progress(packed, max(total, packed), "")
+            if not work.swapped_rows:
+                break  # all of it changes faster than it is packed: what is left is younger than this call
+        self._refuse_when_stopping()
+        await self._committer.checkpoint(anyway=True)  # with it the chunks go
+        return packed
+
+    # --- a pass -----------------------------------------------------------------------------
+
+    async def _pass(self, *, everything: bool, last_chunk: int | None = None) -> PackPass | None:
+        """One pass; None when there was nothing to pack. Needs `exclusive`."""
+        if self._stopping:
+            return None
+        fs = self._fs
+        self._work = work = fs.begin_pack(everything=everything, last_chunk=last_chunk)
+        try:
+            if not await self._thread(fs.run_pack, work):
+                return None
+            async with self._committer.checkpointing:
+                with trio.CancelScope(shield=True):
+                    await self._thread(fs.commit_pack, work)
+                    while not fs.follow_pack(work):
+                        await trio.lowlevel.checkpoint()
+                    fs.end_pack(work)
+            return work
+        finally:
+            self._work = None
+            with trio.CancelScope(shield=True):
+                await self._thread(fs.abandon_pack, work)  # nothing to do for one that has ended
+
+    # --- a collection -----------------------------------------------------------------------
+
+    async def _collect(self, *, eager: bool, dry_run: bool, on_progress: OnProgress | None) -> Collection:
+        """All rounds of a collection. Needs `exclusive`."""
+        fs = self._fs
+        fs.writable()
+        await self._committer.checkpoint(anyway=True)
+        if not dry_run and fs.log_wants_packing(eager=eager):
+            await self._pack_everything(None)
+        self._work = work = fs.begin_collect(eager=eager, dry_run=dry_run, progress=on_progress)
+        try:
+            while await self._thread(fs.run_collect, work):
+                async with self._committer.checkpointing:
+                    with trio.CancelScope(shield=True):
+                        await self._thread(fs.commit_collect, work)
+                        fs.end_collect(work)
+            self._refuse_when_stopping()
+            if not dry_run:
+                fs.roll_log()
+                await self._committer.checkpoint(anyway=True)
+                fs.remove_dead_log()
+                await self._thread(fs.shrink_index, work)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._thread(fs.abandon_collect, work)
+            raise
+        finally:
+            self._work = None
+        return fs.finish_collect(work)
+
+    def _refuse_when_stopping(self) -> None:
+        # What was asked for is not done: nobody may be told that it is.
+        if self._stopping:
+            raise MountError("the store is being closed; what is left is done when it is asked for again")
+
+    async def _thread(self, step: Callable[[W], R], work: W) -> R:
+        return await trio.to_thread.run_sync(step, work, limiter=self._threads)
