@@ -126,6 +126,8 @@ class FileSystem(Planting, Collecting):
     def _close_cleanly(self) -> None:
         try:
             self.checkpoint(closing=True)
+            if self.store.index.is_loose():
+                self.store.index.shrink()
         except (NoSpace, IndexUnwritten) as error:
             # Nothing is lost: the log has it all, the next mount replays it.
             log.warning("no last checkpoint: %s", error)

@@ -68,6 +68,9 @@ def test_mkfs_refuses_a_store(store: Path) -> None:
         (["mkfs", "a", "--block-size", "4T"], 1, "block"),
         (["mkfs", "a", "--blob-size", "3"], 1, "blob"),
         (["mkfs", "a", "--blob-size", "1G"], 1, "blob"),
+        (["mkfs", "a", "--blob-size", "64K:16K:256K"], 1, "blob"),
+        (["mkfs", "a", "--blob-size", "16K:64K"], 2, "LEAST:AVERAGE:MOST"),
+        (["mkfs", "a", "--blob-size", "16K:many:64K"], 2, "no size"),
         (["mkfs", "a", "--compression", "gzip"], 1, "gzip"),
         (["mkfs", "a", "--compression", "zstd:99"], 1, "zstd:99"),
         (["mount", "a", "b", "-o", "colour"], 1, "unknown mount option 'colour'"),
@@ -154,6 +157,14 @@ def test_mkfs_keeps_what_was_chosen(tmp_path: Path) -> None:
     assert kept["compression"] == "zstd:7"
     assert (kept["block_bytes"], kept["blob_bytes"]) == (1 << 20, 32 << 10)
     assert vfs("info", "--json", store).document["compression"] == "zstd:7"
+    bounds = tmp_path / "bounds"
+    assert vfs("mkfs", bounds, "--blob-size", "8K:16K:32K").code == 0
+    with library.open(bounds) as fs:
+        fs.write_bytes("/noise", os.urandom(1 << 20))
+        fs.flush()
+        lengths = sorted(place.length for place in fs.store.rows.places(0, 1000))
+    assert lengths[1] >= 8 << 10, "all but the last of the file"
+    assert lengths[-1] <= 32 << 10
 
 
 def test_a_store_is_packed_and_collected_without_a_mount(store: Path) -> None:

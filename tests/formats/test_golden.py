@@ -6,22 +6,25 @@ from pathlib import Path
 import pytest
 
 import vfs
-from tests.formats.tree import HERE, plant, seen
+from tests.formats.tree import HERE, plant, plant_packed, seen
 
 ARCHIVES = sorted(path.name for path in HERE.glob("v*.tar.gz"))
 
 
 @pytest.fixture
-def expected(tmp_path: Path) -> dict[str, str]:
+def expected(name: str, tmp_path: Path) -> dict[str, str]:
     """What the tree looks like in a store of today."""
     vfs.mkfs(tmp_path / "today")
     with vfs.open(tmp_path / "today") as fs:
         plant(fs)
+        if not name.startswith("v1-"):
+            plant_packed(fs)
         return seen(fs)
 
 
 def test_there_are_golden_stores() -> None:
-    assert ARCHIVES == ["v1-closed.tar.gz", "v1-crashed.tar.gz"]
+    wanted = [f"v{version}-{end}.tar.gz" for version in (1, 2) for end in ("closed", "crashed")]
+    assert wanted == ARCHIVES
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

@@ -5,6 +5,7 @@ they are never written again. `closed` was closed cleanly; `crashed` was not, so
 """
 
 import hashlib
+import os
 import sys
 import tarfile
 import tempfile
@@ -45,6 +46,26 @@ def plant(fs: vfs.FileSystem) -> None:
     fs.truncate(fs.resolve("/folder/fills").ino, 20_000)
 
 
+def plant_packed(fs: vfs.FileSystem) -> None:
+    """What version 2 can say beside that: packed data of both kinds, shared, overwritten, imported."""
+    noise = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(3000))
+    words = b"".join(b"line %d of the packed text\n" % n for n in range(12_000))
+    fs.write_bytes("/packed-noise", noise)
+    fs.write_bytes("/packed-noise-again", b"begin" + noise)
+    words_ino = fs.write_bytes("/packed-words", words).ino
+    fs.write_bytes("/packed-and-gone", words + noise)
+    fs.flush()
+    fs.remove("/packed-and-gone")
+    fs.write(words_ino, 50_000, b"overwritten when it was packed")
+    copy = fs.write_bytes("/packed-clone", b"").ino
+    fs.clone_range(words_ino, 40_000, 100_000, copy, 12_345)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "brought").write_bytes(words[::-1])
+        os.link(Path(folder) / "brought", Path(folder) / "in")
+        vfs.import_tree(fs, folder, "/imported")
+    fs.set_attributes(fs.resolve("/imported").ino, mode=0o755)
+
+
 def seen(fs: vfs.FileSystem) -> dict[str, str]:
     """path -> all that must read back the same, but for the times of the planting and of reading."""
     found: dict[str, str] = {}
@@ -75,6 +96,7 @@ def _make(version: str) -> None:
             vfs.mkfs(store)
             fs = vfs.open(store)
             plant(fs)
+            plant_packed(fs)
             fs.sync()
             if end == "closed":
                 fs.close()

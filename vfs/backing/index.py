@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
-from vfs.backing.shrinking import fold_log, give_pages_back, make_shrinkable
+from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow, Transaction
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
@@ -224,16 +224,20 @@ class Index:
         except apsw.Error as error:
             raise IndexUnwritten(str(error)) from error
 
-    def shrink(self) -> None:
-        """Give unused pages back to the disk, in short transactions, and empty SQLite's own log; any thread.
+    def is_loose(self) -> bool:
+        """Whether `shrink` would make the index a good deal smaller; any thread."""
+        with self._writing:
+            return is_loose(self._writing_connection())
 
-        An index that was made before version 2 has to be written anew for that, once; it is when most of it
-        is unused.
+    def shrink(self) -> None:
+        """Give unused room back to the disk and empty SQLite's own log; any thread.
+
+        An index that has become loose is written anew as a whole, else unused pages go in short transactions.
+        Commits wait for that, readers do not. NoSpace or IndexUnwritten leave it as it was.
         """
         try:
             with self._writing:
-                make_shrinkable(self._writing_connection())
-            more = True
+                more = not write_anew(self._writing_connection(), self._storage.space().free_bytes)
             while more:
                 with self._writing:
                     more = give_pages_back(self._writing_connection())

@@ -13,6 +13,16 @@ from vfs.errors import MountError, StoreError
 from vfs.mount.mountinfo import read_mounts, resolve, vfs_at
 
 
+def to_blob_sizes(text: str) -> dict[str, int]:
+    """The type of --blob-size: an average, or the least, the average and the largest size."""
+    sizes = [to_size(part) for part in text.split(":")]
+    if len(sizes) == 1:
+        return {"blob_bytes": sizes[0]}
+    if len(sizes) != 3 or 0 in sizes:
+        raise click.BadParameter(f"{text!r}: give an average such as 64K, or LEAST:AVERAGE:MOST.")
+    return {"least_blob_bytes": sizes[0], "blob_bytes": sizes[1], "most_blob_bytes": sizes[2]}
+
+
 @verb("mkfs")
 @click.argument("store", type=to_path)
 @click.option("--compression", metavar="none|zstd[:LEVEL]", help="How packed data is compressed (zstd:3).")
@@ -21,13 +31,14 @@ from vfs.mount.mountinfo import read_mounts, resolve, vfs_at
 )
 @click.option(
     "--blob-size",
-    "blob_bytes",
-    type=to_size,
-    metavar="SIZE",
-    help="Average size of the pieces of which equal ones are stored once.",
+    "blob_sizes",
+    type=to_blob_sizes,
+    metavar="AVERAGE|LEAST:AVERAGE:MOST",
+    help="Size of the pieces of which equal ones are stored once (64K).",
 )
-def command(store: Path, **choices: Any) -> None:
+def command(store: Path, blob_sizes: dict[str, int] | None, **choices: Any) -> None:
     """Make a new store in the folder STORE, which must be new or empty."""
+    choices |= blob_sizes or {}
     options = CreationOptions(**{name: value for name, value in choices.items() if value is not None})
     options.check()
     mounts = read_mounts()
