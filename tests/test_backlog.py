@@ -70,6 +70,18 @@ def test_writers_meet_a_slope(backlog: Backlog) -> None:
     assert backlog.delay_seconds(MIB) == 1.0
 
 
+def test_a_write_that_no_packing_makes_room_for_fails_at_once(backlog: Backlog) -> None:
+    backlog.room_bytes = 0
+    backlog.committed_bytes = 10 * MIB
+    assert backlog.delay_seconds(MIB, full=True) > 0, "packing may make room for it"
+    backlog.stuck = True
+    assert backlog.delay_seconds(MIB, full=True) == 0
+    assert backlog.delay_seconds(MIB) > 0
+    backlog.stuck = False
+    backlog.committed_bytes = 100_000
+    assert backlog.delay_seconds(MIB, full=True) == 0, "so little makes no room"
+
+
 def test_what_lies_between_passes_belongs_to_packing(backlog: Backlog) -> None:
     now = 0.0
     for _ in range(20):

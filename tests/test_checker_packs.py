@@ -11,7 +11,7 @@ import vfs
 from tests.packed_stores import block, flip, noise, packs, text
 from tests.test_checker import damage
 from vfs.backing.creation import CreationOptions
-from vfs.backing.packs import BLOB, BLOCK, TRAILER_BYTES
+from vfs.backing.pack_format import BLOB, BLOCK, TRAILER_BYTES
 from vfs.checker import check_committed
 from vfs.errors import DataDamaged
 

@@ -7,6 +7,9 @@ import pytest
 import vfs
 from tests.packed_stores import block, check, flip, make, noise, opened, packs, write_pack
 from tests.test_checker import damage
+from vfs import FileSystem
+from vfs.backing.storage import Space
+from vfs.collecting import Collect
 from vfs.errors import DataDamaged, NoSpace
 
 
@@ -91,6 +94,43 @@ def test_a_full_disk_leaves_everything_as_it_was(store: Path, monkeypatch: pytes
         assert packs(store) == before[:1], "what was dead is gone, since that needs no room"
         assert fs.store.rows.unsettled_packs() == []
         assert fs.collect().packs_rewritten == 1
+    check(store)
+
+
+def test_rounds_are_as_large_as_there_is_room(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(store) as fs:
+        write_pack(fs, {"/large": noise(10, 40_000), "/larger": noise(11, 20_000)})
+        for number in range(6):
+            write_pack(fs, {f"/{number}": noise(number, 10_000), f"/gone{number}": noise(number + 20, 9_000)})
+        fs.remove("/larger")
+        for number in range(6):
+            fs.remove(f"/gone{number}")
+        fs.checkpoint()
+        # Room for 25 kB, and for what the packs become smaller; nothing is kept back on a disk of no size.
+        room = 25_000 + sum(path.stat().st_size for path in packs(store))
+
+        def space() -> Space:
+            return Space(0, room - sum(path.stat().st_size for path in packs(store)), 1000, 1000)
+
+        def commit(work: Collect) -> None:
+            rooms.append(space().free_bytes)
+            FileSystem.commit_collect(fs, work)
+
+        rooms: list[int] = []
+        monkeypatch.setattr(fs, "commit_collect", commit)
+        monkeypatch.setattr(fs.store.storage, "space", space)
+        assert fs.collect().packs_rewritten == 7, "small ones made room for the large one"
+        assert len(rooms) > 1
+        assert min(rooms) >= 0, "with the new pack beside the old ones"
+        assert space().free_bytes > 25_000 + 70_000
+        assert fs.read_bytes("/large") == noise(10, 40_000)
+        fs.remove("/large")
+        write_pack(fs, {"/next": noise(12, 10_000), "/dead": noise(13, 10_000)})
+        fs.remove("/dead")
+        fs.checkpoint()
+        monkeypatch.setattr(fs.store.storage, "space", lambda: Space(0, 0, 1000, 1000))
+        with pytest.raises(NoSpace, match="until the old one goes"):
+            fs.collect()
     check(store)
 
 

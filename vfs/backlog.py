@@ -41,6 +41,8 @@ class Backlog:
         """Logged since the last checkpoint began."""
         self.room_bytes: int | None = None
         """What the disk has left, as of the last look; None before it."""
+        self.stuck = False
+        """There is too little room for packing."""
         self.rate = FIRST_RATE
         self._packed_at = now
         self._not_before = now
@@ -87,8 +89,13 @@ class Backlog:
         """A pass found nothing to do, or failed: no other before that time has passed."""
         self._not_before = now + seconds
 
-    def delay_seconds(self, length: int) -> float:
-        """How long a write of so many bytes should wait, so that packing keeps up."""
+    def delay_seconds(self, length: int, *, full: bool = False) -> float:
+        """How long a write of so many bytes should wait, so that packing keeps up.
+
+        On a full disk that no packing relieves it does not: it fails, and should do so at once.
+        """
+        if full and (self.stuck or self.bytes < MIB):
+            return 0.0
         over = 2 * self.bytes / self.limit_bytes - 1
         if over <= 0:
             return 0.0

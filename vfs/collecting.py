@@ -11,7 +11,8 @@ Order of writes of a round, and why:
 2. the live blobs of thin packs are copied into the new pack, which is synced and put in its place.
 3. one transaction of the index: the new pack is there, its blobs lie in it, dead blobs are forgotten, and
    the old packs are on their way out. Were it before 2, a cut would lose live data.
-4. when all readers have ended that may have looked up an old place, the old files are unlinked and the folder
+4. when all readers have ended that may have looked up an old place, or name a blob that is forgotten (until
+   then its place is kept in memory), the old files are unlinked and the folder
    is synced. Were it before 3, the same; were it sooner, a reader would find nothing.
 5. the rows of the old packs go. Were it before the sync, a file could come back that no row explains.
 A cut after 1 or 2 leaves a file, after 3 or 4 files or rows too many, all of which the next opening removes.
@@ -29,13 +30,14 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from vfs.backing.garbage import AUTOMATIC, PackFigures, choose_packs, survey_packs
+from vfs.backing.garbage import AUTOMATIC, DeadBlob, PackFigures, choose_packs, survey_packs
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.store import Store
 from vfs.collection import Collect, Collection, ProgressCall
 from vfs.errors import NoSpace, StoreFailed, VfsError
+from vfs.journal import reserve_bytes
 from vfs.limits import KIB, MIB
 from vfs.pack_pass import PackPass
 from vfs.packing import Packing, unwritten
@@ -71,8 +73,8 @@ class Collecting(Packing):
         self._stubborn_bytes = 0  # dead in the log even after the last collection
         self._kept_packs: set[int] = set()
         self._going_lock = threading.Lock()
-        self._going: list[tuple[int, list[PackFigures]]] = []
-        """Packs on their way out, with the epoch that has to drain; belongs to `_going_lock`."""
+        self._going: list[tuple[int, list[PackFigures], list[DeadBlob]]] = []
+        """Packs and blobs on their way out, with the epoch that has to drain; belongs to `_going_lock`."""
 
     # --- when ---------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class Collecting(Packing):
             if monotonic() >= self._survey_at:
                 self._survey_at = monotonic() + SURVEY_SECONDS
                 found = [pack for pack in survey_packs(self.store.index) if pack.id not in self._kept_packs]
-                self._worth_collecting = bool(choose_packs(found, AUTOMATIC))
+                self._worth_collecting = bool(choose_packs(found, AUTOMATIC)) or self.store.index.is_loose()
         except VfsError as error:
             # The checkpoint itself has succeeded, and that alone is what its caller must hear.
             log.warning("looking for dead data: %s", error)
@@ -142,7 +144,10 @@ class Collecting(Packing):
         log_bytes = self.log.size_bytes
         self.checkpoint()
         if not dry_run and self.log_wants_packing(eager=eager):
-            self.flush()
+            try:
+                self.flush()
+            except NoSpace:  # what is dead goes without, and makes room
+                self.checkpoint()
         work = self.begin_collect(eager=eager, dry_run=dry_run, progress=progress)
         work.log_bytes = log_bytes
         try:
@@ -186,8 +191,10 @@ class Collecting(Packing):
         IndexUnwritten and IndexDamaged leave everything as it was, once the collection is abandoned.
         """
         self.remove_going_packs()
+        space = self.store.storage.space()
+        room = space.free_bytes - reserve_bytes(space.total_bytes) // 2
         with unwritten():
-            found = work.next_round(self.store.index, self.blobs.packs.open, self._open_session)
+            found = work.next_round(self.store.index, self.blobs.packs.open, self._open_session, room)
         if work.cancelled:
             self.abandon_collect(work)
             return False
@@ -210,22 +217,27 @@ class Collecting(Packing):
         assert found is not None, "run_collect comes first"
         if self.failed is not None:
             raise StoreFailed(str(self.failed))
-        with self.store.index.transaction() as transaction:
-            if found.sealed is not None:
-                transaction.put_pack(found.sealed)
-            transaction.drop_blobs([(blob.id, blob.length) for blob in found.dead])
-            transaction.drop_blocks(found.emptied)
-            transaction.set_going([pack.id for pack in found.going])
-        work.committed = True
+        self.blobs.keep_places(self.store.rows.dead_places({blob.block for blob in found.dead}))
+        work.certain = False
+        try:
+            with self.store.index.transaction() as transaction:
+                if found.sealed is not None:
+                    transaction.put_pack(found.sealed)
+                transaction.drop_blobs([(blob.id, blob.length) for blob in found.dead])
+                transaction.drop_blocks(found.emptied)
+                transaction.set_going([pack.id for pack in found.going])
+        except NoSpace:
+            work.certain = True
+            raise
+        work.committed = work.certain = True
         self.blobs.forget_places()
 
     def end_collect(self, work: Collect) -> None:
         """Back in the owner's thread: from now on no reader begins that looks for an old pack."""
         assert work.round is not None, "commit_collect comes first"
         self._room_bytes = 0  # the new pack has taken some of it: the next write looks again
-        if work.round.going:
-            with self._going_lock:
-                self._going.append((self.epochs.advance(), work.round.going))
+        with self._going_lock:
+            self._going.append((self.epochs.advance(), work.round.going, work.round.dead))
         work.count()
 
     def abandon_collect(self, work: Collect) -> None:
@@ -237,7 +249,7 @@ class Collecting(Packing):
         found, work.round = work.round, None
         try:
             if found is not None and found.sealed is not None:
-                withdraw(self.store.storage, self.store.index, found.sealed)
+                withdraw(self.store.storage, self.store.index, found.sealed, doubted=not work.certain)
             elif session is not None:
                 session.abandon()
         except (OSError, VfsError) as error:
@@ -258,10 +270,11 @@ class Collecting(Packing):
         storage = self.store.storage
         with self._going_lock:
             drained = [each for each in self._going if self.epochs.drained(each[0])]
-            packs = [pack for _, packs in drained for pack in packs]
+            self._going = [each for each in self._going if each not in drained]
+            self.blobs.drop_places(blob.id for _, _, dead in drained for blob in dead)
+            packs = [pack for _, packs, _ in drained for pack in packs]
             if not packs:
                 return 0
-            self._going = [each for each in self._going if each not in drained]
             try:
                 for pack in packs:
                     self.blobs.packs.forget(pack.id)
@@ -295,7 +308,7 @@ class Collecting(Packing):
         return self.remove_dead_chunks()
 
     def shrink_index(self, work: Collect) -> None:
-        """Give the index's unused pages back to the disk, a few at a time; in any thread."""
+        """Give the index's unused room back to the disk; in any thread."""
         before = self.store.index_bytes()
         self.store.index.shrink()
         work.report.index_freed_bytes = max(0, before - self.store.index_bytes())

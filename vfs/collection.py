@@ -1,9 +1,9 @@
 """One collection under way: which packs it is about, and the rounds in which their live blobs are copied.
 
-Promises that a round is bounded in memory, in new data and in what it changes at once, and that damage stops
-nobody: blobs of a block that cannot be read stay where they are, in a pack that is kept. Runs in a worker
-thread beside the owner: it reads the committed index and packs, writes new packs, and changes no row but what
-announces them.
+Promises that a round is bounded in memory, in new data, by the room there is and in what it changes at once,
+and that damage stops nobody: blobs of a block that cannot be read stay where they are, in a pack that is
+kept. Runs in a worker thread beside the owner: it reads the committed index and packs, writes new packs, and
+changes no row but what announces them.
 """
 
 import logging
@@ -28,7 +28,7 @@ from vfs.backing.index import Index
 from vfs.backing.pack_session import PackSession
 from vfs.backing.packs import PackFile
 from vfs.backing.places import BlobEntry, SealedPack
-from vfs.errors import DataDamaged
+from vfs.errors import DataDamaged, NoSpace
 from vfs.limits import MIB
 
 log = logging.getLogger("vfs")
@@ -102,6 +102,8 @@ class Collect:
         self.round: Round | None = None
         self.committed = False
         """The index has the round, and readers are still to be told."""
+        self.certain = True
+        """Nobody doubts what became of the commit: a failed one could come back, but not for want of room."""
         self._waiting: list[PackFigures] | None = None
         """Packs still to be removed or rewritten; None before they were looked for."""
         self._total_bytes = 0
@@ -111,8 +113,12 @@ class Collect:
         index: Index,
         open_pack: Callable[[int, str], PackFile],
         open_session: Callable[[], PackSession],
+        room_bytes: int,
     ) -> bool:
-        """Look and copy; False when there is nothing more to do, else `round` is ready to be committed."""
+        """Look and copy; False when there is nothing more to do, else `round` is ready to be committed.
+
+        NoSpace when none of the packs that are left can be copied into `room_bytes`.
+        """
         if self._waiting is None:
             self._waiting = self._look(index)
         waiting = self._waiting
@@ -121,7 +127,7 @@ class Collect:
             if waiting[0].live_bytes <= 0:
                 self.round = self._dead_round(index, waiting)
             else:
-                sources = self._sources(index, open_pack, waiting)
+                sources = self._sources(index, open_pack, waiting, room_bytes)
                 if sources:
                     self.session = open_session()
                     self.round = self._copying_round(self.session, sources)
@@ -186,15 +192,27 @@ class Collect:
         return Round(None, going, dead, []) if going else None
 
     def _sources(
-        self, index: Index, open_pack: Callable[[int, str], PackFile], waiting: list[PackFigures]
+        self,
+        index: Index,
+        open_pack: Callable[[int, str], PackFile],
+        waiting: list[PackFigures],
+        room_bytes: int,
     ) -> list[_Source]:
         """As many thin packs as one round takes. The view of the index is closed before anything is written:
         where there is one connection, that is needed for the writing."""
         sources: list[_Source] = []
         size = 0
+        fitting = [pack for pack in waiting if pack.copying_bytes <= room_bytes]
+        if not fitting:
+            least = min(pack.copying_bytes for pack in waiting)
+            raise NoSpace(f"writing a pack anew takes {least} bytes of room until the old one goes")
         with index.checking(writable=False) as transaction:
-            while waiting and (not sources or size + waiting[0].live_bytes <= ROUND_BYTES):
-                figures = waiting.pop(0)
+            for figures in fitting:
+                if sources and size + figures.live_bytes > ROUND_BYTES:
+                    break
+                if figures.copying_bytes > room_bytes:
+                    continue
+                waiting.remove(figures)
                 try:
                     pack = open_pack(figures.id, figures.name)
                     content = content_of(transaction, figures.id, pack.blobs())
@@ -206,6 +224,7 @@ class Collect:
                     continue
                 sources.append(_Source(figures, pack, content))
                 size += figures.live_bytes
+                room_bytes -= figures.copying_bytes
         return sources
 
     def _copying_round(self, session: PackSession, sources: list[_Source]) -> Round | None:

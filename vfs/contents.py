@@ -7,6 +7,9 @@ access time. Never touches names or attributes beyond size, times and the bits t
 import os
 import stat
 from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from vfs.backing.epochs import Epochs
@@ -142,33 +145,40 @@ class Contents(Journal):
         extents = self.table.file(inode).plan(offset, length)
         if self.limiter.over:
             self.relieve()
-        if len(extents) == 1:
-            found = self._piece_resident(extents[0])
-        else:
-            pieces = []
-            for extent in extents:
-                piece = self._piece_resident(extent)
+        pieces: list[bytes | memoryview] = []
+        for kind, group in groupby(extents, type):
+            found = self._resident(kind, group)
+            if found is None:
+                return None
+            pieces += found
+        self._ahead = self._read_ahead(inode, offset, length)
+        self.accessed(inode)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _resident(self, kind: type, extents: Iterator[Any]) -> list[bytes | memoryview] | None:
+        """The bytes of extents of one kind, in parts; None when that would wait for the disk."""
+        if kind is BlobRange:
+            return self.blobs.read_all_resident(_ranges(extents))
+        pieces: list[bytes | memoryview] = []
+        for extent in extents:
+            if kind is ChunkRange:
+                piece = self.log.read_resident(extent.chunk, extent.frame, extent.start, extent.length)
                 if piece is None:
                     return None
-                pieces.append(piece)
-            found = b"".join(pieces)
-        if found is not None:
-            self._ahead = self._read_ahead(inode, offset, length)
-            self.accessed(inode)
-        return found
-
-    def _piece_resident(self, extent: Extent) -> bytes | memoryview | None:
-        if isinstance(extent, ChunkRange):
-            return self.log.read_resident(extent.chunk, extent.frame, extent.start, extent.length)
-        if isinstance(extent, BlobRange):
-            return self.blobs.read_resident(extent.blob, extent.start, extent.length)
-        return self._piece(extent)
+            else:
+                piece = self._piece(extent)
+            pieces.append(piece)
+        return pieces
 
     def run_read(self, plan: ReadPlan) -> bytes | memoryview:
         """The bytes of a plan; runs in any thread. DataDamaged when they are not what was written."""
-        if len(plan.extents) == 1:
-            return self._piece(plan.extents[0])
-        return b"".join(map(self._piece, plan.extents))
+        pieces: list[bytes | memoryview] = []
+        for kind, group in groupby(plan.extents, type):
+            if kind is BlobRange:
+                pieces += self.blobs.read_all(_ranges(group))
+            else:
+                pieces += map(self._piece, group)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _piece(self, extent: Extent) -> bytes | memoryview:
         if isinstance(extent, ChunkRange):
@@ -177,9 +187,8 @@ class Contents(Journal):
             if extent.byte == 0 and extent.length <= len(_ZEROS):
                 return memoryview(_ZEROS)[: extent.length]
             return bytes((extent.byte,)) * extent.length
-        if isinstance(extent, Memory):
-            return bytes(extent.data)
-        return self.blobs.read(extent.blob, extent.start, extent.length)
+        assert isinstance(extent, Memory), "packed ranges are read together"
+        return bytes(extent.data)
 
     # --- reading ahead ----------------------------------------------------------------------
 
@@ -193,11 +202,8 @@ class Contents(Journal):
 
     def run_ahead(self, plan: ReadPlan) -> None:
         """Decode what the plan's reader will want next; any thread. Damage is for the reader to meet."""
-        for extent in plan.ahead:
-            try:
-                self.blobs.read_ahead(extent.blob)
-            except DataDamaged:
-                return
+        with suppress(DataDamaged):
+            self.blobs.read_ahead(_ranges(plan.ahead))
 
     def _read_ahead(self, inode: Inode, offset: int, length: int) -> tuple[BlobRange, ...]:
         """Note a read; packed ranges behind it when it goes on where the last one ended, once for each."""
@@ -350,6 +356,11 @@ def without_privileges(mode: int) -> int:
     """The mode after a change of content or owner: no set-user-id, no set-group-id of an executable."""
     mode &= ~stat.S_ISUID
     return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
+
+
+def _ranges(extents: Iterable[Any]) -> list[tuple[int, int, int]]:
+    """Packed extents as `Blobs` wants them."""
+    return [(extent.blob, extent.start, extent.length) for extent in extents]
 
 
 def _placed(extent: Extent) -> ChunkRange | Fill | BlobRange:

@@ -37,6 +37,7 @@ class Statistics(NamedTuple):
 
     block_bytes: int
     blocks: int
+    unused_blocks: int
     free_blocks: int
     files: int
     free_files: int
@@ -143,6 +144,7 @@ class FileSystem(Planting, Collecting):
         return Statistics(
             4096,
             space.total_bytes // 4096,
+            (space.free_bytes + space.kept_bytes) // 4096,
             free // 4096,
             used_files + space.free_files,
             space.free_files,

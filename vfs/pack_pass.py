@@ -155,7 +155,7 @@ class PackPass:
         """Set by anyone who does not want to wait for it: it ends soon, with nothing."""
         self.committed = False
         self.certain = True
-        """Nobody doubts that the commit is durable."""
+        """Nobody doubts what became of the commit: a failed one could come back, but not for want of room."""
         self.ended = False
         self.began_at = 0.0
         self.session: PackSession | None = None

@@ -14,7 +14,7 @@ Order of writes of a pass, and why:
 4. memory follows. Until it has, no capture of the state may begin (INVARIANT of `_swapping`): a clean segment
    in memory that still names the log must not outlive the next checkpoint, whose end may remove that chunk.
 A cut before 3 leaves a file that no row of a pack in its place names: the next opening removes it. When 3
-fails, nobody knows yet whether a crash would bring it back: the file goes only after a later transaction.
+fails, but for want of room, a crash could still bring it back: the file goes only after a later transaction.
 """
 
 import logging
@@ -96,7 +96,7 @@ class Packing(Checkpoints):
 
     def write_delay_seconds(self, length: int) -> float:
         """How long a write of so many bytes should be held up, so that the backlog stays bounded."""
-        return self._backlog.delay_seconds(length) if self.backlog_bytes else 0.0
+        return self._backlog.delay_seconds(length, full=self.short_of_room) if self.backlog_bytes else 0.0
 
     def _look_at_backlog(self) -> None:
         referenced = sum(self.store.index.referenced_chunks().values())
@@ -228,7 +228,8 @@ class Packing(Checkpoints):
         self._look_at_backlog()
         space = self.store.storage.space()
         room = space.free_bytes - reserve_bytes(space.total_bytes) // 2
-        if room < 2 * min(LEAST_PASS_BYTES, space.total_bytes // 100):
+        self._backlog.stuck = room < 2 * min(LEAST_PASS_BYTES, space.total_bytes // 100)
+        if self._backlog.stuck:
             raise NoSpace("the room that is left is kept for deletes")
         self._pass = work = PackPass(
             hot=frozenset(self.table.tracker.changed_inodes()),
@@ -307,18 +308,18 @@ class Packing(Checkpoints):
                 work.swap_rows(transaction)
         except VfsError as error:
             if not work.shows_in(self.store.index):
-                self._not_swapped(work)
+                self._not_swapped(work, certain=isinstance(error, NoSpace))
                 raise
             log.warning("a pass counts although its commit failed: %s", error)
             work.certain = False
         except BaseException:
-            self._not_swapped(work)
+            self._not_swapped(work, certain=False)
             raise
         work.committed = True
         work.swapped_rows = len(work.swapped)
 
-    def _not_swapped(self, work: PackPass) -> None:
-        work.swapped, work.packed_bytes = [], 0
+    def _not_swapped(self, work: PackPass, *, certain: bool) -> None:
+        work.swapped, work.packed_bytes, work.certain = [], 0, certain
         self._swapping = False
 
     def follow_pack(self, work: PackPass) -> bool:
@@ -362,7 +363,7 @@ class Packing(Checkpoints):
         self._backlog.put_off(monotonic(), COOL_SECONDS if idle else RETRY_SECONDS)
         try:
             if work.sealed is not None:
-                withdraw(self.store.storage, self.store.index, work.sealed)
+                withdraw(self.store.storage, self.store.index, work.sealed, doubted=not work.certain)
             elif work.session is not None:
                 work.session.abandon()
         except (OSError, VfsError) as error:

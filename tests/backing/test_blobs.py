@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.backing.made_packs import BLOCK_BYTES, PackedStore, file_of, media, text
+from tests.simulated.disk import SimulatedFile
 from vfs.backing import blobs as blobs_module
 from vfs.backing.blobs import Packs
 from vfs.backing.codecs import Codec
@@ -29,6 +30,61 @@ def test_any_range_of_any_blob(which: int, start: int, length: int) -> None:
         with pytest.raises(PackDamaged):
             STORE.blobs.read(NUMBERS[which], start, length)
         assert STORE.blobs.read_resident(NUMBERS[which], start, length) is None
+
+
+@given(data=st.data())
+def test_many_ranges_at_once(data: st.DataObject) -> None:
+    """Neighbours in a block, blocks that lie back to back, and others, in any mixture."""
+    first = data.draw(st.integers(0, len(CONTENTS) - 1))
+    whole = [(number, 0, len(CONTENTS[number])) for number in range(first, len(CONTENTS))]
+    wanted = data.draw(st.sampled_from([whole, *(whole[:end] for end in range(1, len(whole)))]))
+    begin = data.draw(st.integers(0, wanted[0][2]))
+    wanted[0] = (first, begin, wanted[0][2] - begin)
+    wanted[-1] = (*wanted[-1][:2], data.draw(st.integers(0, wanted[-1][2])))
+    ranges = [(NUMBERS[which], start, length) for which, start, length in wanted]
+    content = b"".join(CONTENTS[which][start : start + length] for which, start, length in wanted)
+    blobs = STORE.again() if data.draw(st.booleans()) else STORE.blobs
+    assert b"".join(blobs.read_all(ranges)) == content
+    assert b"".join(blobs.read_all_resident(ranges) or ()) == content
+
+
+def test_what_lies_back_to_back_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs, asked = STORE.again(), []
+    pread = SimulatedFile.pread
+
+    def counted(file: SimulatedFile, length: int, offset: int) -> bytes:
+        asked.append(length)
+        return pread(file, length, offset)
+
+    monkeypatch.setattr(SimulatedFile, "pread", counted)
+    ranges = [(number, 0, 40_000) for number in NUMBERS[-3:]]
+    assert b"".join(blobs.read_all(ranges)) == b"".join(CONTENTS[-3:])
+    assert len(asked) == 1
+    assert blobs.read_all_resident(ranges) is not None
+    monkeypatch.setattr(STORE.storage, "cold", True)
+    assert blobs.read_all_resident(ranges) is None
+
+
+def test_of_many_blocks_the_damaged_one_is_known() -> None:
+    store = PackedStore()
+    sealed, numbers = store.put([media(40_000, seed) for seed in range(3)])
+    store.storage.flip(file_of(sealed), sealed.blocks[1].offset + 5000)
+    with pytest.raises(PackDamaged, match=f"block {sealed.blocks[1].id}"):
+        list(store.blobs.read_all([(number, 0, 40_000) for number in numbers]))
+    assert store.blobs.damaged == {sealed.blocks[1].id}
+    assert store.blobs.read_all_resident([(number, 0, 40_000) for number in numbers]) is None
+
+
+def test_one_small_block_is_decoded_at_once() -> None:
+    blobs = STORE.again()
+    blobs.read(NUMBERS[-1], 0, 1)  # opens the pack
+    ranges = [(NUMBERS[0], 0, 10), (NUMBERS[11], 0, 10)]
+    for blob, _, _ in ranges:
+        blobs._place(blob, 0, 0)  # finds the places
+    assert blobs.read_all_resident(ranges) is None, "two would take long"
+    assert blobs.cache.misses == 0
+    assert blobs.read_all_resident(ranges[:1]) == [CONTENTS[0][:10]]
+    assert blobs.cache.misses == 1
 
 
 @pytest.mark.parametrize(("blob", "start", "length"), [(10**9, 0, 1), (0, 0, 0), (NUMBERS[0], -1, 1)])
@@ -57,7 +113,7 @@ def test_nothing_waits_that_says_it_does_not() -> None:
     blobs.read(plain, 0, 10)  # finds the places, opens the pack
     assert blobs.read_resident(packed, 0, 10) is None, "it would have to be decoded"
     assert blobs.read_resident(plain, 0, 10) == CONTENTS[-1][:10]
-    blobs.read_ahead(packed)
+    blobs.read_ahead([(packed, 0, 1)])
     assert blobs.read_resident(packed, 5, 10) == CONTENTS[0][5:15]
     STORE.storage.cold = True
     try:
@@ -69,10 +125,10 @@ def test_nothing_waits_that_says_it_does_not() -> None:
 
 def test_reading_ahead_makes_no_fuss() -> None:
     blobs = STORE.again()
-    blobs.read_ahead(10**9)
-    blobs.read_ahead(NUMBERS[-1])
-    blobs.read_ahead(NUMBERS[0])
-    blobs.read_ahead(NUMBERS[0])
+    blobs.read_ahead([(10**9, 0, 0)])
+    blobs.read_ahead([(NUMBERS[-1], 0, 10)])
+    blobs.read_ahead([(NUMBERS[0], 0, 10)])
+    blobs.read_ahead([(NUMBERS[0], 0, 10)])
     assert blobs.cache.misses == 1
     assert blobs.damaged == set()
 
@@ -170,3 +226,14 @@ def test_any_thread_may_read() -> None:
         thread.join()
     assert wrong == []
     assert blobs.cache.used_bytes <= blobs.cache.limit_bytes
+
+
+def test_a_row_that_leads_out_of_its_block_gives_nothing_short() -> None:
+    store = PackedStore()
+    _, (first, last) = store.put([text(3000, 1), text(3000, 2)])
+    with store.index.transaction() as transaction:
+        list(transaction.query("UPDATE blob SET offset=offset+100 WHERE id=?", (last,)))
+    store.blobs.read(first, 0, 10)  # decodes the block, and finds both places
+    assert store.blobs.read_resident(last, 0, 3000) is None
+    with pytest.raises(PackDamaged, match="not inside of block"):
+        store.blobs.read(last, 0, 3000)

@@ -9,7 +9,8 @@ from tests.backing.made_packs import UUID, PackedStore, file_of, media, text
 from tests.simulated.faults import Fault
 from vfs.backing.codecs import Codec
 from vfs.backing.frames import PIECE_BYTES, sums_bytes
-from vfs.backing.packs import BLOB, BLOCK, HEADER_BYTES, TRAILER_BYTES, PackFile
+from vfs.backing.pack_format import BLOB, BLOCK, HEADER_BYTES, TRAILER_BYTES
+from vfs.backing.packs import PackFile
 from vfs.backing.places import BlockEntry, SealedPack
 from vfs.errors import PackDamaged
 

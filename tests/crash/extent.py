@@ -10,9 +10,9 @@ SEEDS = int(os.environ.get("VFS_CRASH_SEEDS", "0"))
 FIRST_SEED = int(os.environ.get("VFS_CRASH_FIRST_SEED", "0"))
 LONG = SEEDS > 0
 
-LIVES = range(FIRST_SEED, FIRST_SEED + SEEDS) if LONG else range(12)
+LIVES = range(FIRST_SEED, FIRST_SEED + SEEDS) if LONG else range(8)
 STEPS = 150
-SHARE = 1.0 if LONG else 0.3
+SHARE = 1.0 if LONG else 0.15
 """Of all calls to the disk, those that something happens at."""
 WAYS = 3 if LONG else 1
 """Different things that may survive one cut."""

@@ -47,7 +47,7 @@ def test_a_power_cut_at_any_call_takes_no_chunk_that_is_needed(seed: int) -> Non
     steps = removing(seed)
     trees = prefixes(steps)
     rng = random.Random(seed)
-    found_cuts = cuts(steps, rng, 1.0 if LONG else 0.3, WAYS, **style(seed))
+    found_cuts = cuts(steps, rng, 1.0 if LONG else 0.15, WAYS, **style(seed))
     for number, cut in enumerate(found_cuts):
         check_prefix(shown(cut.disk), trees, cut.synced, cut.answered + 1, cut)
         if number % 4 == 0:

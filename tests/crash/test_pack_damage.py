@@ -18,7 +18,8 @@ from tests.crash.lives import Life, opened
 from tests.crash.steps import Data, Step
 from vfs.backing.codecs import Codec
 from vfs.backing.index import INDEX_NAME
-from vfs.backing.packs import BLOB, BLOCK, HEADER_BYTES, TRAILER_BYTES, PackFile
+from vfs.backing.pack_format import BLOB, BLOCK, HEADER_BYTES, TRAILER_BYTES
+from vfs.backing.packs import PackFile
 from vfs.backing.places import PACKS_FOLDER, BlockEntry
 from vfs.checker import Report, check_storage
 from vfs.errors import PackDamaged
@@ -283,6 +284,16 @@ def test_a_wrong_row_of_a_blob(packed: Packed, what: str) -> None:
     assert not found.clean, what
     assert set(found.files_damaged) >= {other.path for other in hit}, what
     check_damage(packed, disk, hit, what, heals=True)
+
+
+def test_fsck_sees_a_blob_whose_row_names_other_bytes_of_its_block(packed: Packed) -> None:
+    """A reader cannot: blobs have no checksum of their own, and SQLite's checksums guard the row."""
+    disk = packed.fresh()
+    piece = packed.pieces[0]
+    change_index(disk, f"UPDATE blob SET offset=offset+1 WHERE id={piece.blob}")
+    found = report(disk, data=False)
+    assert any(f"blob {piece.blob}:" in problem.message for problem in found.problems)
+    assert piece.path in found.files_damaged
 
 
 def change_index(disk: WatchedDisk, statement: str) -> None:

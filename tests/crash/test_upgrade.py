@@ -22,7 +22,7 @@ from vfs.backing.index import INDEX_NAME
 from vfs.backing.superblock import NAME, Superblock
 from vfs.errors import VfsError
 
-WAYS = 4 if LONG else 2
+WAYS = 4 if LONG else 1
 CHECKPOINTING = ("begin", "gather", "gather_rest", "commit", "end", "reopen")
 
 DOWNGRADE = """

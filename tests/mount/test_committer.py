@@ -246,3 +246,18 @@ async def test_unexpected_errors_do_not_end_the_background_work(
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert fs.failed is None
+
+
+async def test_chunks_that_packing_emptied_go_although_nothing_changed(fs: vfs.FileSystem) -> None:
+    ino = fs.write_bytes("/small", b"").ino
+    for number in range(20):
+        if number == 10:
+            fs.log.roll()
+        fs.write(ino, number * 100, b"%d" % number * 50)
+    committer = Committer(fs)
+    await committer.checkpoint()
+    assert fs.store.index.meta()["lsn"] < fs.log.last_lsn, "what merged in memory was logged for it"
+    assert fs.pack(everything=True)
+    assert not len(fs.table.tracker)
+    await committer.checkpoint()
+    assert len(fs.log.chunk_numbers()) == 1

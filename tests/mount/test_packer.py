@@ -340,6 +340,32 @@ async def test_a_full_disk_puts_it_off(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+async def test_a_full_disk_keeps_nothing_from_being_collected() -> None:
+    script = Script(1)
+    script.gc_due = True
+
+    def full() -> None:
+        raise NoSpace("full")
+
+    script.commit = full
+    async with running(packer_of(script)):
+        await until(lambda: "look" in script.done)
+    assert "end" not in script.done
+
+
+async def test_a_thin_log_that_has_no_room_to_be_packed_does_not_stop_a_collection() -> None:
+    script = Script(1)
+    script.log_is_thin = True
+
+    def full(work: Work) -> None:
+        if work in script.works:  # a pass, no collection
+            raise NoSpace("full")
+
+    script.run = full
+    await packer_of(script).collect(dry_run=False, on_progress=lambda done, total, what: None)
+    assert "index" in script.done
+
+
 @pytest.mark.parametrize("error", [ChunkDamaged(3, 64, "wrong"), RuntimeError("a fault of ours")])
 async def test_other_failures_end_neither_the_packer_nor_the_mount(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

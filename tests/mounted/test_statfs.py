@@ -30,6 +30,13 @@ def test_statfs_is_the_hosts(mounted: MountedStore) -> None:
     assert words[-2:] == [str(mounted.path), str(here.f_blocks * here.f_frsize)]
 
 
+def test_what_is_used_is_what_the_host_uses(mounted: MountedStore) -> None:
+    # Not what nobody may use: the blocks that ext4 keeps for root, and what is kept back here.
+    here, host = os.statvfs(mounted.path), os.statvfs(mounted.store)
+    host_used = (host.f_blocks - host.f_bfree) * host.f_frsize
+    assert (here.f_blocks - here.f_bfree) * here.f_frsize == pytest.approx(host_used, abs=OTHERS_BYTES)
+
+
 def test_writing_400_mib_lowers_what_is_free_by_as_much(mounted: MountedStore) -> None:
     def free_of(path: Path) -> int:
         status = os.statvfs(path)

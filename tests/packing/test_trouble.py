@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ import vfs
 from tests.packing.stores import begun, flat, killed, noise, opened, rows_of
 from vfs import FileSystem
 from vfs.backing.chunks import chunk_name
+from vfs.backing.orphans import remove_orphans
 from vfs.backing.places import THERE
-from vfs.errors import ChunkDamaged, NoSpace, ReadOnly, StoreFailed
+from vfs.backing.storage import Space
+from vfs.errors import ChunkDamaged, IndexUnwritten, NoSpace, ReadOnly, StoreFailed
 from vfs.inode.extents import ChunkRange
 from vfs.limits import MIB
 
@@ -90,6 +94,20 @@ def test_a_full_disk_puts_a_pass_off(
     fs.checkpoint()
     assert fs.pack(everything=True) == 300_000
     assert fs.read_bytes("/file") == noise(300_000)
+
+
+def test_a_disk_too_full_for_packing_holds_up_no_write_that_fails(
+    fs: FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.write_bytes("/file", noise(3 * MIB))
+    fs.checkpoint()
+    with monkeypatch.context() as patch:
+        patch.setattr(fs.store.storage, "space", lambda: Space(1 << 30, 0, 1000, 1000))
+        with pytest.raises(NoSpace, match="kept for deletes"):
+            fs.pack(everything=True)
+        fs.short_of_room = True  # as a write that failed has left it
+        assert fs.write_delay_seconds(MIB) == 0
+    assert fs.pack(everything=True) == 3 * MIB
 
 
 def test_what_an_unfinished_pass_left_is_removed(store: Path) -> None:
@@ -172,3 +190,48 @@ def test_closing_gives_up_a_pass(store: Path) -> None:
     with opened(store) as fs:
         assert fs.backlog_bytes == 0
         assert fs.read_bytes("/file") == noise(300_000)
+
+
+def refusing(fs: FileSystem, monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    """No transaction of the index succeeds from now on."""
+
+    @contextmanager
+    def refuse() -> Iterator[None]:
+        if error is not None:
+            raise error
+        yield
+
+    monkeypatch.setattr(fs.store.index, "transaction", refuse)
+
+
+@pytest.mark.parametrize("error", [NoSpace("full"), IndexUnwritten("EIO")])
+def test_a_pack_for_which_the_index_has_no_room_gives_its_room_back(
+    fs: FileSystem, store: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, although no transaction succeeds there; where a failed one could come back it stays."""
+    fs.write_bytes("/file", noise(300_000))
+    fs.checkpoint()
+    work = begun(fs)
+    assert len(list((store / "packs").iterdir())) == 1
+    with monkeypatch.context() as patch:
+        refusing(fs, patch, error)
+        with pytest.raises(type(error)):
+            fs.commit_pack(work)
+        fs.abandon_pack(work)
+        assert len(list((store / "packs").iterdir())) == (0 if isinstance(error, NoSpace) else 1)
+    fs.flush()
+    assert fs.read_bytes("/file") == noise(300_000)
+
+
+def test_a_pack_that_was_cut_off_gives_its_room_back_on_a_full_disk(
+    fs: FileSystem, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.store.rows.begin_pack(1, 1)
+    (store / "packs" / "new-1").write_bytes(b"cut off")
+    with monkeypatch.context() as patch:
+        refusing(fs, patch, NoSpace("full"))
+        with pytest.raises(NoSpace):
+            remove_orphans(fs.store.storage, fs.store.rows)
+    assert list((store / "packs").iterdir()) == []
+    remove_orphans(fs.store.storage, fs.store.rows)
+    assert fs.store.rows.packs() == []

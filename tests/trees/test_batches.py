@@ -11,13 +11,15 @@ import pytest
 
 import vfs
 from tests.trees.material import describe
-from vfs.errors import NoSpace, StoreFailed
+from vfs.errors import IndexUnwritten, NoSpace, StoreError, StoreFailed
 from vfs.trees import importer, walk
+from vfs.trees.exporter import Export
 from vfs.trees.folder_source import FolderSource
 from vfs.trees.importer import Import, import_from
 from vfs.trees.items import FileEnd, Item, Node
 from vfs.trees.planter import Planter
 from vfs.trees.report import Report
+from vfs.trees.transfer import open_target
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -242,3 +244,73 @@ def test_a_file_of_many_extents(fs: vfs.FileSystem, tmp_path: Path) -> None:
     assert inode.allocated <= 15_000 * 4096
     for at in range(0, len(before), 1 << 20):
         assert fs.read(inode.ino, at, 1 << 20) == before[at : at + (1 << 20)]
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_walk_that_is_ended_inside_of_a_file_holds_nothing(fs: vfs.FileSystem) -> None:
+    """At once, in the thread that ends it, whoever else still knows of the walk."""
+    inode = fs.write_bytes("/large", noise(500_000))
+    ended = walk.Walk(fs, b"/", Report(FolderSource(Path("/"), [])))
+    batches = ended.batches()
+    assert next(batches) is not None
+    assert inode.opens == 1
+    ended.close()
+    assert inode.opens == 0
+    assert next(batches, None) is None
+
+
+def test_an_export_that_is_ended_waits_for_no_reader(fs: vfs.FileSystem, tmp_path: Path) -> None:
+    fs.write_bytes("/large", noise(500_000))
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    report = Report(FolderSource(tmp_path))
+    ended = walk.Walk(fs, b"/", report)
+    work = Export(fs, open_target(tmp_path / "pipe", [], report), report)
+    (batch,) = ended.batches()
+    assert batch is not None
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            work.write(batch)
+            work.finish()
+        except StoreError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive(), "nobody reads"
+    work.cancelled = True
+    thread.join(5)
+    assert not thread.is_alive()
+    assert "interrupted" in str(failed[0])
+    work.close()
+    ended.close()
+    os.close(reader)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_checkpoint_that_fails_ends_no_import(
+    fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for it, and it can be taken later."""
+    (tmp_path / "many").mkdir()
+    for number in range(30):
+        (tmp_path / "many" / f"{number}").write_bytes(b"%d" % number)
+    fs.make_directory("/in")
+    failed = 0
+
+    def fail() -> None:
+        nonlocal failed
+        failed += 1
+        raise IndexUnwritten("EIO")
+
+    def wanted(done: int, total: int, what: str) -> None:
+        fs.memory_wants_checkpoint = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "commit_checkpoint", fail)
+        assert import_from(fs, FolderSource(tmp_path / "many"), "/in", wanted).figures.files == 30
+    assert failed == 1, "and then it is put off"
+    assert len(fs.listdir("/in")) == 30

@@ -111,12 +111,20 @@ def test_out_through_no_link(fs: vfs.FileSystem, tree: Path, tmp_path: Path) -> 
     assert not (out / "clash").is_symlink()
 
 
+def test_a_path_through_a_file_is_named(fs: vfs.FileSystem, tree: Path, tmp_path: Path) -> None:
+    fs.write_bytes("/file", b"")
+    with pytest.raises(NotADirectory, match="no /file/below in the file system"):
+        vfs.export_tree(fs, "/file/below", tmp_path / "out.tar")
+    with pytest.raises(NotADirectory, match=r"^/file/below in the file system is no folder"):
+        vfs.import_tree(fs, tree, "/file/below")
+
+
 def test_an_archive_replaces_one_only_when_it_is_whole(
     fs: vfs.FileSystem, tree: Path, tmp_path: Path
 ) -> None:
     vfs.import_tree(fs, tree)
     (tmp_path / "out.tar").write_bytes(b"before")
-    with pytest.raises(NoEntry):
+    with pytest.raises(NoEntry, match="no /missing in the file system"):
         vfs.export_tree(fs, "/missing", tmp_path / "out.tar")
     assert (tmp_path / "out.tar").read_bytes() == b"before"
     vfs.export_tree(fs, "/", tmp_path / "out.tar")

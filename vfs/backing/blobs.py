@@ -9,20 +9,31 @@ stays on the disk although its blobs have moved meanwhile.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 
 from vfs.backing.block_cache import BlockCache
 from vfs.backing.codecs import Codec
 from vfs.backing.pack_rows import PackRows
-from vfs.backing.packs import PackFile
-from vfs.backing.places import BlobPlace, BlockEntry
+from vfs.backing.packs import PackFile, follows
+from vfs.backing.places import BlobPlace, BlockEntry, Piece
 from vfs.backing.storage import Storage
 from vfs.errors import PackDamaged
+from vfs.limits import KIB, MIB
 
 OPEN_PACKS = 128
 """Packs that stay open and mapped: two descriptors each."""
 
 PLACES_AT_ONCE = 64
 """Blobs of one file mostly have consecutive numbers: so many places are fetched with one query."""
+
+RUN_BYTES = MIB
+"""Most that is read from a pack at once: the kernel asks for no more."""
+
+DECODE_AT_ONCE_BYTES = 256 * KIB
+"""A block up to this size is decoded at once: having a thread do it would take longer."""
+
+Range = tuple[int, int, int]
+"""Of a blob: its number, where to start, how many bytes."""
 
 KNOWN_PLACES = 32_768
 """Places of blobs that are kept at hand, some megabytes."""
@@ -82,6 +93,8 @@ class Blobs:
         # what belongs to `_lock`
         self._lock = threading.Lock()
         self._places: OrderedDict[int, BlobPlace] = OrderedDict()
+        self._gone: dict[int, BlobPlace] = {}
+        """Blobs that were forgotten while readers may still name them."""
         self._age = 0
         """Grows when places become void: what was looked up before is not kept then."""
         # sets of numbers need none
@@ -90,44 +103,103 @@ class Blobs:
 
     def read(self, blob: int, start: int, length: int) -> bytes | memoryview:
         """Bytes [start, start+length) of a blob; PackDamaged when they are not what was written."""
-        place = self._place(blob, start, length)
+        return next(self.read_all([(blob, start, length)]))
+
+    def read_all(self, ranges: Iterable[Range]) -> Iterator[bytes | memoryview]:
+        """The bytes of the ranges in order, in parts: what lies side by side is one."""
+        for run in _runs(self._pieces(ranges)):
+            first, name = run[0]
+            pack = self._open(first.block, name)
+            if len(run) > 1:
+                try:
+                    yield from pack.read_run([piece for piece, _ in run]) or ()
+                    continue
+                except PackDamaged:
+                    pass  # one by one, to know which block it is
+            for piece, _ in run:
+                yield self._read(pack, piece)
+
+    def _open(self, block: BlockEntry, name: str) -> PackFile:
         try:
-            pack = self.packs.open(place.block.pack, place.pack_name)
-            if place.block.codec == Codec.NONE:
-                return pack.read_piece(place.block, place.offset + start, length)
-            data = self.cache.get(place.block.id, lambda: bytes(pack.read_block(place.block)))
+            return self.packs.open(block.pack, name)
         except PackDamaged:
-            self.damaged.add(place.block.id)
+            self.damaged.add(block.id)
             raise
-        return memoryview(data)[place.offset + start : place.offset + start + length]
+
+    def _read(self, pack: PackFile, piece: Piece) -> bytes | memoryview:
+        block, offset, length = piece
+        try:
+            if block.codec == Codec.NONE:
+                return pack.read_piece(block, offset, length)
+            data = self.cache.get(block.id, lambda: bytes(pack.read_block(block)))
+        except PackDamaged:
+            self.damaged.add(block.id)
+            raise
+        return memoryview(data)[offset : offset + length]
 
     def read_resident(self, blob: int, start: int, length: int) -> bytes | memoryview | None:
-        """Like `read`, but None when that would wait for the disk or decode a block."""
-        place = self._known_place(blob)
-        if place is None or start < 0 or start + length > place.length:
-            return None
-        block = place.block
-        if block.codec == Codec.NONE:
-            pack = self.packs.opened(block.pack)
-            if pack is None or not pack.resident(block, place.offset + start, length):
-                return None
-            return pack.read_piece(block, place.offset + start, length)
-        data = self.cache.peek(block.id)
-        if data is None:
-            return None
-        return memoryview(data)[place.offset + start : place.offset + start + length]
+        """Like `read`, but None when that would wait for the disk, or long for decoding."""
+        found = self.read_all_resident([(blob, start, length)])
+        return None if found is None else found[0]
 
-    def read_ahead(self, blob: int) -> None:
-        """Have the block of a blob at hand; what is wrong with it is told to who reads it."""
+    def read_all_resident(self, ranges: Iterable[Range]) -> list[bytes | memoryview] | None:
+        """Like `read_all`, but None when that would wait for the disk, or long for decoding."""
+        pieces = self._known_pieces(ranges)
+        if pieces is None:
+            return None
+        found: list[bytes | memoryview] = []
+        may_decode = len(pieces) == 1
+        for run in _runs(pieces):
+            block, offset, length = run[0][0]
+            if block.codec == Codec.ZSTD and (data := self.cache.peek(block.id)) is not None:
+                found.append(memoryview(data)[offset : offset + length])
+                continue
+            pack = self.packs.opened(block.pack)
+            if pack is None:
+                return None
+            parts = self._run_resident(pack, [piece for piece, _ in run], may_decode)
+            if parts is None:
+                return None
+            found += parts
+        return found
+
+    def _run_resident(
+        self, pack: PackFile, run: list[Piece], may_decode: bool
+    ) -> list[memoryview] | list[bytes | memoryview] | None:
+        block, offset, length = run[0]
+        if len(run) > 1:
+            try:
+                return pack.read_run(run, wait=False)
+            except PackDamaged:
+                return None  # for `read_all` to say which block it is
+        if block.codec == Codec.NONE:
+            return [self._read(pack, run[0])] if pack.resident(block, offset, length) else None
+        decode = may_decode and block.size <= DECODE_AT_ONCE_BYTES and not self.cache.is_decoding(block.id)
+        return [self._read(pack, run[0])] if decode and pack.stored_resident(block) else None
+
+    def read_ahead(self, ranges: Iterable[Range]) -> None:
+        """Have the blocks of these ranges at hand; what is wrong with them is told to who reads them."""
         try:
-            place = self._place(blob, 0, 0)
-            pack = self.packs.open(place.block.pack, place.pack_name)
-            if place.block.codec == Codec.NONE:
-                pack.prefetch(place.block)
-            elif place.block.id not in self.cache:
-                self.cache.get(place.block.id, lambda: bytes(pack.read_block(place.block)))
+            for run in _runs(self._pieces(ranges)):
+                (first, name), (last, _) = run[0], run[-1]
+                pack = self.packs.open(first.block.pack, name)
+                if first.block.codec == Codec.NONE:
+                    pack.prefetch(first.block, last.block)
+                elif first.block.id not in self.cache:
+                    self._read(pack, first)
         except PackDamaged:
             return
+
+    def keep_places(self, places: Iterable[BlobPlace]) -> None:
+        """The rows of these blobs are about to go: readers that are under way find them here."""
+        with self._lock:
+            self._gone.update((place.blob, place) for place in places)
+
+    def drop_places(self, blobs: Iterable[int]) -> None:
+        """No reader is left that could name these blobs, whose rows are gone."""
+        with self._lock:
+            for blob in blobs:
+                self._gone.pop(blob, None)
 
     def forget_places(self) -> None:
         """Blobs have moved, or are gone: look all of them up again."""
@@ -141,6 +213,23 @@ class Blobs:
 
     # --- places -----------------------------------------------------------------------------
 
+    def _pieces(self, ranges: Iterable[Range]) -> list[tuple[Piece, str]]:
+        """Where the ranges lie, and in packs of which names; neighbours in a block are one piece."""
+        pieces: list[tuple[Piece, str]] = []
+        for blob, start, length in ranges:
+            _put(pieces, self._place(blob, start, length), start, length)
+        return pieces
+
+    def _known_pieces(self, ranges: Iterable[Range]) -> list[tuple[Piece, str]] | None:
+        """The same without a look at the index; None when that would be needed, or would find an error."""
+        pieces: list[tuple[Piece, str]] = []
+        for blob, start, length in ranges:
+            place = self._known_place(blob)
+            if place is None or start < 0 or start + length > place.length or not _is_inside(place):
+                return None
+            _put(pieces, place, start, length)
+        return pieces
+
     def _known_place(self, blob: int) -> BlobPlace | None:
         with self._lock:
             place = self._places.get(blob)
@@ -149,13 +238,13 @@ class Blobs:
             return place
 
     def _place(self, blob: int, start: int, length: int) -> BlobPlace:
-        place = self._known_place(blob) or self._look_up(blob)
+        place = self._known_place(blob) or self._look_up(blob) or self._gone.get(blob)
         if place is None:
             raise PackDamaged("that is not known", 0, f"blob {blob} is not in the index")
         if start < 0 or length < 0 or start + length > place.length:
             reason = f"blob {blob} has {place.length} bytes, a file names {length} at {start}"
             raise PackDamaged(place.pack_name, place.block.offset, reason)
-        if place.offset < 0 or place.offset + place.length > place.block.size:
+        if not _is_inside(place):
             reason = f"blob {blob} is not inside of block {place.block.id}"
             raise PackDamaged(place.pack_name, place.block.offset, reason)
         return place
@@ -172,3 +261,33 @@ class Blobs:
                 while len(self._places) > KNOWN_PLACES:
                     self._places.popitem(last=False)
         return shared[0] if shared and shared[0].blob == blob else None
+
+
+def _is_inside(place: BlobPlace) -> bool:
+    """Whether the blob lies in its block, as the index says it."""
+    return place.offset >= 0 and place.offset + place.length <= place.block.size
+
+
+def _put(pieces: list[tuple[Piece, str]], place: BlobPlace, start: int, length: int) -> None:
+    """Add a range of a blob that lies there."""
+    begin = place.offset + start
+    if pieces:
+        block, offset, size = pieces[-1][0]
+        if block.id == place.block.id and offset + size == begin:
+            pieces[-1] = (Piece(block, offset, size + length), place.pack_name)
+            return
+    pieces.append((Piece(place.block, begin, length), place.pack_name))
+
+
+def _runs(pieces: Iterable[tuple[Piece, str]]) -> Iterator[list[tuple[Piece, str]]]:
+    """Pieces that can be read at once, together; a compressed one is alone."""
+    run: list[tuple[Piece, str]] = []
+    run_bytes = 0
+    for each in pieces:
+        if run and (run_bytes + each[0].length > RUN_BYTES or not follows(each[0], run[-1][0])):
+            yield run
+            run, run_bytes = [], 0
+        run.append(each)
+        run_bytes += each[0].length
+    if run:
+        yield run

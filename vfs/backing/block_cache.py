@@ -56,6 +56,10 @@ class BlockCache:
                 self.hits += 1
             return found
 
+    def is_decoding(self, block: int) -> bool:
+        """Whether somebody is decoding the block just now, so that `get` would wait."""
+        return block in self._decoding
+
     def __contains__(self, block: int) -> bool:
         return block in self._blocks
 

@@ -51,6 +51,11 @@ class PackFigures(NamedTuple):
         return self.dead_bytes / self.raw_bytes if self.raw_bytes else 1.0
 
     @property
+    def copying_bytes(self) -> int:
+        """Room that writing it anew takes at the most, until the old file goes."""
+        return min(self.size, self.live_bytes)
+
+    @property
     def freeable_bytes(self) -> int:
         """What the file would become smaller by, when dead data compresses as live data does."""
         return round(self.size * self.dead_share)

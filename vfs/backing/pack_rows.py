@@ -5,6 +5,7 @@ writes but through a short transaction of the index.
 """
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -64,19 +65,21 @@ class PackRows:
         """At most `limit` blobs with numbers from `first_blob` on, in order; some numbers may be missing."""
         return self._places(f"{_PLACES} WHERE b.id>=? ORDER BY b.id LIMIT ?", (first_blob, limit))
 
+    def dead_places(self, blocks: Iterable[int]) -> list[BlobPlace]:
+        """Where the blobs lie that nothing references in these blocks."""
+        sql = f"{_PLACES} WHERE b.block=? AND b.refs=0"
+        return [place for block in blocks for place in self._places(sql, (block,))]
+
     def _places(self, sql: str, arguments: tuple[Any, ...]) -> list[BlobPlace]:
-        return [
-            BlobPlace(
-                blob,
-                start,
-                length,
-                BlockEntry(block, pack, offset, stored, size, codec, unsigned(sum_)),
-                name,
-            )
-            for blob, start, length, block, pack, offset, stored, size, codec, sum_, name in self._all(
-                sql, arguments
-            )
-        ]
+        blocks: dict[int, tuple[BlockEntry, str]] = {}  # those of many blobs once: a list may be long
+        places = []
+        for blob, start, length, number, pack, offset, stored, size, codec, sum_, name in self._all(
+            sql, arguments
+        ):
+            if number not in blocks:
+                blocks[number] = BlockEntry(number, pack, offset, stored, size, codec, unsigned(sum_)), name
+            places.append(BlobPlace(blob, start, length, *blocks[number]))
+        return places
 
     def packs(self) -> list[PackRow]:
         """All packs, by number."""

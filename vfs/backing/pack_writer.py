@@ -12,7 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from vfs.backing.codecs import Codec, decompress
 from vfs.backing.frames import piece_sums, sums_bytes
-from vfs.backing.packs import (
+from vfs.backing.pack_format import (
     BLOB,
     BLOCK,
     HEADER,

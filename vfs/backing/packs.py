@@ -1,57 +1,40 @@
-"""The format of a pack, and reading from one.
+"""Reading from a pack (vfs/backing/pack_format.py).
 
 Promises that nothing of a pack is handed out that did not match its checksum: header and tables before they
 are first used, a compressed block whole, a block stored as it is piece by piece, once in this life of the
 mapping. Anything else is `PackDamaged`. Damage in one block, or in the tables, touches no other block: who
 knows from the index where a block lies reads it without the tables. Never writes, never asks the index.
 
-    header, 64 bytes     magic "vfspack1", version u32, zero u32, uuid of the store, pack number u64, zero 16,
-                         checksum: xxh3_64 of the bytes before
-    blocks               back to back
-    block table          40 bytes each, in order of offset: number u64, offset u64, stored u32, size u32,
-                         codec u32, zero u32, checksum u64
-    blob index           56 bytes each, sorted by hash: blake3 hash 32, number u64, position of its block in
-                         the table u32, offset in the decoded block u32, length u32, zero u32
-    trailer, 64 bytes    magic "vfspktrl", blocks u32, blobs u32, offset of the table u64, offset of the index
-                         u64, first 16 bytes of blake3(header, table, index), zero 8, checksum: xxh3_64 of the
-                         bytes before
-
-Little-endian. The pack's name is blake3(header, table, index, trailer) in hexadecimal digits: the table holds
-the checksum of every block. A block with codec 0 is the sums of its pieces of 32 KiB (xxh3_64, 8 bytes each)
-and then the data, its checksum is that of the sums; any other's is that of the stored bytes. All of these
-take the block's number as seed.
-
 Threads: any may read. `_pieces` needs no lock: two threads that verify the same piece store the same answer.
 """
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from blake3 import blake3
 from xxhash import xxh3_64_intdigest
 
 from vfs.backing.codecs import Codec, decompress
 from vfs.backing.frames import PIECE_BYTES, BadBytes, sums_bytes, verify_piece
-from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry
+from vfs.backing.pack_format import (
+    BLOB,
+    BLOCK,
+    CHECKSUM,
+    HASH_BYTES,
+    HEADER,
+    HEADER_BYTES,
+    MAGIC,
+    TRAILER,
+    TRAILER_BYTES,
+    TRAILER_MAGIC,
+    VERSION,
+    pack_name,
+    tables_digest,
+    unseal,
+)
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, Piece
 from vfs.backing.storage import Buffer, Storage, StorageFile
 from vfs.errors import PackDamaged
 from vfs.limits import KIB, MIB
-
-HEADER_BYTES = TRAILER_BYTES = 64
-MAGIC, TRAILER_MAGIC = b"vfspack1", b"vfspktrl"
-VERSION = 1
-
-HEADER = struct.Struct("<8sII16sQ16x")
-BLOCK = struct.Struct("<QQIIIIQ")
-BLOB = struct.Struct("<32sQIIII")
-TRAILER = struct.Struct("<8sIIQQ16s8x")
-CHECKSUM = struct.Struct("<Q")
-HASH_BYTES = 32
-
-assert HEADER.size + CHECKSUM.size == HEADER_BYTES
-assert TRAILER.size + CHECKSUM.size == TRAILER_BYTES
-assert (BLOCK.size, BLOB.size) == (40, 56)
 
 MOST_DECODED_BYTES = 64 * MIB
 """A block never decodes to more, whatever a table says."""
@@ -63,33 +46,15 @@ SMALL_BYTES = 64 * KIB
 """Up to here pread is cheaper for data that is not in memory than faulting mapped pages in."""
 
 
-def seal(fields: bytes) -> bytes:
-    """The fields of a header or trailer with their checksum."""
-    return fields + CHECKSUM.pack(xxh3_64_intdigest(fields))
-
-
-def unseal(data: Buffer, what: str) -> bytes:
-    """The fields of a header or trailer; BadBytes when the checksum is wrong."""
-    fields = bytes(data[:-8])
-    if len(data) != HEADER_BYTES or CHECKSUM.unpack(data[-8:])[0] != xxh3_64_intdigest(fields):
-        raise BadBytes(f"its {what} is wrong")
-    return fields
-
-
-def pack_name(header: Buffer, table: Buffer, index: Buffer, trailer: Buffer) -> str:
-    """What a pack of these parts is called."""
-    digest = blake3()
-    for part in (header, table, index, trailer):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def tables_digest(header: Buffer, table: Buffer, index: Buffer) -> bytes:
-    """What the trailer says of the other parts."""
-    digest = blake3(header)
-    digest.update(table)
-    digest.update(index)
-    return digest.digest(16)
+def follows(piece: Piece, before: Piece) -> bool:
+    """Whether both are stored as they are, and nothing but sums lies between them on the disk."""
+    block, other = piece.block, before.block
+    return (
+        block.codec == other.codec == Codec.NONE
+        and (block.pack, block.offset) == (other.pack, other.offset + other.stored)
+        and before.offset + before.length == other.size == other.stored - sums_bytes(other.size)
+        and piece.offset == 0
+    )
 
 
 class Tables(NamedTuple):
@@ -274,9 +239,14 @@ class PackFile:
         try:
             if offset < 0 or length < 0 or offset + length > block.size:
                 raise BadBytes(f"it has {block.size} bytes, asked was for {length} at {offset}")
-            sums, verified = self._pieces.get(block.id) or self._know(block)
-            data_at = block.offset + len(sums)
             first, stop = offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES
+            known = self._pieces.get(block.id)
+            if known is None:  # both are on their way then
+                begin = block.offset + sums_bytes(block.size) + first * PIECE_BYTES
+                self._file.prefetch(min((stop - first) * PIECE_BYTES, block.size), begin)
+                known = self._know(block)
+            sums, verified = known
+            data_at = block.offset + len(sums)
             if verified.find(0, first, stop) < 0:
                 return self._fetch(data_at + offset, length, mapped=True)
             self._read_ahead(data_at + offset, length)
@@ -294,10 +264,51 @@ class PackFile:
             reason = f"block {block.id} cannot be read: {error.strerror or error}"
             raise PackDamaged(self.name, block.offset, reason) from error
 
-    def _know(self, block: BlockEntry) -> tuple[bytes, bytearray]:
+    def read_run(self, run: Sequence[Piece], *, wait: bool = True) -> list[memoryview] | None:
+        """What `read_piece` gives for each of these, which lie back to back (see `follows`), in one request.
+
+        None when that would wait for the disk, and it must not.
+        """
+        first, last = run[0], run[-1]
+        begin, stop = first.block.offset, last.offset + last.length
+        if first.block.id in self._pieces:
+            begin += sums_bytes(first.block.size) + first.offset // PIECE_BYTES * PIECE_BYTES
+        end = last.block.offset + sums_bytes(last.block.size)
+        end += min(last.block.size, -(-stop // PIECE_BYTES) * PIECE_BYTES)
+        try:
+            if wait:
+                self._read_ahead(begin, end - begin)
+            elif not self._file.resident(end - begin, begin):
+                return None
+            view = memoryview(self._file.pread(end - begin, begin))
+            if len(view) != end - begin:
+                raise BadBytes("the pack ends too early")
+            return [self._verified(piece, view, piece.block.offset - begin) for piece in run]
+        except BadBytes as error:
+            raise PackDamaged(self.name, begin, str(error)) from None
+        except OSError as error:
+            raise PackDamaged(self.name, begin, f"cannot be read: {error.strerror or error}") from error
+
+    def _verified(self, piece: Piece, view: memoryview, block_at: int) -> memoryview:
+        """A piece out of stored bytes in which its block begins at `block_at`, or would."""
+        block, offset, length = piece
+        known = self._pieces.get(block.id)
+        if known is None:
+            known = self._know(block, view[block_at : block_at + sums_bytes(block.size)])
+        sums, verified = known
+        data_at = block_at + len(sums)
+        for number in range(offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES):
+            if not verified[number]:
+                at = data_at + number * PIECE_BYTES
+                stop = data_at + min((number + 1) * PIECE_BYTES, block.size)
+                verify_piece(view[at:stop], sums, number, block.id)
+                verified[number] = 1
+        return view[data_at + offset : data_at + offset + length]
+
+    def _know(self, block: BlockEntry, fetched: Buffer | None = None) -> tuple[bytes, bytearray]:
         if block.stored != sums_bytes(block.size) + block.size:
             raise BadBytes(f"{block.stored} stored bytes cannot be {block.size} bytes and their sums")
-        sums = bytes(self._fetch(block.offset, sums_bytes(block.size)))
+        sums = bytes(self._fetch(block.offset, sums_bytes(block.size)) if fetched is None else fetched)
         if xxh3_64_intdigest(sums, block.id) != block.checksum:
             raise BadBytes("the checksum of its sums is wrong")
         known = self._pieces[block.id] = (sums, bytearray(len(sums) // CHECKSUM.size))
@@ -314,21 +325,32 @@ class PackFile:
             length = min(length, block.size - offset)
         return self._file.resident(length, block.offset + len(known[0]) + offset)
 
+    def stored_resident(self, block: BlockEntry) -> bool:
+        """Whether `read_block` would very likely not wait for the disk."""
+        return self._file.resident(block.stored, block.offset)
+
     def _read_ahead(self, start: int, length: int) -> None:
         """Ask the disk for what a sequential reader will want next, while this block is decoded.
 
         The fields are hints: threads that mix them up ask for too much or too little.
         """
         end = start + length
-        if 0 <= start - self._following <= SMALL_BYTES and end + READ_AHEAD_BYTES // 2 > self._ahead:
+        if abs(start - self._following) > SMALL_BYTES:
+            self._ahead = end
+            if length > SMALL_BYTES:
+                self._file.prefetch(length, start)
+        elif end + READ_AHEAD_BYTES // 2 > self._ahead:
             begin = max(end, self._ahead)
             self._ahead = begin + READ_AHEAD_BYTES
             self._file.prefetch(READ_AHEAD_BYTES, begin)
         self._following = end
 
-    def prefetch(self, block: BlockEntry) -> None:
-        """Ask the disk for a block without waiting for it."""
-        self._file.prefetch(block.stored, block.offset)
+    def prefetch(self, first: BlockEntry, last: BlockEntry | None = None) -> None:
+        """Ask the disk for a block, and all up to the last one, without waiting for it."""
+        end = first.offset + first.stored if last is None else last.offset + last.stored
+        self._file.prefetch(end - first.offset, first.offset)
+        if first.offset <= self._ahead < end:
+            self._ahead = end
 
     def _fetch(self, offset: int, length: int, *, mapped: bool = False) -> bytes | memoryview:
         """Exactly these bytes, unverified; small ones as a copy, unless they should be `mapped`."""

@@ -38,6 +38,14 @@ class BlobPlace(NamedTuple):
     pack_name: str
 
 
+class Piece(NamedTuple):
+    """Bytes [offset, offset+length) of a decoded block."""
+
+    block: BlockEntry
+    offset: int
+    length: int
+
+
 class PackRow(NamedTuple):
     """A pack as the index knows it; `name` is empty while it is being written."""
 

@@ -48,6 +48,7 @@ class Space(NamedTuple):
     free_bytes: int
     files: int
     free_files: int
+    kept_bytes: int = 0  # what is free besides, but not for users
 
 
 class StorageFile(Protocol):
@@ -323,9 +324,8 @@ class DirectoryStorage:
         if self._freed is not None and host.f_bavail * host.f_frsize < NEARLY_FULL_BYTES:
             self._freed.result()
             host = os.fstatvfs(self.fileno())
-        return Space(
-            host.f_blocks * host.f_frsize, host.f_bavail * host.f_frsize, host.f_files, host.f_favail
-        )
+        unit, kept = host.f_frsize, host.f_bfree - host.f_bavail
+        return Space(host.f_blocks * unit, host.f_bavail * unit, host.f_files, host.f_favail, kept * unit)
 
     def index_connection(self, name: str, *, read_only: bool) -> apsw.Connection:
         """Open `name` with SQLite. The journal mode and the like are the index's business.

@@ -73,11 +73,11 @@ class Committer:
             done.set()
 
     async def checkpoint(self, *, anyway: bool = False) -> None:
-        """Take a checkpoint in slices; nothing to do when nothing changed, unless one is wanted `anyway`,
+        """Take a checkpoint in slices; nothing to do when it would be useless, unless one is wanted `anyway`,
         for what only its end may remove."""
         async with self.checkpointing:
             fs = self._fs
-            if fs.failed is not None or fs.read_only or not (anyway or len(fs.table.tracker)):
+            if fs.failed is not None or fs.read_only or not (anyway or fs.checkpoint_useful):
                 return
             fs.begin_checkpoint()
             try:

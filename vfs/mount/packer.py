@@ -95,6 +95,14 @@ class Packer:
             log.log(level, "packing put off: %s", error)
 
     async def _work_while_due(self) -> None:
+        try:
+            await self._pack_while_due()
+        except NoSpace:
+            await self._collect_when_due()  # what is dead takes the room that is missing
+            raise
+        await self._collect_when_due()
+
+    async def _pack_while_due(self) -> None:
         fs = self._fs
         packed = False
         while fs.failed is None:
@@ -107,7 +115,9 @@ class Packer:
         if packed and fs.failed is None and fs.roll_log():
             # A chunk goes when nothing points into it, but never the one that is being written.
             await self._committer.checkpoint(anyway=True)
-        if fs.failed is None and fs.gc_due:
+
+    async def _collect_when_due(self) -> None:
+        if self._fs.failed is None and self._fs.gc_due:
             async with self.exclusive:
                 await self._collect(eager=False, dry_run=False, on_progress=None)
 
@@ -171,7 +181,10 @@ class Packer:
         fs.writable()
         await self._committer.checkpoint(anyway=True)
         if not dry_run and fs.log_wants_packing(eager=eager):
-            await self._pack_everything(None)
+            try:
+                await self._pack_everything(None)
+            except NoSpace:  # what is dead goes without, and makes room
+                await self._committer.checkpoint(anyway=True)
         self._work = work = fs.begin_collect(eager=eager, dry_run=dry_run, progress=on_progress)
         try:
             while await self._thread(fs.run_collect, work):

@@ -94,9 +94,13 @@ class TreeVerbs:
                 await self._packer.exclusive.acquire()
             return await self._thread(work.next_batch)
         fetched: list[Batch | None] = []
+        failed: list[VfsError] = []
 
         async def fetch() -> None:
-            fetched.append(await self._thread(work.next_batch))
+            try:
+                fetched.append(await self._thread(work.next_batch))
+            except VfsError as error:
+                failed.append(error)  # the batch before it is whole, and is planted first
 
         async with _one_error(), trio.open_nursery() as nursery:
             nursery.start_soon(fetch)
@@ -105,6 +109,8 @@ class TreeVerbs:
             except BaseException:
                 work.cancelled = True
                 raise
+        if failed:
+            raise failed[0]
         return fetched[0]
 
     async def _plant(self, planter: Planter, batch: Batch, report: Report, progress: Progress) -> None:

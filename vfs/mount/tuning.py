@@ -4,6 +4,7 @@ Promises to change nothing that a program could notice but the time things take,
 where this user may not. Never touches another process or mount.
 """
 
+import ctypes
 import gc
 import logging
 import sys
@@ -22,6 +23,13 @@ While a pass of the packer runs, the 99th percentile of a stat is 1.0 ms, and 1.
 (median of six rounds in turn, on two busy processors); its median, 68 µs, is the same with either.
 """
 
+MEMORY = {-1: 16 << 20, -3: 8 << 20, -8: 1}
+"""mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX.
+
+A megabyte of data is copied in 90 µs into memory that was used before, and in 350 into memory that the kernel
+has to give first. So up to 16 MiB that are free stay with the process, in one place for all threads.
+"""
+
 READ_AHEAD_KIB = 1024
 """The kernel reads at most this much ahead; its default of 128 KiB makes eight requests of one."""
 
@@ -32,6 +40,10 @@ def tune_process() -> None:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     sys.setswitchinterval(SWITCH_SECONDS)
+    with suppress(OSError, AttributeError):  # another C library may not have it
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in MEMORY.items():
+            mallopt(parameter, value)
 
 
 def raise_read_ahead(device: str) -> None:

@@ -41,6 +41,9 @@ class Target(Protocol):
     def finish(self) -> None:
         """There are no more, all is well."""
 
+    def stop(self) -> None:
+        """A step that waits for somebody ends soon, with an error. Any thread."""
+
     def close(self) -> None:
         """Let go, whether it was finished or not. What is half-way is removed."""
 
@@ -55,8 +58,18 @@ class Export:
         self._readers = ThreadPoolExecutor(READERS, "vfs-read")
         self._damage = ""  # of the file that is being written
         self._at = 0  # how far it is
-        self.cancelled = False
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
         """Set by anyone who does not want to wait for the rest."""
+        return self._cancelled
+
+    @cancelled.setter
+    def cancelled(self, cancelled: bool) -> None:
+        self._cancelled = cancelled
+        if cancelled:
+            self._target.stop()
 
     def write(self, batch: Batch) -> None:
         """Read all that the batch names and hand it to the target. Any thread, one batch after the other."""

@@ -86,6 +86,9 @@ class FolderTarget:
         elif isinstance(item, Node):
             self._begin(item)
 
+    def stop(self) -> None:
+        """Nothing here waits for anybody."""
+
     def finish(self) -> None:
         """All is there: the folders get their attributes."""
         while len(self._folders) > 1:

@@ -26,7 +26,7 @@ from vfs.backing.cutter import Cutter
 from vfs.backing.log import FULL
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
-from vfs.errors import NoSpace, PackUnwritten, VfsError
+from vfs.errors import IndexUnwritten, NoSpace, PackUnwritten, VfsError
 from vfs.filesystem import FileSystem
 from vfs.inode.runs import plan_write
 from vfs.packing import PASS_BYTES, WORKERS
@@ -200,10 +200,11 @@ class Import:
             try:
                 with self._fs.store.index.transaction() as transaction:
                     transaction.put_pack(sealed)
-            except BaseException:
+            except BaseException as error:
                 self._session = None
+                doubted = not isinstance(error, NoSpace)
                 with _told():
-                    withdraw(self._fs.store.storage, self._fs.store.index, sealed)
+                    withdraw(self._fs.store.storage, self._fs.store.index, sealed, doubted=doubted)
                 raise
             self._report.figures.new_bytes += sum(blob.length for blob in sealed.blobs)
             self._report.figures.packed_bytes += sealed.size
@@ -241,7 +242,9 @@ def import_from(
                         report.tell(on_progress)
                     report.tell(on_progress)
                     if fs.checkpoint_due:
-                        fs.checkpoint()
+                        # Nobody asked for it: a failure only puts it off.
+                        with contextlib.suppress(NoSpace, IndexUnwritten):
+                            fs.checkpoint()
                 for _ in planter.finish():
                     pass
             finally:

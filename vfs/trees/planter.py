@@ -77,12 +77,16 @@ class Planter:
 
     def _prepared(self, dest: bytes) -> int:
         fs = self._fs
+        inode: Inode | None
         try:
             inode = fs.resolve(dest)
         except NoEntry:
             inode = fs.make_directory(dest, parents=True)
-        if not inode.is_directory:
-            raise NotADirectory(f"{dest.decode(errors='backslashreplace')} in the file system is no folder")
+        except NotADirectory:
+            inode = None
+        if inode is None or not inode.is_directory:
+            name = dest.decode(errors="backslashreplace")
+            raise NotADirectory(f"{name} in the file system is no folder, or lies in none; give another DEST")
         return inode.ino
 
     def plant(self, plans: list[Plan]) -> Iterator[None]:

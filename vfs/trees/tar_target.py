@@ -9,6 +9,7 @@ import gzip
 import lzma
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
@@ -53,9 +54,11 @@ class TarTarget:
         compression: str = "",
         path: Path | None = None,
         owned: bool = False,
+        stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._raw = raw
         self._report = report
+        self.stop = stop  # ends what waits for a reader; for any thread
         self._owned = owned  # `raw` is ours to close
         self._path = path  # what `raw` is renamed to in the end
         self._out = _encoder(raw, compression)

@@ -4,11 +4,13 @@ Promises to refuse what lies in the store or in its own mount, without looking a
 be resolved already.
 """
 
+import errno
 import io
 import os
 import select
 import stat
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,6 +18,7 @@ from vfs.errors import StoreError
 from vfs.filesystem import FileSystem
 from vfs.limits import MIB
 from vfs.paths import StrPath
+from vfs.trees.ahead import LOOK_SECONDS
 from vfs.trees.exporter import Target, export_to
 from vfs.trees.folder_source import FolderSource
 from vfs.trees.folder_target import FolderTarget
@@ -47,7 +50,8 @@ def open_target(path: Path, own: Collection[Path], report: Report) -> Target:
     """An archive, when the name at a resolved path says so and no folder has it; else a folder."""
     refuse_own(path, own)
     if path.is_fifo():
-        return TarTarget(_pipe_to(path), report, owned=True)
+        pipe = PipeWriter(path)
+        return TarTarget(io.BufferedWriter(pipe, MIB), report, owned=True, stop=pipe.stop)
     if compression_of(path) is not None and not path.is_dir():
         return TarTarget.create(path, report)
     return FolderTarget(path, report)
@@ -84,13 +88,41 @@ class PipeReader(io.RawIOBase):
         super().close()
 
 
-def _pipe_to(path: Path) -> IO[bytes]:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise StoreError(f"nobody reads from the pipe {path} ({error.strerror})") from error
-    os.set_blocking(descriptor, True)
-    return open(descriptor, "wb", buffering=MIB)
+class PipeWriter(io.RawIOBase):
+    """A named pipe to write to. Waits for its reader, as long as it is not told to stop."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"nobody reads from the pipe {path} ({error.strerror})") from error
+        self._stopped = False
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write some of it."""
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLOUT)
+        while True:
+            with suppress(BlockingIOError):
+                return os.write(self._descriptor, data)
+            if self._stopped:
+                raise OSError(errno.ECANCELED, "interrupted")
+            waiting.poll(LOOK_SECONDS * 1000)
+
+    def stop(self) -> None:
+        """Do not wait any more. Any thread."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Let go."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 def refuse_own(path: Path, own: Collection[Path]) -> None:

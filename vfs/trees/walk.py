@@ -5,7 +5,7 @@ names goes before the batch is `done`. Never reads data, and changes nothing, no
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from vfs.contents import ReadPlan
@@ -46,6 +46,14 @@ class Batch:
         return self.size >= BATCH_BYTES or len(self.parts) >= BATCH_ENTRIES
 
 
+def _found(fs: FileSystem, source: bytes) -> int:
+    try:
+        return fs.resolve(source).ino
+    except (NoEntry, NotADirectory) as error:
+        name = source.decode(errors="backslashreplace")
+        raise type(error)(f"there is no {name} in the file system; give the path of what is there") from None
+
+
 class Walk:
     """One walk over the tree below a path. Belongs to the owner of the file system."""
 
@@ -54,15 +62,20 @@ class Walk:
         self._fs = fs
         self._report = report
         # constant
-        self._top = fs.resolve(source).ino
+        self._top = _found(fs, source)
         self._name = source.rstrip(b"/").rpartition(b"/")[2] or b"file"
         # mutable
         self._batch = Batch(fs.epochs.enter())
         self._out: list[Batch] = [self._batch]  # those that are not done
+        self._steps: Generator[Batch | None] | None = None  # the walk, as far as it is
         self._links: dict[int, bytes] = {}  # inode with further names -> the path it was given out under
 
     def batches(self) -> Iterator[Batch | None]:
         """Batches, and None now and then, for the caller to let others in."""
+        self._steps = self._walk()
+        return self._steps
+
+    def _walk(self) -> Generator[Batch | None]:
         top = self._fs.get(self._top)
         if not top.is_directory:
             yield from self._one(top, self._name)
@@ -78,6 +91,8 @@ class Walk:
 
     def close(self) -> None:
         """Nobody reads anything any more."""
+        if self._steps is not None:
+            self._steps.close()  # the file that it is in is held open, and is the owner's to let go
         for batch in list(self._out):
             self.done(batch)
 

@@ -1,0 +1,48 @@
+"""Imports as a daemon does them, on a store that is not mounted."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vfs
+from vfs.errors import StoreError
+from vfs.mount.committer import Committer
+from vfs.mount.control import Progress
+from vfs.mount.packer import Packer
+from vfs.mount.tree_verbs import TreeVerbs
+from vfs.trees import planter
+
+
+@pytest.fixture
+def fs(tmp_path: Path) -> Iterator[vfs.FileSystem]:
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as opened:
+        opened.autopilot = False
+        yield opened
+
+
+def archive(files: int) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for number in range(files):
+            info = tarfile.TarInfo(f"{number:03}")
+            info.size = 512
+            tar.addfile(info, io.BytesIO(number.to_bytes(2, "big") * 256))
+    return made.getvalue()
+
+
+async def test_what_came_before_the_cut_of_an_archive_is_brought_in(
+    fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planter, "SLICE_ENTRIES", 1)
+    monkeypatch.setattr(planter, "SLICE_EXTENTS", 1)
+    (tmp_path / "cut.tar").write_bytes(archive(300)[: 200 * 1024 + 700])
+    committer = Committer(fs)
+    verbs = TreeVerbs(fs, tmp_path / "store", committer, Packer(fs, committer, automatic=False))
+    request = {"source": str(tmp_path / "cut.tar"), "dest": "/in"}
+    with pytest.raises(StoreError, match="cut short"):
+        await verbs.import_(request, Progress())
+    assert len(fs.listdir("/in")) == 200
