@@ -185,7 +185,10 @@ def test_a_missing_pack_is_found_with_the_files_that_need_it(store: Path) -> Non
 
 def test_a_truncated_pack_is_found(store: Path) -> None:
     path = packs(store)[-1]
-    path.write_bytes(path.read_bytes()[:-1])
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    assert found(store) == ({"pack"}, []), "all blocks are there, and the index knows where"
+    path.write_bytes(data[: place_of_tables_in(data)[0] - 1])
     assert found(store) == ({"pack"}, ["/last"])
 
 
@@ -196,7 +199,10 @@ def test_a_strange_file_among_the_packs_is_found(store: Path) -> None:
 
 def place_of_tables(path: Path) -> tuple[int, int]:
     """Where the block table and the blob index of a pack begin."""
-    data = path.read_bytes()
+    return place_of_tables_in(path.read_bytes())
+
+
+def place_of_tables_in(data: bytes) -> tuple[int, int]:
     blocks, blobs = (int.from_bytes(data[-56 + 4 * n : -52 + 4 * n], "little") for n in range(2))
     index = len(data) - TRAILER_BYTES - blobs * BLOB.size
     return index - blocks * BLOCK.size, index
@@ -218,7 +224,18 @@ PARTS: dict[str, Callable[[Path], int]] = {
 def test_a_flipped_bit_in_the_tables_of_a_pack_is_found(store: Path, name: str) -> None:
     path = packs(store)[-1]
     flip(path, PARTS[name](path))
-    assert found(store) == ({"pack"}, ["/last"])
+    assert found(store) == ({"pack"}, [])
+    assert found(store, data=True) == ({"pack"}, [])
+    with vfs.open(store, read_only=True) as fs:
+        assert fs.read_bytes("/last") == text(2, 3_000), "fsck does not name what can be read"
+
+
+def test_data_is_verified_also_where_the_tables_are_damaged(store: Path) -> None:
+    path = packs(store)[1]
+    wrong = block(store, path, codec=1)
+    flip(path, wrong.offset + wrong.stored // 2)
+    flip(path, PARTS["trailer"](path))
+    assert found(store, data=True) == ({"pack", "data"}, ["/a/copy", "/a/text"])
 
 
 def test_a_flipped_bit_in_a_compressed_block_hits_only_the_files_of_that_block(store: Path) -> None:

@@ -99,7 +99,8 @@ class DataDamaged(OperationError):
         self.place = place
         self.offset = offset
         self.reason = reason
-        super().__init__(f"damaged data in {place} at offset {offset}: {reason}; run vfs fsck on the store")
+        self.facts = f"damaged data in {place} at offset {offset}: {reason}"
+        super().__init__(f"{self.facts}; run vfs fsck on the store")
 
 
 class ChunkDamaged(DataDamaged):

@@ -18,7 +18,8 @@ from blake3 import blake3
 
 from vfs.backing.chunks import ChunkReader, chunk_name
 from vfs.backing.packs import PackFile
-from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, PackRow
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, PackRow, unsigned
+from vfs.checks.packs import SELECT_BLOCKS
 from vfs.checks.report import ProgressCall
 from vfs.checks.view import View
 from vfs.errors import DataDamaged, IndexDamaged, PackDamaged
@@ -67,20 +68,24 @@ class DataCheck:
 
     def _pack(self, pool: ThreadPoolExecutor, row: PackRow) -> None:
         self._from_the_disk(f"{PACKS_FOLDER}/{row.name}")
-        try:
-            pack = PackFile.open(self._view.storage, row.name, self._view.uuid)
-        except PackDamaged:
-            return  # told by the checks of packs
-        used = {block for (block,) in self._view.query("SELECT id FROM block WHERE pack=?", (row.id,))}
         blobs: dict[int, list[BlobEntry]] = {}
-        for entry in pack.blobs():
-            blobs.setdefault(entry.block, []).append(entry)
-        for block in pack.blocks():
-            # A block without a row is waste: gc has moved what it could from a damaged pack.
-            if block.id in used:
-                pack.prefetch(block)
-                job = _block_job(pack, block, blobs.get(block.id, []))
-                self._submit(pool, job, block.stored, _noting(self._view.damaged_blocks, block.id))
+        try:
+            pack = PackFile.attach(self._view.storage, row.name, self._view.uuid)
+            for entry in pack.blobs():
+                blobs.setdefault(entry.block, []).append(entry)
+        except PackDamaged:
+            # Told by the checks of packs. Without its tables there are no hashes, but still its blocks.
+            blobs.clear()
+            try:
+                pack = PackFile.attach(self._view.storage, row.name, self._view.uuid)
+            except PackDamaged:
+                return
+        # As readers find them: a block without a row is waste that gc left in a damaged pack.
+        rows = self._view.query(f"{SELECT_BLOCKS} WHERE pack=? ORDER BY offset", (row.id,))
+        for block in [BlockEntry(*(*found[:6], unsigned(found[6]))) for found in rows]:
+            pack.prefetch(block)
+            job = _block_job(pack, block, blobs.get(block.id, []))
+            self._submit(pool, job, block.stored, _noting(self._view.damaged_blocks, block.id))
         # The pack is not closed here, but with the last job that reads from it.
 
     def _log(self, pool: ThreadPoolExecutor) -> None:
@@ -145,7 +150,7 @@ def _block_job(pack: PackFile, block: BlockEntry, blobs: list[BlobEntry]) -> Job
         try:
             data = memoryview(pack.read_block(block))
         except PackDamaged as error:
-            return [f"block {block.id}: {error}"]
+            return [f"block {block.id}: {error.facts}"]
         return [
             f"blob {entry.id} in block {block.id} of pack {block.pack} is not what its hash says"
             for entry in blobs
@@ -160,7 +165,7 @@ def _range_job(reader: ChunkReader, extent: ChunkRange, where: str) -> Job:
         try:
             reader.read(extent.chunk, extent.frame, extent.start, extent.length)
         except DataDamaged as error:
-            return [f"{where}: {error}"]
+            return [f"{where}: {error.facts}"]
         return []
 
     return verify

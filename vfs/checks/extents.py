@@ -126,7 +126,7 @@ class ExtentChecks:
         try:
             self._view.log.check_range(extent.chunk, extent.frame, extent.start, extent.length)
         except DataDamaged as error:
-            self._report.add("extent", f"{where}: {error}")
+            self._report.add("extent", f"{where}: {error.facts}")
 
     def _blob_range(self, where: str, extent: BlobRange, blobs: BlobCounts) -> None:
         self._blob_bytes += extent.length

@@ -20,6 +20,9 @@ from vfs.errors import PackDamaged
 PACK_HEADER_BYTES = 64
 PACK_TRAILER_BYTES = 64
 
+SELECT_BLOCKS = "SELECT id, pack, offset, stored, size, codec, checksum FROM block"
+"""The columns of a `BlockEntry`, its checksum as SQLite has it."""
+
 _NUMBERS = (("next_blob", "blob"), ("next_block", "block"), ("next_pack", "pack"))
 
 _BLOCKS_THAT_ARE_MISSING = (
@@ -134,27 +137,29 @@ class PackChecks:
             try:
                 self._file(row, counts.get(row.id, 0))
             except PackDamaged as error:
-                self._report.add("pack", f"pack {row.id}: {error}")
-                self._damaged(row)
+                self._report.add("pack", f"pack {row.id}: {error.facts}")
+                self._unverified(row)
         self._strangers()
 
-    def _damaged(self, row: PackRow) -> None:
-        found = self._view.query("SELECT id FROM block WHERE pack=?", (row.id,))
-        self._view.damaged_blocks.update(block for (block,) in found)
+    def _unverified(self, row: PackRow) -> None:
+        """What a pack says of itself is wrong: the index still finds its blocks, those that the file has."""
+        try:
+            size = PackFile.attach(self._view.storage, row.name, self._view.uuid).size
+        except PackDamaged:
+            size = 0
+        lost = self._view.query("SELECT id FROM block WHERE pack=? AND offset+stored>?", (row.id, size))
+        self._view.damaged_blocks.update(block for (block,) in lost)
 
     def _file(self, row: PackRow, blobs: int) -> None:
         pack = PackFile.open(self._view.storage, row.name, self._view.uuid)
         try:
             if pack.id != row.id:
                 self._report.add("pack", f"pack {row.id}: its file {row.name} says that it is pack {pack.id}")
-                self._damaged(row)
                 return
             if pack.size != row.size:
                 self._report.add("pack", f"pack {row.id} has {pack.size} bytes, the index says {row.size}")
             blocks = {block.id: block for block in pack.blocks()}
-            for found in self._view.query(
-                "SELECT id, pack, offset, stored, size, codec, checksum FROM block WHERE pack=?", (row.id,)
-            ):
+            for found in self._view.query(f"{SELECT_BLOCKS} WHERE pack=?", (row.id,)):
                 self._block(row, BlockEntry(*(*found[:6], unsigned(found[6]))), blocks)
             self._blobs(row, pack, set(blocks), blobs)
         finally:

@@ -2,8 +2,7 @@
 
 Promises that every request is answered, an unexpected exception with EIO, and that the kernel may cache
 names, attributes and pages for as long as the mount option says, since one daemon owns the store.
-Never holds a rule of POSIX, and never waits for the disk in the trio thread where that can be told, but for
-small reads from one that is quicker than a thread (vfs/mount/pace.py).
+Never holds a rule of POSIX, and never waits for the disk in the trio thread where that can be told.
 
 Concurrency: everything runs in the trio thread; a handler without `await` is atomic. The only awaits are
 around syncs and cold reads, and before a write that is slowed down; no state is carried across them but an
@@ -35,7 +34,6 @@ from vfs.mount.ahead import ReadAhead
 from vfs.mount.committer import Committer
 from vfs.mount.errno_table import fuse_error
 from vfs.mount.options import MountOptions
-from vfs.mount.pace import SMALL_READ_BYTES, Pace
 from vfs.mount.packer import Packer
 from vfs.mount.throttle import Throttle
 from vfs.namespace import Caller
@@ -89,7 +87,6 @@ class Adapter(pyfuse3.Operations):
         self.committer = Committer(fs)
         self.packer = Packer(fs, self.committer, automatic=options.pack)
         self._ahead = ReadAhead(fs)
-        self._pace = Pace()
         self._throttle = Throttle()
         self._slows_down = options.pack  # waiting for what nobody does would be for ever
         self._timeout = options.attr_timeout_seconds
@@ -280,11 +277,7 @@ class Adapter(pyfuse3.Operations):
         plan = self.fs.begin_read(fh, off, size)
         try:
             self._ahead.follow(plan)
-            if size > SMALL_READ_BYTES:
-                return await trio.to_thread.run_sync(self.fs.run_read, plan)
-            if self._pace.is_quick:
-                return self._pace.timed(self.fs.run_read, plan)
-            return await trio.to_thread.run_sync(self._pace.timed, self.fs.run_read, plan)
+            return await trio.to_thread.run_sync(self.fs.run_read, plan)
         finally:
             self.fs.end_read(plan)
 
