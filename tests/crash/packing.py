@@ -26,7 +26,6 @@ def written(rng: random.Random) -> list[Step]:
             ),
             Step("append", (path, Data("random", 90, rng.getrandbits(32)))),
         ]
-    rng.shuffle(steps[6:])
     return steps
 
 

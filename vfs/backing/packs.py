@@ -45,6 +45,9 @@ READ_AHEAD_BYTES = 2 * MIB
 SMALL_BYTES = 64 * KIB
 """Up to here pread is cheaper for data that is not in memory than faulting mapped pages in."""
 
+NEAR_BYTES = 64 * KIB
+"""A read that begins so near to the end of the last one goes on with it."""
+
 
 def follows(piece: Piece, before: Piece) -> bool:
     """Whether both are stored as they are, and nothing but sums lies between them on the disk."""
@@ -251,7 +254,8 @@ class PackFile:
                 return self._fetch(data_at + offset, length, mapped=True)
             self._read_ahead(data_at + offset, length)
             begin = first * PIECE_BYTES
-            whole = memoryview(self._fetch(data_at + begin, min(stop * PIECE_BYTES, block.size) - begin))
+            size = min(stop * PIECE_BYTES, block.size) - begin
+            whole = memoryview(self._fetch(data_at + begin, size, mapped=size > SMALL_BYTES))
             for number in range(first, stop):
                 if not verified[number]:
                     at = number * PIECE_BYTES - begin
@@ -335,9 +339,9 @@ class PackFile:
         The fields are hints: threads that mix them up ask for too much or too little.
         """
         end = start + length
-        if abs(start - self._following) > SMALL_BYTES:
+        if abs(start - self._following) > NEAR_BYTES:
             self._ahead = end
-            if length > SMALL_BYTES:
+            if length > NEAR_BYTES:
                 self._file.prefetch(length, start)
         elif end + READ_AHEAD_BYTES // 2 > self._ahead:
             begin = max(end, self._ahead)
@@ -353,8 +357,12 @@ class PackFile:
             self._ahead = end
 
     def _fetch(self, offset: int, length: int, *, mapped: bool = False) -> bytes | memoryview:
-        """Exactly these bytes, unverified; small ones as a copy, unless they should be `mapped`."""
-        if mapped or length > SMALL_BYTES:
+        """Exactly these bytes, unverified: a copy, unless they should be `mapped`.
+
+        What is read once, to be decoded, is copied: mapped pages would count as the process's memory, all
+        that were ever read.
+        """
+        if mapped:
             piece: bytes | memoryview = self._view[offset : offset + length]
             # Before anyone touches the mapped pages: a sector that cannot be read must not become a SIGBUS.
             if len(piece) == length:
