@@ -127,6 +127,9 @@ class FileSystem(Planting, Collecting):
     def _close_cleanly(self) -> None:
         try:
             self.checkpoint(closing=True)
+            if self.roll_log():  # else the chunk that was written last would stay, dead as it may be
+                self.log.sync()
+                self.remove_dead_log()
             if self.store.index.is_loose():
                 self.store.index.shrink()
         except (NoSpace, IndexUnwritten) as error:
