@@ -390,20 +390,3 @@ def test_a_cancelled_collection_leaves_nothing(store: Path) -> None:
         assert fs.store.rows.unsettled_packs() == []
         assert fs.collect().packs_rewritten == 1
     check(store)
-
-
-def test_a_store_that_was_closed_keeps_no_dead_log(tmp_path: Path) -> None:
-    store = tmp_path / "empty"
-    vfs.mkfs(store)
-    with opened(store) as fs:
-        fs.write_bytes("/file", noise(1, 3 * MIB))
-        fs.flush()
-        for number in range(3000):
-            fs.mknod(1, b"%d" % number, 0o644)
-    assert sum(path.stat().st_size for path in (store / "log").iterdir()) < 1000
-    with opened(store) as fs:
-        assert len(fs.listdir("/")) == 3001
-        assert fs.read_bytes("/file") == noise(1, 3 * MIB)
-        fs.write_bytes("/after", b"text")
-    with opened(store) as fs:
-        assert fs.read_bytes("/after") == b"text"
