@@ -68,13 +68,14 @@ class Comparison:
         for dataset in self.datasets:
             with _fresh(self.folder / dataset.name) as source:
                 dataset.make(source, self.scale)
+                self.extents[dataset.name] = measure(source)
                 for number in range(self.scale.rounds):
                     names = list(self.keepers)
                     for name in random.Random(number).sample(names, len(names)):
                         self._try(dataset, name, number, source)
 
     def _try(self, dataset: Dataset, name: str, number: int, source: Path) -> None:
-        self.extents[dataset.name] = measure(source)
+        measure(source)  # it is in memory then
         subprocess.run(["sync"], check=True)
         try:
             with _fresh(self.folder / "home") as home:

@@ -5,6 +5,8 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -165,13 +167,28 @@ def test_an_unmount_ends_an_import(mounted: MountedStore, tmp_path: Path) -> Non
     mounted.mount()
 
 
+def open_files(pid: int) -> Iterator[str]:
+    """What a process has open."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(descriptor)
+
+
+def wait_for_the_pipe(pid: int) -> None:
+    """Until a daemon reads what a client of it pipes in."""
+    end = time.monotonic() + 30
+    while not any(name.endswith("/archive.tar") for name in open_files(pid)):
+        assert time.monotonic() < end, "the daemon was not asked"
+        time.sleep(0.02)
+
+
 def test_a_client_that_goes_ends_its_import(mounted: MountedStore, tmp_path: Path) -> None:
     command = [*VFS, "import", str(mounted.path), "-", "/in"]
     client = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1)
+    wait_for_the_pipe(mounted.pid)
     client.send_signal(2)
     _, error = client.communicate(timeout=30)
-    assert client.returncode == 130
+    assert client.returncode == 130, error
     assert error.startswith(b"vfs: interrupted")
     (tmp_path / "x").mkdir()
     vfs("import", mounted.path, tmp_path / "x", "/after")  # the packs are free again
