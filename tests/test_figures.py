@@ -24,6 +24,7 @@ SUMS = Sums(
     compressed_bytes=140,
     packs=1,
     pack_bytes=150,
+    lost_bytes=30,
 )
 
 
@@ -34,6 +35,7 @@ def test_steps() -> None:
     assert figures["unique_bytes"] == 400
     assert figures["stored_bytes"] == 200
     assert figures["dead_bytes"] == 20
+    assert figures["lost_bytes"] == 30
     assert figures["ratios"] == {
         "holes_and_fills": 2.0,
         "deduplication": 2.5,
@@ -74,6 +76,7 @@ def test_sums_over_the_index(storage: DirectoryStorage) -> None:
         transaction.put_pack(SealedPack(1, "f" * 64, 950, blocks, blobs, moved=False))
         transaction.add_blob_references({1: 3, 3: 1}, 2100)
         transaction.add_references({4: 1234, 5: 66})
+        transaction.add_meta({"lost_bytes": 12})
     sums = read_sums(index)
     index.close()
     assert sums == Sums(
@@ -89,4 +92,5 @@ def test_sums_over_the_index(storage: DirectoryStorage) -> None:
         compressed_bytes=800,
         packs=1,
         pack_bytes=950,
+        lost_bytes=12,
     )

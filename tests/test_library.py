@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import vfs
+from vfs.backing.superblock import FORMAT
 from vfs.errors import (
     Exists,
     InvalidArgument,
@@ -181,7 +182,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
 
 def test_a_newer_format(store: Path) -> None:
     path = store / "superblock.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}'))
     with pytest.raises(NewerFormat, match="install a newer"):
         vfs.open(store)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from vfs.errors import NoEntry
-from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
+from vfs.inode.extents import ChunkRange, Encodable, Extent, Fill, Memory
 from vfs.inode.table import InodeTable
 from vfs.limits import MEMORY_WRITE_BYTES
 
@@ -229,7 +229,7 @@ class Place(Change, frozen=True, tag=9):
     size: int
     mode: int
     time_ns: int
-    extents: tuple[ChunkRange | Fill | BlobRange, ...]
+    extents: tuple[Encodable, ...]
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.get(self.ino)

@@ -16,12 +16,20 @@ from vfs.backing.epochs import Epochs
 from vfs.backing.store import Store
 from vfs.changes import Place, Truncate, Write
 from vfs.clock import now_ns
-from vfs.errors import DataDamaged, FileTooLarge, IndexDamaged, InvalidArgument, IsADirectory, NoEntry
-from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
+from vfs.errors import (
+    DataDamaged,
+    FileTooLarge,
+    IndexDamaged,
+    InvalidArgument,
+    IsADirectory,
+    NoEntry,
+    RangeLost,
+)
+from vfs.inode.extents import BlobRange, ChunkRange, Encodable, Extent, Fill, Lost, Memory
 from vfs.inode.inode import Inode
 from vfs.inode.runs import plan_write
 from vfs.journal import Journal
-from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, KIB, MIB
+from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, KIB, MIB, SEGMENT_BYTES
 
 CLONE_EXTENTS = 1000
 """Most extents in one `Place` record."""
@@ -104,12 +112,18 @@ class Contents(Journal):
             self.end_read(plan)
 
     def begin_read(self, ino: int, offset: int, length: int) -> ReadPlan:
-        """Where the bytes lie. The plan may be run in any thread, and must be ended by the owner."""
+        """Where the bytes lie. The plan may be run in any thread, and must be ended by the owner.
+
+        RangeLost when some of them lie nowhere any more.
+        """
         inode = self._file(ino)
         if offset < 0 or length < 0:
             raise InvalidArgument("negative offset or length")
         length = max(0, min(length, inode.size - offset))
         extents = self.table.file(inode).plan(offset, length) if length else []
+        for extent in extents:
+            if type(extent) is Lost:
+                raise self._range_lost(inode, offset, extents)
         # Before anything is logged, which may lead to a checkpoint: from now on no chunk of the plan goes.
         plan = ReadPlan(extents, length, self.epochs.enter(), self._read_ahead(inode, offset, length))
         try:
@@ -147,6 +161,8 @@ class Contents(Journal):
             self.relieve()
         pieces: list[bytes | memoryview] = []
         for kind, group in groupby(extents, type):
+            if kind is Lost:
+                raise self._range_lost(inode, offset, extents)
             found = self._resident(kind, group)
             if found is None:
                 return None
@@ -170,6 +186,19 @@ class Contents(Journal):
             pieces.append(piece)
         return pieces
 
+    def _range_lost(self, inode: Inode, offset: int, extents: Iterable[Extent]) -> RangeLost:
+        """What a reader of these extents from `offset` on is told: the first lost range as a whole, so that
+        whoever reads some of it is told the same."""
+        for extent in extents:
+            if type(extent) is Lost:
+                break
+            offset += extent.length
+        number, within = divmod(offset, SEGMENT_BYTES)
+        segment = self.table.file(inode).loaded_segment(number)
+        assert segment is not None, "the plan has loaded it"
+        start, lost = segment.extent_around(within)
+        return RangeLost(inode.ino, number * SEGMENT_BYTES + start, lost.length)
+
     def run_read(self, plan: ReadPlan) -> bytes | memoryview:
         """The bytes of a plan; runs in any thread. DataDamaged when they are not what was written."""
         pieces: list[bytes | memoryview] = []
@@ -187,7 +216,7 @@ class Contents(Journal):
             if extent.byte == 0 and extent.length <= len(_ZEROS):
                 return memoryview(_ZEROS)[: extent.length]
             return bytes((extent.byte,)) * extent.length
-        assert isinstance(extent, Memory), "packed ranges are read together"
+        assert isinstance(extent, Memory), "packed ranges are read together, lost ones refused before"
         return bytes(extent.data)
 
     # --- reading ahead ----------------------------------------------------------------------
@@ -363,7 +392,7 @@ def _ranges(extents: Iterable[Any]) -> list[tuple[int, int, int]]:
     return [(extent.blob, extent.start, extent.length) for extent in extents]
 
 
-def _placed(extent: Extent) -> ChunkRange | Fill | BlobRange:
+def _placed(extent: Extent) -> Encodable:
     if isinstance(extent, Memory):
         assert extent.origin is not None, "settled before it was cloned"
         return extent.origin

@@ -103,6 +103,22 @@ class DataDamaged(OperationError):
         super().__init__(f"{self.facts}; run vfs fsck on the store")
 
 
+class RangeLost(DataDamaged):
+    """The bytes were lost before; a repair has noted that in the file's extents."""
+
+    def __init__(self, ino: int, offset: int, length: int) -> None:
+        self.place = f"inode {ino}"
+        self.ino = ino
+        self.offset = offset
+        self.length = length
+        self.reason = f"{length} bytes are lost"
+        self.facts = f"{length} bytes at {offset} of inode {ino} are lost"
+        OperationError.__init__(
+            self,
+            f"{self.facts}; the rest of the file can be read; vfs fsck names it, writing it anew mends it",
+        )
+
+
 class ChunkDamaged(DataDamaged):
     """The damage is in a chunk of the log."""
 

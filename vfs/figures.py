@@ -5,7 +5,7 @@ Never counts a file: it adds up what is kept as files change. What is of the ind
 checkpoint, what is of the log and of the caches as of now.
 
     logical_bytes      sum of the sizes of all files
-    allocated_bytes    of that, what is not a hole or a run of one byte
+    allocated_bytes    of that, what is not a hole, a run of one byte, or lost
     unique_bytes       of that, equal data once: blobs that a file refers to, and what is not packed yet
     stored_bytes       what it takes on the disk: log, index and packs, with all that is dead in them
 """
@@ -34,6 +34,7 @@ def data_figures(sums: Sums, *, logical_bytes: int, log_bytes: int, index_bytes:
         "index_bytes": index_bytes,
         "pack_bytes": sums.pack_bytes,
         "dead_bytes": sums.dead_bytes,
+        "lost_bytes": sums.lost_bytes,
         "packs": sums.packs,
         "blocks": sums.blocks,
     }

@@ -1,4 +1,5 @@
-"""Who references what: the bytes of chunks and the blobs that extent maps name, as differences.
+"""Who references what: the bytes of chunks and the blobs that extent maps name, and what they have lost, as
+differences.
 
 Promises that what a transaction does to maps is what it does to the counts, when every map that goes is
 taken out and every map that comes is put in. Never reads a map from the index by itself.
@@ -19,6 +20,7 @@ class References:
         self.blobs: Counter[int] = Counter()
         """Blob number -> extents."""
         self.blob_bytes = 0
+        self.lost_bytes = 0
 
     def put_in(self, encoded: bytes) -> ExtentMap:
         """Count the map of a segment that comes; returns it decoded."""
@@ -35,9 +37,11 @@ class References:
         for blob, (extents, length) in segment.blob_references().items():
             self.blobs[blob] += sign * extents
             self.blob_bytes += sign * length
+        self.lost_bytes += sign * sum(length for _, length in segment.lost())
         return segment
 
     def write(self, transaction: PackedTransaction) -> None:
         """Add the differences to the counts in the index."""
         transaction.add_references({number: change for number, change in self.chunks.items() if change})
         transaction.add_blob_references(self.blobs, self.blob_bytes)
+        transaction.add_meta({"lost_bytes": self.lost_bytes})

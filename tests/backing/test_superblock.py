@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault, Stopped
 from vfs.backing.storage import DirectoryStorage
-from vfs.backing.superblock import NAME, Superblock
+from vfs.backing.superblock import FORMAT, NAME, Superblock
 from vfs.errors import NewerFormat, NotAStore, StoreUnreadable
 
 UUID = bytes(range(16))
@@ -35,8 +35,8 @@ def test_it_is_read_as_it_was_created(tmp_path: Path) -> None:
 def test_the_file_is_json_for_people(tmp_path: Path) -> None:
     fields = json.loads(BLOCK.encode())
     assert list(fields) == ["magic", "format", "uuid", "created", "options", "checksum"]
-    assert (fields["magic"], fields["format"], fields["uuid"]) == ("vfs store", 2, UUID.hex())
-    assert fields["checksum"] == "db67f4c6cd6dd628"
+    assert (fields["magic"], fields["format"], fields["uuid"]) == ("vfs store", FORMAT, UUID.hex())
+    assert fields["checksum"] == "12873266b2f16fab"
 
 
 def test_any_stop_leaves_none_or_a_whole_one() -> None:
@@ -80,7 +80,7 @@ def encoded(**changes: Any) -> bytes:
 
 
 def test_a_newer_format_is_told_from_damage() -> None:
-    for newer in (encoded(format=3), encoded(format=10**6, checksum=None, options=7)):
+    for newer in (encoded(format=FORMAT + 1), encoded(format=10**6, checksum=None, options=7)):
         with pytest.raises(NewerFormat, match="install a newer"):
             Superblock.decode(newer, PATH)
 

@@ -1,4 +1,4 @@
-"""A store of version 1 becomes one of today when it is opened to be written, and is left alone otherwise."""
+"""An old store becomes one of today when it is opened to be written, and is left alone otherwise."""
 
 import json
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 import vfs
 from tests.formats.tree import HERE
 from vfs.backing.places import hash_prefix, signed, unsigned
+from vfs.backing.superblock import FORMAT
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_opening_to_write_upgrades_it_for_good(old_store: Path) -> None:
     with vfs.open(old_store) as fs:
         rows = list(fs.store.index.meta().items())
         assert ("schema", 2) in rows
-    assert said_format(old_store) == 2
+    assert said_format(old_store) == FORMAT
     assert (old_store / "packs").is_dir()
     connection = apsw.Connection(str(old_store / "index.db"), flags=apsw.SQLITE_OPEN_READONLY)
     assert {chunk for (chunk,) in connection.execute("SELECT chunk FROM extent")} == {0}
@@ -49,7 +50,7 @@ def test_an_upgrade_that_was_cut_short_is_done_again(old_store: Path) -> None:
     (old_store / "packs").mkdir()
     with vfs.open(old_store):
         pass
-    assert said_format(old_store) == 2
+    assert said_format(old_store) == FORMAT
     assert vfs.check(old_store).clean
 
 

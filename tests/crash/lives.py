@@ -13,11 +13,12 @@ import apsw
 
 from tests.crash.stages import Stages
 from tests.crash.steps import Step
+from tests.losing import lose
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Stopped
 from vfs.backing.log import SyncTicket
 from vfs.backing.store import fill_store
-from vfs.errors import VfsError
+from vfs.errors import RangeLost, VfsError
 from vfs.filesystem import FileSystem
 from vfs.recovery import first_rows
 
@@ -166,15 +167,20 @@ class Life(Stages):
     def _punch(self, path: str, offset: int, length: int) -> None:
         self.fs.punch(self._ino(path), offset, length)
 
+    def _lose(self, path: str, offset: int, length: int) -> None:
+        lose(self.fs, self.fs.resolve(path, follow=False), offset, length)
+
     def _clone(self, source: str, offset: int, length: int, target: str, target_offset: int) -> None:
         if self._ino(source) != self._ino(target):
             self.fs.clone_range(self._ino(source), offset, length, self._ino(target), target_offset)
 
     def _read(self, path: str) -> None:
-        self.fs.read(self._ino(path), 0, 100_000)
+        with suppress(RangeLost):
+            self.fs.read(self._ino(path), 0, 100_000)
 
     def _begin_read(self, path: str) -> None:
-        self.begin_slow_read(self._ino(path))
+        with suppress(RangeLost):
+            self.begin_slow_read(self._ino(path))
 
     def _open(self, path: str, handle: int) -> None:
         self._handles[handle] = self.fs.open(self._ino(path), os.O_RDWR).ino

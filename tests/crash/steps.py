@@ -128,6 +128,10 @@ class Sketch:
         path, rng = self._any_file(), self.rng
         return None if path is None else Step("punch", (path, rng.randrange(30_000), rng.choice((50, 6000))))
 
+    def _lose(self) -> Step | None:
+        path, rng = self._any_file(), self.rng
+        return None if path is None else Step("lose", (path, rng.randrange(20_000), rng.choice((70, 9000))))
+
     def _clone(self) -> Step | None:
         source, target, rng = self._any_file(), self._any_file(), self.rng
         if source is None or source == target:
@@ -296,6 +300,7 @@ _CHANCES = {
     "append": 16,
     "truncate": 3,
     "punch": 3,
+    "lose": 2,
     "clone": 4,
     "read": 2,
     "rename": 4,

@@ -4,6 +4,7 @@ after a remount the synced prefix is there.
 
 import errno
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.crash.steps import script, without
 from tests.crash.trees import tree
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
-from vfs.errors import ReadOnly, StoreFailed
+from vfs.errors import RangeLost, ReadOnly, StoreFailed
 
 
 def log_syncs(disk: SimulatedStorage, first: int = 0) -> list[tuple[str, str]]:
@@ -44,7 +45,8 @@ def check_poisoned(life: Life, disk: SimulatedStorage) -> None:
         life.fs.write_bytes("/never", b"never")
     files = [path for path, node in before.items() if path and node[2] is not None]
     for path in files:
-        assert len(life.fs.read_bytes(path)) == before[path][0][5]
+        with suppress(RangeLost):
+            assert len(life.fs.read_bytes(path)) == before[path][0][5]
         with pytest.raises(ReadOnly):
             life.fs.remove(path)
         with pytest.raises(ReadOnly):

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 import vfs
-from tests.formats.tree import HERE, plant, plant_packed, seen
+from tests.formats.tree import HERE, plant, plant_lost, plant_packed, seen
 
 ARCHIVES = sorted(path.name for path in HERE.glob("v*.tar.gz"))
+
+LOST = [
+    ("/folder/text", 700, 100),
+    ("/lost", 6, 94),
+    ("/lost-clone", 5000, 50),
+    ("/packed-noise", 20_000, 100),
+]
 
 
 @pytest.fixture
@@ -19,11 +26,13 @@ def expected(name: str, tmp_path: Path) -> dict[str, str]:
         plant(fs)
         if not name.startswith("v1-"):
             plant_packed(fs)
+        if name.startswith("v3-"):
+            plant_lost(fs)
         return seen(fs)
 
 
 def test_there_are_golden_stores() -> None:
-    wanted = [f"v{version}-{end}.tar.gz" for version in (1, 2) for end in ("closed", "crashed")]
+    wanted = [f"v{version}-{end}.tar.gz" for version in (1, 2, 3) for end in ("closed", "crashed")]
     assert wanted == ARCHIVES
 
 
@@ -31,7 +40,7 @@ def test_there_are_golden_stores() -> None:
 def test_a_golden_store(name: str, tmp_path: Path, expected: dict[str, str]) -> None:
     subprocess.run(["tar", "-xzf", HERE / name, "-C", tmp_path], check=True)
     store = tmp_path / "store"
-    assert vfs.check(store).clean
+    check(store, name)
     with vfs.open(store, read_only=True) as fs:
         assert seen(fs) == expected
     with vfs.open(store) as fs:
@@ -41,4 +50,12 @@ def test_a_golden_store(name: str, tmp_path: Path, expected: dict[str, str]) -> 
         assert fs.read_bytes("/new") == b"written today"
         fs.remove("/new")
         assert seen(fs) == expected
-    assert vfs.check(store).clean
+    check(store, name)
+
+
+def check(store: Path, name: str) -> None:
+    """Clean, and the lost ranges are those that were planted."""
+    report = vfs.check(store, data=True)
+    assert report.clean, report.problems
+    lost = [(found.path, found.offset, found.length) for found in report.lost]
+    assert lost == (LOST if name.startswith("v3-") else [])

@@ -9,9 +9,12 @@ import os
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import vfs
+from tests.losing import lose
+from vfs.errors import RangeLost
 from vfs.inode.inode import Inode
 
 HERE = Path(__file__).parent
@@ -66,6 +69,18 @@ def plant_packed(fs: vfs.FileSystem) -> None:
     fs.set_attributes(fs.resolve("/imported").ino, mode=0o755)
 
 
+def plant_lost(fs: vfs.FileSystem) -> None:
+    """What version 3 can say beside that: ranges that were lost, in the log and in the index."""
+    for path, at in (("/packed-noise", 20_000), ("/folder/text", 700), ("/lost", 0)):
+        inode = fs.resolve(path) if fs.exists(path) else fs.write_bytes(path, bytes(range(1, 200)))
+        lose(fs, inode, at, 100)
+    fs.checkpoint()
+    lost = fs.resolve("/lost")
+    copy = fs.write_bytes("/lost-clone", b"").ino
+    fs.clone_range(lost.ino, 50, 100, copy, 5000)
+    fs.write(lost.ino, 0, b"mended")
+
+
 def seen(fs: vfs.FileSystem) -> dict[str, str]:
     """path -> all that must read back the same, but for the times of the planting and of reading."""
     found: dict[str, str] = {}
@@ -73,7 +88,7 @@ def seen(fs: vfs.FileSystem) -> dict[str, str]:
     def look(path: bytes, inode: Inode) -> None:
         content = inode.target or b""
         if inode.is_file:
-            content = b"".join(bytes(fs.read(inode.ino, at, 1 << 20)) for at in range(0, inode.size, 1 << 20))
+            content = b"".join(_content(fs, inode))
         digest = hashlib.sha256(content).hexdigest()[:16]
         times = (inode.mtime_ns,) if inode.mtime_ns == TIME_NS else ()
         xattrs = {name: fs.get_xattr(inode.ino, name) for name in fs.list_xattrs(inode.ino)}
@@ -89,6 +104,20 @@ def seen(fs: vfs.FileSystem) -> dict[str, str]:
     return found
 
 
+def _content(fs: vfs.FileSystem, inode: Inode) -> Iterator[bytes]:
+    """What is read, in parts, and a word with its length for each lost range."""
+    offset = 0
+    for extent in fs.table.file(inode).plan(0, inode.size):
+        step = 1 << 20
+        for at in range(offset, offset + extent.length, step):
+            length = min(step, offset + extent.length - at)
+            try:
+                yield bytes(fs.read(inode.ino, at, length))
+            except RangeLost:
+                yield b"lost %d " % length
+        offset += extent.length
+
+
 def _make(version: str) -> None:
     for end in ("closed", "crashed"):
         with tempfile.TemporaryDirectory() as folder:
@@ -97,6 +126,7 @@ def _make(version: str) -> None:
             fs = vfs.open(store)
             plant(fs)
             plant_packed(fs)
+            plant_lost(fs)
             fs.sync()
             if end == "closed":
                 fs.close()

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vfs.inode.captured import Captured
 from vfs.inode.extent_map import ExtentMap
-from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
+from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Lost, Memory
 from vfs.inode.repack import choose, rebuilt, spread
+
+LOST = b"?"
+"""What is read in the place of each lost byte."""
 
 HEADER = 10
 """Bytes between two frames, which no range may reach into."""
@@ -66,6 +69,8 @@ class StoredBytes:
             if extent.origin is not None:
                 assert self._read(extent.origin) == extent.data
             return bytes(extent.data)
+        if isinstance(extent, Lost):
+            return LOST * extent.length
         if isinstance(extent, Fill):
             return bytes((extent.byte,)) * extent.length
         if isinstance(extent, BlobRange):

@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inode.stored_bytes import StoredBytes
-from vfs.inode.extents import BlobRange, ChunkRange, Encodable, Extent, Fill, Memory, is_hole, join, part
+from tests.inode.stored_bytes import LOST, StoredBytes
+from vfs.inode.extents import (
+    BlobRange,
+    ChunkRange,
+    Encodable,
+    Extent,
+    Fill,
+    Lost,
+    Memory,
+    is_hole,
+    join,
+    part,
+)
 from vfs.limits import MEMORY_EXTENT_BYTES
 
 PLACE = ChunkRange(4, 1, 0, 40)
@@ -38,6 +49,8 @@ def test_a_part_stands_for_its_bytes_and_leaves_the_whole_alone(content: bytes, 
             whole.keep(skip, length)
             assert stored.read([whole]) == content[skip : skip + length]
     assert part(Fill(len(content), 9), skip, length) == Fill(length, 9)
+    assert part(Lost(len(content)), skip, length) == Lost(length)
+    assert stored.read([Lost(length)]) == LOST * length
 
 
 @given(content=st.binary(min_size=2, max_size=50), data=st.data())
@@ -54,6 +67,7 @@ def test_parts_of_one_place_join_again(content: bytes, data: st.DataObject) -> N
         else:
             assert joined == whole
     assert join(Fill(cut, 3), Fill(5, 3)) == Fill(cut + 5, 3)
+    assert join(Lost(cut), Lost(5)) == Lost(cut + 5)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +84,14 @@ def test_parts_of_one_place_join_again(content: bytes, data: st.DataObject) -> N
         (Memory(b"\0"), Fill(10, 0)),
         (ChunkRange(10, 1, 0, 40), Memory(b"\0", ChunkRange(1, 1, 0, 50))),
         (BlobRange(10, 1, 0), ChunkRange(10, 1, 0, 10)),
+        (Lost(10), Fill(10, 0)),
+        (Fill(10, 0), Lost(10)),
+        (Lost(10), BlobRange(10, 1, 10)),
+        (BlobRange(10, 1, 0), Lost(10)),
+        (ChunkRange(10, 1, 0, 40), Lost(10)),
+        (Lost(10), ChunkRange(10, 1, 0, 40)),
+        (Lost(10), Memory(b"x")),
+        (Memory(b"x"), Lost(10)),
         (Memory(bytes(MEMORY_EXTENT_BYTES)), Memory(b"x")),
     ],
 )
@@ -113,14 +135,15 @@ def test_a_part_of_memory_is_a_copy() -> None:
 
 
 def test_only_zeros_repeated_are_a_hole() -> None:
-    extents: list[Extent] = [Fill(1, 0), Fill(1, 1), Memory(b"\0"), PLACE, BlobRange(1, 0, 0)]
-    assert list(map(is_hole, extents)) == [True, False, False, False, False]
+    extents: list[Extent] = [Fill(1, 0), Fill(1, 1), Memory(b"\0"), PLACE, BlobRange(1, 0, 0), Lost(1)]
+    assert list(map(is_hole, extents)) == [True, False, False, False, False, False]
 
 
 def test_the_encoded_form_of_each_kind() -> None:
     """What FORMAT.md says: an array with the kind first."""
-    found = [msgspec.json.encode(each) for each in (ChunkRange(4, 1, 0, 40), Fill(4, 7), BlobRange(4, 9, 2))]
-    assert found == [b"[1,4,1,0,40]", b"[2,4,7]", b"[3,4,9,2]"]
+    kinds = (ChunkRange(4, 1, 0, 40), Fill(4, 7), BlobRange(4, 9, 2), Lost(4))
+    found = [msgspec.json.encode(each) for each in kinds]
+    assert found == [b"[1,4,1,0,40]", b"[2,4,7]", b"[3,4,9,2]", b"[4,4]"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +158,8 @@ def test_the_encoded_form_of_each_kind() -> None:
         b"[2,9223372036854775808,0]",
         b"[3,4,1.5,0]",
         b"[4,4,0]",
+        b"[4,0]",
+        b"[5,4]",
         b"[]",
         b"7",
     ],

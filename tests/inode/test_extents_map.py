@@ -1,20 +1,21 @@
 """One segment's map: places, sums, joins, and its persisted form."""
 
 from contextlib import suppress
+from itertools import pairwise
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inode.stored_bytes import StoredBytes
+from tests.inode.stored_bytes import LOST, StoredBytes
 from vfs.errors import IndexDamaged
 from vfs.inode.extent_map import EXTENT_BYTES, FREE_EXTENTS, ExtentMap
-from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
+from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Lost, Memory
 from vfs.limits import MEMORY_EXTENT_BYTES, SEGMENT_BYTES
 
 Step = tuple[int, int, int]
-steps = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60), st.integers(0, 4)), max_size=40)
+steps = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60), st.integers(0, 5)), max_size=40)
 
 
 def chunk_range(length: int, start: int, frame: int = 0) -> ChunkRange:
@@ -28,12 +29,15 @@ def filled(steps: list[Step]) -> tuple[ExtentMap, StoredBytes, bytes]:
         content = bytes((number + i) % 256 for i in range(length))
         if kind == 4:
             content = bytes(length)
+        elif kind == 5:
+            content = LOST * length
         pieces: list[Extent] = [
             stored.log(content),
             stored.blob(content),
             Memory(content),
             Memory(content, stored.log(content)),
             Fill(length, 0),
+            Lost(length),
         ]
         found.replace(offset, pieces[kind : kind + 1])
         found.check_invariants()
@@ -94,13 +98,27 @@ def test_references_are_the_bytes_needed_of_each_chunk(steps: list[Step]) -> Non
     assert found.references() == needed
 
 
+@given(steps=steps)
+def test_lost_ranges_are_found_and_never_touch(steps: list[Step]) -> None:
+    found, _, _ = filled(steps)
+    at, expected = 0, []
+    for extent in found.cut(0, found.length):
+        if isinstance(extent, Lost):
+            expected.append((at, extent.length))
+            middle = at + extent.length // 2
+            assert found.extent_around(middle) == (at, extent)
+        at += extent.length
+    assert found.lost() == expected
+    assert all(start + length < after for (start, length), (after, _) in pairwise(expected))
+
+
 @given(data=st.binary(max_size=60))
 def test_any_bytes_decode_or_are_damage(data: bytes) -> None:
     with suppress(IndexDamaged):
         ExtentMap.decode(data).check_invariants()
 
 
-extent_like = st.lists(st.integers(-1, 2**64 - 1) | st.sampled_from([0, 1, 2, 3, 4, 2**63]), max_size=6)
+extent_like = st.lists(st.integers(-1, 2**64 - 1) | st.sampled_from([0, 1, 2, 3, 4, 5, 2**63]), max_size=6)
 
 
 @given(data=st.lists(extent_like, max_size=4))

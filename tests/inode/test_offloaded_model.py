@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.inode.stored_bytes import Segments, StoredBytes
+from tests.inode.stored_bytes import LOST, Segments, StoredBytes
 from vfs.inode.extent_map import ExtentMap
-from vfs.inode.extents import ChunkRange, Extent, Fill, Memory
+from vfs.inode.extents import ChunkRange, Extent, Fill, Lost, Memory
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.offloaded import OffloadedFile
 
@@ -21,7 +21,7 @@ INO = 7
 
 offsets = st.integers(0, 5 * SEGMENT)
 lengths = st.integers(0, 3 * SEGMENT)
-kinds = st.sampled_from(["chunk", "blob", "hole", "fill", "memory", "origin"])
+kinds = st.sampled_from(["chunk", "blob", "hole", "fill", "memory", "origin", "lost"])
 contents = st.one_of(
     st.binary(min_size=1, max_size=12),
     st.integers(1, 2 * SEGMENT + 5).map(lambda n: bytes(i % 251 for i in range(n))),
@@ -39,7 +39,7 @@ def tiny_segments() -> Iterator[None]:
 
 
 class FileMachine(RuleBasedStateMachine):
-    """`data` is the content, `solid` has a 1 for each byte that is not in a hole."""
+    """`data` is the content, `solid` has for each byte 0 in a hole, 2 where it is lost, else 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,6 +58,8 @@ class FileMachine(RuleBasedStateMachine):
             return self.stored.blob(content), content
         if kind == "hole":
             return Fill(len(content), 0), bytes(len(content))
+        if kind == "lost":
+            return Lost(len(content)), LOST * len(content)
         if kind == "fill":
             return Fill(len(content), content[0] or 1), bytes((content[0] or 1,)) * len(content)
         return Memory(content, self.stored.log(content) if kind == "origin" else None), content
@@ -80,7 +82,7 @@ class FileMachine(RuleBasedStateMachine):
         for kind, content in parts:
             extent, meant = self.piece(kind, content)
             pieces.append(extent)
-            self.put(at, meant, 0 if kind == "hole" else 1)
+            self.put(at, meant, {"hole": 0, "lost": 2}.get(kind, 1))
             at += len(meant)
         self.file.write(offset, pieces)
 
@@ -213,11 +215,13 @@ class FileMachine(RuleBasedStateMachine):
         pieces = self.file.plan(offset, length)
         meant = bytes(self.data[offset : offset + length])
         assert self.stored.read(pieces) == meant
+        lost = b"".join(bytes([type(piece) is Lost]) * piece.length for piece in pieces)
+        assert lost == bytes(kind == 2 for kind in self.solid[offset : offset + length])
         self.plans = [*self.plans[-3:], (pieces, meant)]
 
     @rule(offset=st.integers(0, 6 * SEGMENT))
     def seek(self, offset: int) -> None:
-        data = self.solid.find(1, offset)
+        data = self.solid.replace(b"\2", b"\1").find(1, offset)
         assert self.file.seek_data(offset) == (data if data >= 0 else None)
         hole = self.solid.find(0, offset) if offset < len(self.solid) else len(self.solid)
         assert self.file.seek_hole(offset) == (hole if hole >= 0 else len(self.solid))
@@ -228,7 +232,7 @@ class FileMachine(RuleBasedStateMachine):
         self.file.check_invariants()
         assert self.file.persisted or self.source.asked == asked == 0
         assert self.file.size == len(self.data)
-        assert self.file.allocated == self.solid.count(1)
+        assert self.file.allocated == len(self.solid) - self.solid.count(0)
         assert self.limiter.used_bytes == self.limiter.held_by(INO) == self.file.memory_bytes
         for pieces, meant in self.plans:
             assert self.stored.read(pieces) == meant, "a plan changed after it was given out"

@@ -7,19 +7,25 @@ from hypothesis import strategies as st
 
 from tests.inode.stored_bytes import StoredBytes
 from vfs.inode.extent_map import ExtentMap
-from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Memory
+from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill, Lost, Memory
 from vfs.inode.repack import choose, following, spread
 
 SMALL = 6
 """Ranges of blobs up to here count as splinters in these tests."""
 
 kinds = st.lists(
-    st.tuples(st.sampled_from(["chunk", "blob", "hole", "fill"]), st.integers(1, 12)), min_size=1, max_size=12
+    st.tuples(st.sampled_from(["chunk", "blob", "hole", "fill", "lost"]), st.integers(1, 12)),
+    min_size=1,
+    max_size=12,
 )
 
 
 def is_splinter(extent: BlobRange) -> bool:
     return extent.length <= SMALL
+
+
+def _is_small_blob(extent: Extent) -> bool:
+    return isinstance(extent, BlobRange) and is_splinter(extent)
 
 
 def made(stored: StoredBytes, drawn: list[tuple[str, int]]) -> ExtentMap:
@@ -32,6 +38,8 @@ def made(stored: StoredBytes, drawn: list[tuple[str, int]]) -> ExtentMap:
             extent = stored.log(content)
         elif kind == "blob":
             extent = stored.blob(content)
+        elif kind == "lost":
+            extent = Lost(length)
         segment.replace(segment.length, [extent])
     return segment
 
@@ -41,11 +49,13 @@ def extents_of(segment: ExtentMap) -> list[Extent]:
 
 
 def solid(segment: ExtentMap) -> list[tuple[int, int, int]]:
-    """(offset, length, byte) of the fills, which packing must not touch."""
+    """(offset, length, byte) of the fills, and -1 for lost ranges, which packing must not touch."""
     found, at = [], 0
     for extent in extents_of(segment):
         if isinstance(extent, Fill):
             found.append((at, extent.length, extent.byte))
+        elif isinstance(extent, Lost):
+            found.append((at, extent.length, -1))
         at += extent.length
     return found
 
@@ -73,7 +83,7 @@ def test_what_is_chosen(drawn: list[tuple[str, int]]) -> None:
             other
             for left, right in pairwise(rest)
             for one, other in ((left, right), (right, left))
-            if one in expected and other not in expected and extents[other].length <= SMALL
+            if one in expected and other not in expected and _is_small_blob(extents[other])
         }
         if not beside:
             break

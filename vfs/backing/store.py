@@ -4,8 +4,8 @@ Promises G7 (one owner, for as long as it is open), and that a store which was n
 not taken for one. Never looks into a row or a record.
 
 Order of writes when creating: index, log and the folder of packs, then the superblock, which alone makes the
-directory a store. When upgrading: the folder of packs, the superblock, so that an older version refuses the
-store from then on, and last the index, whose own version says whether that was done.
+directory a store. When upgrading: the folder of packs (version 1 has none), the superblock, so that an older
+version refuses the store from then on, and last the index, whose own version says whether that was done.
 """
 
 import os

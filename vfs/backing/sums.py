@@ -44,6 +44,8 @@ class Sums(NamedTuple):
     """Number of them."""
     pack_bytes: int
     """Pack files, those on their way out included."""
+    lost_bytes: int
+    """In lost ranges of files."""
 
 
 def read_sums(index: Index) -> Sums:
@@ -72,4 +74,5 @@ def read_sums(index: Index) -> Sums:
         compressed_bytes=compressed_bytes,
         packs=packs,
         pack_bytes=pack_bytes,
+        lost_bytes=meta.get("lost_bytes", 0),
     )

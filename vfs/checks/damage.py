@@ -3,10 +3,10 @@
 Looks through the maps once, and only when something is damaged. Never reads data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 
-from vfs.checks.report import MOST_FILES
+from vfs.checks.report import MOST_FILES, LostRange
 from vfs.checks.view import View
 from vfs.errors import IndexDamaged
 from vfs.inode.extent_map import ExtentMap
@@ -17,12 +17,16 @@ MOST_PARENTS = 4096
 
 
 def name_damaged_files(view: View) -> None:
-    """Put the damaged files into the report, by path where they have one."""
+    """Put the damaged files and the lost ranges into the report, by path where the files have one."""
     numbers = set(view.damaged_inodes)
     if view.damaged_blocks:
         numbers |= _users(view, view.damaged_blocks)
+    damaged = sorted(numbers)[:MOST_FILES]
+    names = names_of(view, [*damaged, *(ino for ino, _, _ in view.lost)])
     view.report.files_damaged_count = len(numbers)
-    view.report.files_damaged = sorted(_names(view, sorted(numbers)[:MOST_FILES]))
+    view.report.files_damaged = sorted(names[ino] for ino in damaged)
+    ranges = (LostRange(names[ino], offset, length) for ino, offset, length in view.lost)
+    view.report.lost = sorted(ranges, key=lambda found: (found.path, found.offset))
 
 
 def _users(view: View, blocks: set[int]) -> set[int]:
@@ -35,16 +39,20 @@ def _users(view: View, blocks: set[int]) -> set[int]:
     return users
 
 
-def _names(view: View, numbers: list[int]) -> Iterator[str]:
-    if not numbers:
-        return
+def names_of(view: View, numbers: Iterable[int]) -> dict[int, str]:
+    """For each of these inodes a path that it has, or `inode N` where there is none."""
     places = dict.fromkeys(numbers, (0, b""))
+    if not places:
+        return {}
     for parent, name, ino in view.query("SELECT parent, name, ino FROM entry"):
         if ino in places:
             places[ino] = (parent, name)
+    names = {}
     for ino, (parent, name) in places.items():
         path = _path(view, parent) if name else None
-        yield f"inode {ino}" if path is None else (path + b"/" + name).decode("utf-8", "backslashreplace")
+        shown = None if path is None else (path + b"/" + name).decode("utf-8", "backslashreplace")
+        names[ino] = shown or f"inode {ino}"
+    return names
 
 
 def _path(view: View, directory: int) -> bytes | None:

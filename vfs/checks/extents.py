@@ -10,7 +10,7 @@ from collections import Counter
 from vfs.checks.view import View
 from vfs.errors import DataDamaged, IndexDamaged
 from vfs.inode.extent_map import ExtentMap
-from vfs.inode.extents import BlobRange, ChunkRange
+from vfs.inode.extents import BlobRange, ChunkRange, Lost
 from vfs.limits import SEGMENT_BYTES
 
 UNPLACED_CHUNK = 0
@@ -76,6 +76,7 @@ class ExtentChecks:
         self._report.counts["segments"] = count
         self._chunk_references()
         self._blob_references(blobs)
+        self._lost_bytes()
         self._report.counts["frames"] = len(self._frames)
 
     def _segment(
@@ -107,11 +108,13 @@ class ExtentChecks:
             self._report.add("extent", f"{where} says that it needs {told} at the lowest, it needs {lowest}")
         self._referenced.update(segment.references())
         problems = self._report.problem_count
-        for extent in segment.cut(0, segment.length):
+        for start, extent in segment.placed():
             if isinstance(extent, ChunkRange):
                 self._chunk_range(where, extent)
             elif isinstance(extent, BlobRange):
                 self._blob_range(where, extent, blobs)
+            elif isinstance(extent, Lost):
+                self._view.add_lost(ino, number * SEGMENT_BYTES + start, extent.length)
         if self._report.problem_count > problems:
             self._view.damaged_inodes.add(ino)
 
@@ -169,3 +172,10 @@ class ExtentChecks:
             self._report.add(
                 "totals", f"referenced_bytes is noted as {noted}, extents name {self._blob_bytes} of blobs"
             )
+
+    def _lost_bytes(self) -> None:
+        noted, found = self._view.meta.get("lost_bytes", 0), self._report.lost_bytes
+        if noted != found:
+            self._report.add("totals", f"lost_bytes is noted as {noted}, extents have lost {found}")
+        if self._report.lost_count:
+            self._report.note(f"{found} bytes of files are lost, in {self._report.lost_count} ranges")

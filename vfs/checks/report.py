@@ -8,7 +8,7 @@ MOST_PROBLEMS = 1000
 """Problems told one by one; more are only counted."""
 
 MOST_FILES = 1000
-"""Damaged files that are named; more are only counted."""
+"""Damaged files that are named, and lost ranges; more are only counted."""
 
 ProgressCall = Callable[[int, int, str], None]
 """Told (done, total, what) now and then, by the thread that checks."""
@@ -21,6 +21,15 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
+class LostRange(msgspec.Struct, frozen=True):
+    """Bytes of a file that an earlier repair has noted as lost."""
+
+    path: str
+    """Or `inode N` where there is none."""
+    offset: int
+    length: int
+
+
 class Report(msgspec.Struct):
     """What a check found."""
 
@@ -31,6 +40,10 @@ class Report(msgspec.Struct):
     files_damaged: list[str] = msgspec.field(default_factory=list)
     """Paths, or `inode N` where there is none, of files that cannot be read wholly."""
     files_damaged_count: int = 0
+    lost: list[LostRange] = msgspec.field(default_factory=list)
+    """The files are damaged for who reads them; the store is not, it knows."""
+    lost_count: int = 0
+    lost_bytes: int = 0
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     data_bytes: int = 0
     """Bytes of packs and of the log that were read and verified."""

@@ -9,7 +9,7 @@ from vfs.backing.log import Log
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
-from vfs.checks.report import Report
+from vfs.checks.report import MOST_FILES, Report
 
 
 class View:
@@ -39,6 +39,21 @@ class View:
 
         self.damaged_inodes: set[int] = set()
         self.damaged_blocks: set[int] = set()
+        self.lost: list[tuple[int, int, int]] = []
+        """(inode, offset, length) of lost ranges, in order; INVARIANT: at most MOST_FILES, no two touch."""
+
+    def add_lost(self, ino: int, offset: int, length: int) -> None:
+        """Note a lost range of a file; those of one file come in order."""
+        report = self.report
+        report.lost_bytes += length
+        if self.lost:
+            before, start, size = self.lost[-1]
+            if before == ino and start + size == offset:
+                self.lost[-1] = (ino, start, size + length)
+                return
+        report.lost_count += 1
+        if len(self.lost) < MOST_FILES:
+            self.lost.append((ino, offset, length))
 
     def one(self, sql: str) -> int:
         """The number that a query answers; nothing counts as 0."""
@@ -50,10 +65,10 @@ class View:
             self.report.add(kind, text.format(*row))
 
     def segments(self) -> Iterator[tuple[int, int, int, bytes, int | None, int]]:
-        """(ino, segment, allocated, map, chunk, the file's size) of every segment of a file."""
+        """(ino, segment, allocated, map, chunk, the file's size) of every segment of a file, in order."""
         return self.query(
             "SELECT x.ino, x.segment, x.allocated, x.map, x.chunk, i.size"
-            " FROM extent x JOIN inode i ON i.ino=x.ino"
+            " FROM extent x JOIN inode i ON i.ino=x.ino ORDER BY x.ino, x.segment"
         )
 
 

@@ -54,6 +54,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [f"note: {note}" for note in report["notes"]]
     lines += [f"damaged: {name}" for name in report["files_damaged"]]
     lines += _more(report["files_damaged_count"] - len(report["files_damaged"]))
+    lines += [f"lost: {each['path']}: {each['length']} bytes at {each['offset']}" for each in report["lost"]]
+    lines += _more(report["lost_count"] - len(report["lost"]))
     if report["data_seconds"]:
         speed = report["data_bytes"] / report["data_seconds"] / 1e6
         lines.append(f"read {size_text(report['data_bytes'])} of data at {speed:.0f} MB/s")

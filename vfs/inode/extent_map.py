@@ -11,7 +11,18 @@ from itertools import pairwise
 import msgspec
 
 from vfs.errors import IndexDamaged
-from vfs.inode.extents import BlobRange, ChunkRange, Encodable, Extent, Fill, Memory, is_hole, join, part
+from vfs.inode.extents import (
+    BlobRange,
+    ChunkRange,
+    Encodable,
+    Extent,
+    Fill,
+    Lost,
+    Memory,
+    is_hole,
+    join,
+    part,
+)
 from vfs.limits import SEGMENT_BYTES
 
 EXTENT_BYTES = 160
@@ -243,6 +254,17 @@ class ExtentMap:
                 extents, length = named.get(extent.blob, (0, 0))
                 named[extent.blob] = extents + 1, length + extent.length
         return named
+
+    def lost(self) -> list[tuple[int, int]]:
+        """(offset, length) of every lost range."""
+        found = zip(self._starts, self._extents, strict=True)
+        return [(start, each.length) for start, each in found if type(each) is Lost]
+
+    def extent_around(self, offset: int) -> tuple[int, Extent]:
+        """Where the extent begins that has the byte at `offset`, which is covered, and the extent itself: the
+        map's own, to be looked at before its next change."""
+        index = bisect_right(self._starts, offset) - 1
+        return self._starts[index], self._extents[index]
 
     def lowest_chunk(self) -> int | None:
         """The lowest number of a chunk that the map needs; None when it needs none."""

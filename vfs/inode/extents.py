@@ -1,4 +1,4 @@
-"""The four kinds of extent, and the two operations on them: taking a part of one, joining two neighbours.
+"""The five kinds of extent, and the two operations on them: taking a part of one, joining two neighbours.
 
 An extent says where a run of a file's bytes lies; it does not know at which offset of the file.
 Nothing here reads a chunk, a pack or the index: a place is only numbers.
@@ -41,6 +41,13 @@ class BlobRange(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False, f
     length: Length
     blob: Number
     start: Number
+
+
+@final
+class Lost(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False, forbid_unknown_fields=True):
+    """A lost range: bytes that were there and cannot be had any more. Reading them is an error."""
+
+    length: Length
 
 
 @final
@@ -99,8 +106,8 @@ class Memory:
         return Memory(copy, _origin_part(self.origin, skip, length))
 
 
-Extent = ChunkRange | Fill | BlobRange | Memory
-Encodable = ChunkRange | Fill | BlobRange
+Encodable = ChunkRange | Fill | BlobRange | Lost
+Extent = Encodable | Memory
 
 
 def _origin_part(origin: ChunkRange | None, skip: int, length: int) -> ChunkRange | None:
@@ -124,6 +131,8 @@ def part(extent: Extent, skip: int, length: int) -> Extent:
         return ChunkRange(length, extent.chunk, extent.frame, extent.start + skip)
     if type(extent) is Fill:
         return Fill(length, extent.byte)
+    if type(extent) is Lost:
+        return Lost(length)
     return BlobRange(length, extent.blob, extent.start + skip)
 
 
@@ -148,6 +157,9 @@ def join(left: Extent, right: Extent) -> Extent | None:
     elif type(left) is Fill:
         if type(right) is Fill and left.byte == right.byte:
             return Fill(left.length + right.length, left.byte)
+    elif type(left) is Lost:
+        if type(right) is Lost:
+            return Lost(left.length + right.length)
     elif type(right) is BlobRange and left.blob == right.blob and left.start + left.length == right.start:
         return BlobRange(left.length + right.length, left.blob, left.start)
     return None

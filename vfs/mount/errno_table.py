@@ -31,6 +31,7 @@ ERRNO: dict[type[Exception], int] = {
     errors.FileTooLarge: errno.EFBIG,
     errors.NotSupported: errno.EOPNOTSUPP,
     errors.StoreFailed: errno.EIO,
+    errors.RangeLost: errno.EIO,
     errors.ChunkDamaged: errno.EIO,
     errors.PackDamaged: errno.EIO,
     errors.IndexDamaged: errno.EIO,

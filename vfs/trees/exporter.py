@@ -16,7 +16,7 @@ from typing import Protocol
 from vfs.contents import ReadPlan
 from vfs.errors import DataDamaged
 from vfs.filesystem import FileSystem
-from vfs.inode.extents import Extent, is_hole
+from vfs.inode.extents import Extent, Lost, is_hole
 from vfs.limits import MIB
 from vfs.paths import StrPath
 from vfs.trees.ahead import Stopped
@@ -84,8 +84,10 @@ class Export:
                     self._target.take(Hole(part.offset - self._at))
                     self._at = part.offset
                 for extent in part.extents:
+                    if isinstance(extent, Lost):
+                        self._damage = f"{extent.length} bytes at {self._at} of it are lost"
                     self._at += extent.length
-                    if is_hole(extent):
+                    if not _is_read(extent):
                         self._target.take(Hole(extent.length))
                         continue
                     read = next(data)
@@ -109,7 +111,7 @@ class Export:
         self._target.close()
 
     def _read_ahead(self, batch: Batch) -> Generator[Read]:
-        """The data of every extent of the batch that is no hole, in order."""
+        """The data of every extent of the batch that has some, in order."""
         coming: deque[Future[list[Read]]] = deque()
         try:
             for job in _jobs(batch):
@@ -134,12 +136,17 @@ class Export:
         return found
 
 
+def _is_read(extent: Extent) -> bool:
+    """Whether there is something to be read."""
+    return not is_hole(extent) and not isinstance(extent, Lost)
+
+
 def _jobs(batch: Batch) -> Iterator[list[Extent]]:
     job: list[Extent] = []
     size = 0
     for part in batch.parts:
         for extent in part.extents:
-            if is_hole(extent):
+            if not _is_read(extent):
                 continue
             job.append(extent)
             size += extent.length
