@@ -8,7 +8,9 @@ import pytest
 
 import vfs
 from vfs import FileSystem
+from vfs.errors import AttributeTooLarge
 from vfs.inode.limiter import MemoryLimiter
+from vfs.limits import XATTR_VALUE_BYTES
 
 MIB = 1 << 20
 SEGMENT = 16 * MIB
@@ -88,3 +90,55 @@ def test_replay_keeps_no_more_of_small_files_than_may_be(tmp_path: Path) -> None
         assert fs.limiter.used_bytes <= fs.limiter.limit_bytes
         assert all(fs.read_bytes(f"/{number}/{name}") == data for number in range(10) for name in range(100))
     assert vfs.check(tmp_path / "store").clean
+
+
+def test_walking_gives_back_attributes(tmp_path: Path) -> None:
+    vfs.mkfs(tmp_path / "store")
+    values = {b"user.%d" % number: bytes([number]) * 20_000 for number in range(4)}
+    with vfs.open(tmp_path / "store", cache_bytes=MIB) as fs:
+        for number in range(60):
+            file = fs.write_bytes(f"/{number}", b"").ino
+            for name, value in values.items():
+                fs.set_xattr(file, name, value)
+        most = loaded_attribute_bytes(fs)
+        assert most < 8 * MIB, (
+            "changed attributes stay until a checkpoint, which is asked for when they are many"
+        )
+        file = fs.resolve("/30").ino
+    for read_only in (True, False):
+        with vfs.open(tmp_path / "store", cache_bytes=MIB, read_only=read_only) as fs:
+            for number in range(60):
+                file = fs.resolve(f"/{number}").ino
+                assert fs.list_xattrs(file) == sorted(values)
+                assert fs.limiter.used_bytes <= fs.limiter.limit_bytes
+                assert {name: fs.get_xattr(file, name) for name in values} == values
+                assert loaded_attribute_bytes(fs) <= fs.limiter.used_bytes <= fs.limiter.limit_bytes
+            if not read_only:
+                fs.remove_xattr(file, b"user.1")
+                fs.unlink(1, b"0")
+                for inode in fs.table.loaded():
+                    fs.table.shed_xattrs(inode)
+                assert loaded_attribute_bytes(fs) == 3 * 20_000, "what the index does not have as it is stays"
+                fs.checkpoint()
+                fs.write_bytes("/0", b"")
+                fs.set_xattr(fs.resolve("/0").ino, b"user.0", values[b"user.0"])
+    with vfs.open(tmp_path / "store") as fs:
+        assert fs.list_xattrs(file) == [b"user.0", b"user.2", b"user.3"]
+        assert fs.list_xattrs(fs.resolve("/0").ino) == [b"user.0"]
+
+
+def loaded_attribute_bytes(fs: FileSystem) -> int:
+    return sum(len(value) for inode in fs.table.loaded() for value in (inode.xattrs or {}).values())
+
+
+def test_attributes_of_an_inode_are_bounded_in_all(tmp_path: Path) -> None:
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        file = fs.write_bytes("/file", b"").ino
+        for number in range(15):
+            fs.set_xattr(file, b"user.%d" % number, bytes(XATTR_VALUE_BYTES))
+        fs.set_xattr(file, b"user.0", b"x" * XATTR_VALUE_BYTES)
+        with pytest.raises(AttributeTooLarge):
+            fs.set_xattr(file, b"user.last", bytes(XATTR_VALUE_BYTES))
+        fs.set_xattr(file, b"user.last", b"small")
+        assert len(fs.list_xattrs(file)) == 16

@@ -18,7 +18,7 @@ from vfs.errors import (
 )
 from vfs.inode.inode import Inode
 from vfs.journal import Journal
-from vfs.limits import XATTR_LIST_BYTES, XATTR_NAME_BYTES, XATTR_VALUE_BYTES
+from vfs.limits import XATTR_BYTES, XATTR_LIST_BYTES, XATTR_NAME_BYTES, XATTR_VALUE_BYTES
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
@@ -66,7 +66,7 @@ class Attributes(Journal):
         inode = self.table.get(ino)
         attributes = inode.xattrs
         if attributes is None:
-            attributes = self.table.xattrs(inode)
+            attributes = self._xattrs(inode)
         try:
             return attributes[name]
         except KeyError:
@@ -74,7 +74,13 @@ class Attributes(Journal):
 
     def list_xattrs(self, ino: int) -> list[bytes]:
         """The names of all extended attributes."""
-        return sorted(self.table.xattrs(self.table.get(ino)))
+        return sorted(self._xattrs(self.table.get(ino)))
+
+    def _xattrs(self, inode: Inode) -> dict[bytes, bytes]:
+        attributes = self.table.xattrs(inode)
+        if self.limiter.over:
+            self.relieve()
+        return attributes
 
     def set_xattr(self, ino: int, name: bytes, value: bytes, flags: int = 0) -> None:
         """Set one; XATTR_CREATE wants it new, XATTR_REPLACE wants it there."""
@@ -93,9 +99,13 @@ class Attributes(Journal):
             raise NoAttribute(name.decode(errors="backslashreplace"))
         if name not in attributes and sum(len(n) + 1 for n in attributes) + len(name) + 1 > XATTR_LIST_BYTES:
             raise AttributeTooLarge("too many extended attributes")
+        if sum(len(n) + len(v) for n, v in attributes.items() if n != name) + len(name + value) > XATTR_BYTES:
+            raise AttributeTooLarge("its extended attributes take too much in all")
         self.need_room(len(value) + 512)
         self.table.tracker.before_logging(inode)
         self.record(SetXattr(ino, name, value, now_ns()))
+        if self.limiter.over:
+            self.relieve()
 
     def remove_xattr(self, ino: int, name: bytes) -> None:
         """Remove one."""

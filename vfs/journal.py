@@ -168,6 +168,7 @@ class Journal:
             inode = self.table.in_memory(ino)
             if inode is None:
                 continue
+            self.table.shed_xattrs(inode)
             if inode.file is not None:
                 # Where nothing can be logged memory stays as it is: what called for relief has been done.
                 with suppress(NoSpace, ReadOnly, StoreFailed):

@@ -51,5 +51,8 @@ XATTR_VALUE_BYTES = 64 * KIB
 XATTR_LIST_BYTES = 64 * KIB
 """Largest list of names of extended attributes of one inode (XATTR_LIST_MAX)."""
 
+XATTR_BYTES = 1 * MIB
+"""All names and values of extended attributes of one inode: they are kept, logged and read together."""
+
 ROOT_INO = 1
 """Inode number of the root directory, fixed by the kernel's protocol."""

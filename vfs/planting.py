@@ -32,6 +32,7 @@ from vfs.limits import (
     FRAME_COMMAND_BYTES,
     LINKS,
     TARGET_BYTES,
+    XATTR_BYTES,
     XATTR_LIST_BYTES,
     XATTR_NAME_BYTES,
     XATTR_VALUE_BYTES,
@@ -220,7 +221,7 @@ class Planting(Paths):
 def storable(xattrs: Xattrs) -> dict[bytes, bytes]:
     """Those extended attributes that a file here may have."""
     kept: dict[bytes, bytes] = {}
-    names = 0
+    names = size = 0
     for name, value in xattrs.items():
         names += len(name) + 1
         if (
@@ -228,8 +229,10 @@ def storable(xattrs: Xattrs) -> dict[bytes, bytes]:
             and len(name) <= XATTR_NAME_BYTES
             and len(value) <= XATTR_VALUE_BYTES
             and names <= XATTR_LIST_BYTES
+            and size + len(name) + len(value) <= XATTR_BYTES
         ):
             kept[name] = value
+            size += len(name) + len(value)
     return kept
 
 

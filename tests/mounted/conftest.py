@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mounted.mounting import MountedStore
+from tests.mounted.mounting import HANGING_SECONDS, MountedStore
 
 Mounter = Callable[..., MountedStore]
 
@@ -15,8 +15,9 @@ def mount_store(tmp_path: Path) -> Iterator[Mounter]:
     """Makes mounted stores, with the mount options that it is given."""
     stores: list[MountedStore] = []
 
-    def make(*options: str) -> MountedStore:
+    def make(*options: str, hanging_seconds: float = HANGING_SECONDS) -> MountedStore:
         store = MountedStore(tmp_path / f"{len(stores)}")
+        store.hanging_seconds = hanging_seconds
         stores.append(store)
         store.mount(*options)
         return store

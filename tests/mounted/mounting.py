@@ -63,6 +63,7 @@ class MountedStore:
         self.log = folder / "daemon.log"
         self.command: tuple[str, ...] = VFS
         self.options = options
+        self.hanging_seconds = HANGING_SECONDS
         self._daemon: subprocess.Popen[bytes] | None = None
         self._watchdog: threading.Timer | None = None
         self.path.mkdir(parents=True)
@@ -88,7 +89,7 @@ class MountedStore:
                 stderr=log,
             )
         self._daemon = daemon
-        self._watchdog = threading.Timer(HANGING_SECONDS, daemon.kill)
+        self._watchdog = threading.Timer(self.hanging_seconds, daemon.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
         self._wait_until_ready(daemon)

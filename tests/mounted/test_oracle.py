@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mounted.mounting import MountedStore
-from tests.mounted.test_rename import EXCHANGE, NOREPLACE, renameat2
+from tests.mounted.renaming import EXCHANGE, NOREPLACE, renameat2
 from tests.mounted.trees import describe
 
 pytestmark = pytest.mark.mounted

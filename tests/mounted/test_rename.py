@@ -1,6 +1,5 @@
 """rename(2) and renameat2(2): replacement, its refusals, and the flags."""
 
-import ctypes
 import errno
 import os
 from pathlib import Path
@@ -8,19 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.mounted.mounting import MountedStore
+from tests.mounted.renaming import EXCHANGE, NOREPLACE, WHITEOUT, renameat2
 
 pytestmark = pytest.mark.mounted
-
-AT_FDCWD = -100
-NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def renameat2(old: Path, new: Path, flags: int) -> None:
-    if _libc.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), ctypes.c_uint(flags)) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def refusal(old: Path, new: Path, flags: int = 0) -> int:

@@ -19,6 +19,7 @@ from vfs.inode.segments import SegmentRows
 from vfs.inode.sequence import Sequence
 from vfs.inode.totals import Totals
 from vfs.inode.tracker import Capture, Tracker
+from vfs.inode.xattrs import XattrMemory
 
 INODE_BYTES = 1024
 """What an inode in memory takes, roughly: the bound on clean ones follows from it."""
@@ -43,6 +44,7 @@ class InodeTable:
         self._limiter = limiter
         self._cached_inodes = cached_inodes
         self.tracker = Tracker(settle)
+        self._xattrs = XattrMemory(index, limiter, self.tracker)
         self._segments = SegmentRows(index, self.tracker)
         self._inodes: dict[int, Inode] = {}
         self._lookups: dict[int, int] = {}  # of inodes that the kernel knows and that are not in memory
@@ -119,9 +121,11 @@ class InodeTable:
 
     def xattrs(self, inode: Inode) -> dict[bytes, bytes]:
         """The extended attributes of an inode, to look at."""
-        if inode.xattrs is None:
-            inode.xattrs = self._index.xattrs(inode.ino) if inode.persisted else {}
-        return inode.xattrs
+        return self._xattrs.of(inode)
+
+    def shed_xattrs(self, inode: Inode) -> None:
+        """Give up those attributes in memory that the index has as well."""
+        self._xattrs.shed(inode)
 
     # --- holding ----------------------------------------------------------------------------
 
@@ -150,6 +154,7 @@ class InodeTable:
         inode.dropped = True  # before it is captured: then nothing of its content has to be logged any more
         self.tracker.touch(inode)
         del self._inodes[inode.ino]
+        self._xattrs.release(inode)
         if inode.file is not None:
             self._limiter.charge(inode.ino, -inode.file.memory_bytes)
             inode.file = None
@@ -185,6 +190,7 @@ class InodeTable:
         del self._inodes[inode.ino]
         if inode.lookups:
             self._lookups[inode.ino] = inode.lookups
+        self._xattrs.release(inode)
         if inode.file is not None:
             self._limiter.charge(inode.ino, -inode.file.memory_bytes)
         if inode.directory is not None:
@@ -306,12 +312,7 @@ class InodeTable:
     def set_xattr(self, inode: Inode, name: bytes, value: bytes | None, time_ns: int) -> None:
         """One extended attribute; None removes it."""
         self.tracker.touch(inode)
-        attributes = self.xattrs(inode)
-        if value is None:
-            attributes.pop(name, None)
-        else:
-            attributes[name] = value
-        inode.xattrs_changed = True
+        self._xattrs.put(inode, name, value)
         inode.ctime_ns = time_ns
         inode.version += 1
 
@@ -355,7 +356,10 @@ class InodeTable:
             if self._limiter.relieved:
                 return
             inode = self._inodes.get(ino)
-            if inode is not None and inode.file is not None:
+            if inode is None:
+                continue
+            self._xattrs.shed(inode)
+            if inode.file is not None:
                 inode.file.shed()
                 inode.file.drop_clean_segments()
         self._limiter.wait()

@@ -189,6 +189,10 @@ class Tracker:
         taken = {} if self.capture is None else self.capture.taken_inodes
         return {*self.inodes, *self._pending_inodes, *taken}
 
+    def holds_xattrs(self, inode: Inode) -> bool:
+        """True while the index does not have the inode's extended attributes as they are."""
+        return inode.xattrs_changed or (self.capture is not None and inode.ino in self.capture.taken_xattrs)
+
     def is_held(self, ino: int) -> bool:
         """True while the inode may not be dropped from memory: the index does not have it as it is."""
         if ino in self.inodes or ino in self._pending_inodes:
