@@ -4,7 +4,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test crash bench lock
+.PHONY: help setup check format format-check lint types test crash stress bench lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,10 @@ test: setup ## every test; ARGS='-k name' goes to pytest
 
 crash: setup ## crash tests at every call to the disk, of SEEDS=20 lives each; ARGS go to pytest
 	VFS_CRASH_SEEDS=$(or $(SEEDS),20) $(BIN)/python -m pytest tests/crash --timeout 600 -rP $(ARGS)
+
+stress: setup ## a crowd of processes for SECONDS=180 beside packing and gc, and kills; SEED=1; ARGS go to pytest
+	VFS_STRESS_SECONDS=$(or $(SECONDS),180) VFS_STRESS_SEED=$(or $(SEED),1) \
+		$(BIN)/python -m pytest tests/mounted/test_crowd.py -rP $(ARGS)
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained)
 	$(BIN)/python -m bench $(ARGS)

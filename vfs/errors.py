@@ -62,6 +62,14 @@ class NoSpace(OperationError):
     """The disk that holds the store is full."""
 
 
+class NoDescriptors(NoSpace):
+    """No room of another kind: the process may not open one file more. Passes as soon as some are closed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"cannot open {name}: too many open files; raise the daemon's limit (ulimit -n)")
+
+
 class NoAttribute(OperationError):
     """There is no such extended attribute."""
 

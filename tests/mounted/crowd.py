@@ -29,6 +29,8 @@ class Crowd:
 
     def __init__(self, root: Path, notes: Path, count: int, seed: int, *, daemon_dies: bool = False) -> None:
         self.root, self.notes, self.count = root, notes, count
+        self.operations = 0
+        """What the processes noted as done, when that was last read."""
         self._seed, self._daemon_dies = seed, daemon_dies
         self._processes: list[subprocess.Popen[str]] = []
         notes.mkdir()
@@ -99,11 +101,13 @@ class Crowd:
     def verify(self, *, finished: bool) -> None:
         """Everything is as the processes noted it; Broken or AssertionError where it is not."""
         facts: dict[str, Facts] = {name: [] for name in GAMES}
+        self.operations = 0
         for number in range(self.count):
             lines = [json.loads(line) for line in self._journal(number).read_text().splitlines()]
             for name, *fact in lines:
                 if name in facts:
                     facts[name].append([number, *fact])
+            self.operations += sum(name != "own" for name, *_ in lines)
             found = survey(self.root / f"own-{number}")
             if finished:
                 assert lines[-1][0] == "finished"

@@ -34,7 +34,7 @@ def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def folder(mount: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with a file."""
-    folder = mount / request.node.name
+    folder: Path = mount / request.node.name
     folder.mkdir()
     (folder / "file").write_bytes(b"0")
     return folder

@@ -17,11 +17,11 @@ from vfs.backing.pack_rows import PackRows
 from vfs.backing.packs import PackFile, follows
 from vfs.backing.places import BlobPlace, BlockEntry, Piece
 from vfs.backing.storage import Storage
-from vfs.errors import PackDamaged
+from vfs.errors import NoDescriptors, PackDamaged
 from vfs.limits import KIB, MIB
 
-OPEN_PACKS = 128
-"""Packs that stay open and mapped: two descriptors each."""
+OPEN_PACKS = 64
+"""Packs that stay open: a descriptor each, and one more for those that are mapped."""
 
 PLACES_AT_ONCE = 64
 """Blobs of one file mostly have consecutive numbers: so many places are fetched with one query."""
@@ -55,7 +55,11 @@ class Packs:
         if found is not None:
             return found
         # Outside of the lock, since it waits for the disk; when two threads do it, the first one's stays.
-        opened = PackFile.attach(self._storage, name, self._uuid)
+        try:
+            opened = PackFile.attach(self._storage, name, self._uuid)
+        except NoDescriptors:
+            self.close()
+            opened = PackFile.attach(self._storage, name, self._uuid)
         with self._lock:
             found = self._packs.setdefault(pack, opened)
             self._packs.move_to_end(pack)

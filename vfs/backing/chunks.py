@@ -29,7 +29,7 @@ from vfs.backing.frames import (
     verify_piece,
 )
 from vfs.backing.storage import Storage, StorageFile
-from vfs.errors import ChunkDamaged
+from vfs.errors import ChunkDamaged, NoDescriptors
 from vfs.limits import MIB
 
 LOG_FOLDER = "log"
@@ -44,11 +44,11 @@ READ_AHEAD_BYTES = 4 * MIB
 FRAME_GAP_BYTES = 4096
 """Heads of frames lie between the data of a file that was written in one go."""
 
-KNOWN_FRAMES = 4096
-"""Frames of one chunk whose sums are kept at hand: half a megabyte at the most, with small frames."""
+KNOWN_FRAMES = 1024
+"""Frames of one chunk whose sums are kept at hand: some 350 bytes each, 14 MB in all at the most."""
 
-MAPPED_CHUNKS = 64
-"""Sealed chunks that stay mapped: 4 GiB of address space and, with the mapping's own, 128 descriptors."""
+MAPPED_CHUNKS = 40
+"""Sealed chunks that stay mapped: more than a usual backlog has. With the mapping's own, 80 descriptors."""
 
 
 def chunk_name(number: int) -> str:
@@ -337,14 +337,22 @@ class ChunkReader:
     def _open(self, number: int) -> ReadableChunk:
         # Outside of the lock, since it may wait for the disk; when two threads do it, the first one's stays.
         try:
-            opened = ReadableChunk(number, self._storage.open(chunk_name(number)), self._uuid, sealed=True)
-        except FileNotFoundError:
-            raise ChunkDamaged(number, 0, "the chunk is missing") from None
-        except OSError as error:
-            raise ChunkDamaged(number, 0, f"cannot be opened: {error.strerror or error}") from error
+            opened = self._attach(number)
+        except NoDescriptors:
+            with self._lock:
+                self._sealed.clear()
+            opened = self._attach(number)
         with self._lock:
             found = self._sealed.setdefault(number, opened)
             self._sealed.move_to_end(number)
             while len(self._sealed) > self._limit:
                 self._sealed.popitem(last=False)
         return found
+
+    def _attach(self, number: int) -> ReadableChunk:
+        try:
+            return ReadableChunk(number, self._storage.open(chunk_name(number)), self._uuid, sealed=True)
+        except FileNotFoundError:
+            raise ChunkDamaged(number, 0, "the chunk is missing") from None
+        except OSError as error:
+            raise ChunkDamaged(number, 0, f"cannot be opened: {error.strerror or error}") from error

@@ -86,8 +86,8 @@ class PackFile:
         self.name = name
         self._uuid = uuid
         self._file = file
-        self._view = file.map()
-        self.size = len(self._view)
+        self._mapped: memoryview | None = None
+        self.size = file.size()
         self._tables: Tables | None = None  # INVARIANT: verified
         self._following = 0
         """Where a reader that goes on from the last block would read next."""
@@ -125,6 +125,12 @@ class PackFile:
     def close(self) -> None:
         """Give the descriptor back; what was handed out stays valid."""
         self._file.close()
+
+    def _view(self) -> memoryview:
+        """The mapping, made when it is first needed: a pack of compressed blocks is read without one."""
+        if self._mapped is None:
+            self._mapped = self._file.map()
+        return self._mapped
 
     # --- tables -----------------------------------------------------------------------------
 
@@ -170,7 +176,7 @@ class PackFile:
         if pack_name(header, table, index, trailer) != self.name:
             raise BadBytes("its name belongs to another pack")
         entries = [_block_entry(number, fields, table_at) for fields in BLOCK.iter_unpack(table)]
-        return Tables(number, entries, index_at, self._view[index_at:end])
+        return Tables(number, entries, index_at, self._view()[index_at:end])
 
     def blocks(self) -> list[BlockEntry]:
         """All blocks, in the order in which they lie."""
@@ -363,7 +369,7 @@ class PackFile:
         that were ever read.
         """
         if mapped:
-            piece: bytes | memoryview = self._view[offset : offset + length]
+            piece: bytes | memoryview = self._view()[offset : offset + length]
             # Before anyone touches the mapped pages: a sector that cannot be read must not become a SIGBUS.
             if len(piece) == length:
                 self._file.fault_in(length, offset)

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 import apsw
 import apsw.sqlite_extra
 
+from vfs.backing.descriptors import told_apart
 from vfs.errors import NotAStore, StoreNotFound, StoreUnreadable
 
 Buffer = bytes | bytearray | memoryview
@@ -147,11 +148,8 @@ class DirectoryFile:
 
     def append(self, pieces: Sequence[Buffer]) -> None:
         # O_APPEND: the end is where the kernel says it is, also after a truncate.
-        if len(pieces) == 1:
-            rest: Buffer = pieces[0]
-            written = os.write(self._fd, rest)
-        elif len(pieces) > MOST_PIECES:
-            rest = b"".join(pieces)
+        if not 1 < len(pieces) <= MOST_PIECES:
+            rest: Buffer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             written = os.write(self._fd, rest)
         else:
             written = os.writev(self._fd, pieces)
@@ -199,7 +197,8 @@ class DirectoryFile:
         length = self.size()
         if length == 0:
             return memoryview(b"")
-        self._mapped = mmap.mmap(self._fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        with told_apart("a file to map it"):  # a mapping keeps a descriptor of its own
+            self._mapped = mmap.mmap(self._fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         # The kernel would read 128 KiB around every page it misses; who reads in order asks with `prefetch`.
         self._mapped.madvise(mmap.MADV_RANDOM)
         with suppress(OSError):
@@ -302,8 +301,7 @@ class DirectoryStorage:
 
     def exists(self, name: str) -> bool:
         try:
-            folder, last = self._locate(name)
-            os.stat(last, dir_fd=folder, follow_symlinks=False)
+            self.size(name)
         except FileNotFoundError:
             return False
         return True
@@ -369,9 +367,9 @@ class DirectoryStorage:
     def _open(self, name: str, flags: int) -> DirectoryFile:
         folder, last = self._locate(name)
         # O_NONBLOCK: a pipe that someone put in the place of a file must not hang us before it is refused.
-        descriptor = os.open(
-            last, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600, dir_fd=folder
-        )
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+        with told_apart(name):
+            descriptor = os.open(last, flags, 0o600, dir_fd=folder)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise OSError(errno.EINVAL, f"not a regular file: {name}")

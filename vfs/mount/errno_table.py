@@ -25,6 +25,7 @@ ERRNO: dict[type[Exception], int] = {
     errors.NotPermitted: errno.EPERM,
     errors.ReadOnly: errno.EROFS,
     errors.NoSpace: errno.ENOSPC,
+    errors.NoDescriptors: errno.ENFILE,
     errors.NoAttribute: errno.ENODATA,
     errors.AttributeTooLarge: errno.E2BIG,
     errors.AttributeNameTooLong: errno.ERANGE,
@@ -37,7 +38,7 @@ ERRNO: dict[type[Exception], int] = {
     errors.IndexDamaged: errno.EIO,
 }
 
-LOGGED = (errors.StoreFailed, errors.DataDamaged, errors.IndexDamaged)
+LOGGED = (errors.StoreFailed, errors.NoDescriptors, errors.DataDamaged, errors.IndexDamaged)
 """Answers that the owner of the store must hear of, beside the program that got EIO; each text once."""
 
 _told: set[str] = set()
