@@ -18,7 +18,7 @@ LINES_IN_A_FUNCTION = 60
 # from there and from below. Modules of no folder (filesystem, changes, recovery, ...) are the layer "vfs".
 LAYERS = [
     ("vfs.errors", "vfs.limits"),
-    ("vfs.backing.storage",),
+    ("vfs.backing.storage", "vfs.backing.descriptors"),
     ("vfs.backing",),
     ("vfs.inode",),
     ("vfs",),
