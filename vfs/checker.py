@@ -81,7 +81,10 @@ def _check(
                 tables = ", ".join(missing)
                 report.add("index", f"tables are missing: {tables}; opening the store makes them anew")
                 return
-            view = View(transaction, store.storage, store.superblock.uuid, fs.log, pack_files, report)
+            lsn = fs.log.last_lsn
+            view = View(
+                transaction, store.storage, store.superblock.uuid, fs.log, pack_files, report, last_lsn=lsn
+            )
             _run(view, progress, data=data)
     except IndexDamaged as error:
         report.add("index", str(error))

@@ -205,6 +205,14 @@ class ReadableChunk:
         except OSError as error:
             raise ChunkDamaged(self.number, frame, f"cannot be read: {error.strerror or error}") from error
 
+    def pieces(self, frame: int, start: int, length: int) -> list[tuple[int, int]]:
+        """The parts of a range that have a sum each; DataDamaged when it is in no frame."""
+        self.check(frame, start, length)
+        known = self.known[frame]
+        bounds = [known.bounds(number, number + 1) for number in range(*known.pieces(start, length))]
+        cuts = ((max(begin, start), min(end, start + length)) for begin, end in bounds)
+        return [(begin, end - begin) for begin, end in cuts]
+
     def resident(self, frame: int, start: int, length: int) -> bool:
         """Whether `read` would very likely not wait for the disk; so does damage, `read` tells it."""
         known = self.known.get(frame)
@@ -318,6 +326,10 @@ class ChunkReader:
     def check(self, chunk: int, frame: int, start: int, length: int) -> None:
         """DataDamaged unless that range lies in the data of a valid frame; may wait for the disk."""
         (self._opened(chunk) or self._open(chunk)).check(frame, start, length)
+
+    def pieces(self, chunk: int, frame: int, start: int, length: int) -> list[tuple[int, int]]:
+        """The parts of a range that have a sum each; ChunkDamaged when it is in no valid frame."""
+        return (self._opened(chunk) or self._open(chunk)).pieces(frame, start, length)
 
     def mapped(self) -> list[int]:
         """Return the numbers of the chunks that are mapped now."""

@@ -68,8 +68,10 @@ class PackedTransaction:
         )
         if sealed.moved:
             self._many(
-                "UPDATE blob SET block=?, offset=? WHERE id=?",
-                ((blob.block, blob.offset, blob.id) for blob in sealed.blobs),
+                "INSERT INTO blob VALUES(?, ?, ?, ?, ?, 0) ON CONFLICT(id) DO UPDATE SET"
+                " prefix=excluded.prefix, block=excluded.block,"
+                " offset=excluded.offset, length=excluded.length",
+                ((b.id, hash_prefix(b.hash), b.block, b.offset, b.length) for b in sealed.blobs),
             )
         else:
             self._many(
@@ -118,6 +120,40 @@ class PackedTransaction:
             changes.items(),
         )
         self._run("DELETE FROM chunk WHERE referenced=0")
+
+    # --- counting anew --------------------------------------------------------------------------
+
+    def drop_unplaced(self) -> None:
+        """Forget blocks in packs that are not in their place, blobs in no block, and segments of no file."""
+        self._run(f"DELETE FROM block WHERE pack NOT IN (SELECT id FROM pack WHERE state={THERE})")
+        self._run("DELETE FROM blob WHERE block NOT IN (SELECT id FROM block)")
+        self._run("DELETE FROM extent WHERE ino NOT IN (SELECT ino FROM inode WHERE mode>>12=8)")
+
+    def set_blob_references(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Make the number of extents that name a blob what is counted: (count, blob)."""
+        self._many("UPDATE blob SET refs=? WHERE id=?", counts)
+
+    def set_references(self, counts: Mapping[int, int]) -> None:
+        """Make the referenced bytes of chunks what is counted, those of all others nothing."""
+        self._run("DELETE FROM chunk")
+        self._many("INSERT INTO chunk VALUES(?, ?)", counts.items())
+
+    def recount_allocated(self) -> None:
+        """Make the allocated bytes of files the sum over their segments."""
+        total = "(SELECT coalesce(sum(x.allocated), 0) FROM extent x WHERE x.ino=inode.ino)"
+        self._run(f"UPDATE inode SET allocated={total} WHERE allocated<>{total}")
+
+    def raise_numbers(self, *, highest_blob: int = 0) -> None:
+        """Make sure that no number of a blob, block or pack that exists is handed out again, nor any
+        of a blob up to `highest_blob`; and correct `blob_bytes`."""
+        values: dict[str, int] = dict(self._run("SELECT key, value FROM meta"))
+        for key, table in (("next_blob", "blob"), ("next_block", "block"), ("next_pack", "pack")):
+            (largest,) = next(self.query(f"SELECT ifnull(max(id), 0) FROM {table}"))
+            if key == "next_blob":
+                largest = max(largest, highest_blob)
+            self.put_meta({key: max(values.get(key, 1), largest + 1)})
+        (total,) = next(self.query("SELECT ifnull(sum(length), 0) FROM blob"))
+        self.put_meta({"blob_bytes": total})
 
     # --- extents --------------------------------------------------------------------------------
 

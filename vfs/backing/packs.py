@@ -139,18 +139,21 @@ class PackFile:
         """Its number, as its header says."""
         return self.tables().id
 
-    def tables(self) -> Tables:
-        """Number, blocks and blob index; PackDamaged unless header, tables, trailer and name are right."""
+    def tables(self, *, any_name: bool = False) -> Tables:
+        """Number, blocks and blob index; PackDamaged unless header, tables, trailer and name are right.
+
+        Its name does not matter with `any_name`, nor from then on.
+        """
         if self._tables is None:
             try:
-                self._tables = self._load()
+                self._tables = self._load(any_name=any_name)
             except BadBytes as error:
                 raise PackDamaged(self.name, 0, str(error)) from None
             except OSError as error:
                 raise PackDamaged(self.name, 0, f"cannot be read: {error.strerror or error}") from error
         return self._tables
 
-    def _load(self) -> Tables:
+    def _load(self, *, any_name: bool) -> Tables:
         if self.size < HEADER_BYTES + TRAILER_BYTES:
             raise BadBytes("it is too short for a pack")
         header = self._fetch(0, HEADER_BYTES)
@@ -173,7 +176,7 @@ class PackFile:
         index = self._fetch(index_at, end - index_at)
         if tables_digest(header, table, index) != digest:
             raise BadBytes("its tables are wrong")
-        if pack_name(header, table, index, trailer) != self.name:
+        if not any_name and pack_name(header, table, index, trailer) != self.name:
             raise BadBytes("its name belongs to another pack")
         entries = [_block_entry(number, fields, table_at) for fields in BLOCK.iter_unpack(table)]
         return Tables(number, entries, index_at, self._view()[index_at:end])

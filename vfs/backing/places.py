@@ -90,6 +90,11 @@ def hash_prefix(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "little", signed=True)
 
 
+def hash_begin(prefix: int) -> bytes:
+    """The bytes that `hash_prefix` was made of."""
+    return prefix.to_bytes(8, "little", signed=True)
+
+
 def signed(number: int) -> int:
     """An unsigned 64-bit number as SQLite stores it."""
     return number - (1 << 64) if number >> 63 else number

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from vfs.checks.report import MOST_FILES, LostRange
-from vfs.checks.view import View
+from vfs.checks.view import Query, View
 from vfs.errors import IndexDamaged
 from vfs.inode.extent_map import ExtentMap
 from vfs.limits import ROOT_INO
@@ -18,11 +18,11 @@ MOST_PARENTS = 4096
 
 def name_damaged_files(view: View) -> None:
     """Put the damaged files and the lost ranges into the report, by path where the files have one."""
-    numbers = set(view.damaged_inodes)
+    numbers = {ino for ino, _ in view.damaged_rows}
     if view.damaged_blocks:
         numbers |= _users(view, view.damaged_blocks)
     damaged = sorted(numbers)[:MOST_FILES]
-    names = names_of(view, [*damaged, *(ino for ino, _, _ in view.lost)])
+    names = names_of(view.query, [*damaged, *(ino for ino, _, _ in view.lost)])
     view.report.files_damaged_count = len(numbers)
     view.report.files_damaged = sorted(names[ino] for ino in damaged)
     ranges = (LostRange(names[ino], offset, length) for ino, offset, length in view.lost)
@@ -39,28 +39,28 @@ def _users(view: View, blocks: set[int]) -> set[int]:
     return users
 
 
-def names_of(view: View, numbers: Iterable[int]) -> dict[int, str]:
+def names_of(query: Query, numbers: Iterable[int]) -> dict[int, str]:
     """For each of these inodes a path that it has, or `inode N` where there is none."""
     places = dict.fromkeys(numbers, (0, b""))
     if not places:
         return {}
-    for parent, name, ino in view.query("SELECT parent, name, ino FROM entry"):
+    for parent, name, ino in query("SELECT parent, name, ino FROM entry"):
         if ino in places:
             places[ino] = (parent, name)
     names = {}
     for ino, (parent, name) in places.items():
-        path = _path(view, parent) if name else None
+        path = _path(query, parent) if name else None
         shown = None if path is None else (path + b"/" + name).decode("utf-8", "backslashreplace")
         names[ino] = shown or f"inode {ino}"
     return names
 
 
-def _path(view: View, directory: int) -> bytes | None:
+def _path(query: Query, directory: int) -> bytes | None:
     """The path of a directory without a slash at its end, None when it cannot be reached."""
     parts: list[bytes] = []
     while directory != ROOT_INO and len(parts) < MOST_PARENTS:
         row = next(
-            view.query(
+            query(
                 "SELECT i.parent, e.name FROM inode i JOIN entry e ON e.parent=i.parent AND e.ino=i.ino"
                 " WHERE i.ino=?",
                 (directory,),

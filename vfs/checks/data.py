@@ -7,28 +7,22 @@ Threads: the caller's thread reads the index, the tables of packs and the maps, 
 read and verify one block or one range each, and touch nothing else.
 """
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
 
-from blake3 import blake3
-
 from vfs.backing.chunks import ChunkReader, chunk_name
 from vfs.backing.packs import PackFile
-from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, PackRow, unsigned
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, PackRow, hash_begin, unsigned
 from vfs.checks.packs import SELECT_BLOCKS
+from vfs.checks.reading import Readers
 from vfs.checks.report import ProgressCall
+from vfs.checks.sound import is_right, read_whole
 from vfs.checks.view import View
 from vfs.errors import DataDamaged, IndexDamaged, PackDamaged
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange
 from vfs.limits import MIB
-
-AHEAD = 4
-"""Pieces of work for each worker that are under way or waiting."""
 
 Job = Callable[[], list[str]]
 """Reads and verifies something; returns what is wrong."""
@@ -43,30 +37,24 @@ class DataCheck:
         self._progress = progress
         self._done_bytes = 0
         self._began = monotonic()
-        self._waiting: deque[tuple[Future[list[str]], int, Callable[[], None]]] = deque()
         chunks: int = view.one("SELECT sum(referenced) FROM chunk")
         self._total_bytes = sum(row.size for row in packs) + chunks
 
     def run(self) -> None:
         """Read and verify all of it."""
-        workers = max(2, os.cpu_count() or 1)
-        pool = ThreadPoolExecutor(workers, "fsck")
-        self._most = AHEAD * workers
-        try:
+        with Readers() as readers:
             for row in self._packs:
-                self._pack(pool, row)
-            self._take_all()
-            self._log(pool)
-            self._take_all()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                self._pack(readers, row)
+            readers.finish()
+            self._log(readers)
+            readers.finish()
         self._view.report.data_bytes = self._done_bytes
         self._view.report.data_seconds = round(monotonic() - self._began, 3)
         self._tell()
 
     # --- the pieces of work -----------------------------------------------------------------
 
-    def _pack(self, pool: ThreadPoolExecutor, row: PackRow) -> None:
+    def _pack(self, readers: Readers, row: PackRow) -> None:
         self._from_the_disk(f"{PACKS_FOLDER}/{row.name}")
         blobs: dict[int, list[BlobEntry]] = {}
         try:
@@ -74,28 +62,27 @@ class DataCheck:
             for entry in pack.blobs():
                 blobs.setdefault(entry.block, []).append(entry)
         except PackDamaged:
-            # Told by the checks of packs. Without its tables there are no hashes, but still its blocks.
-            blobs.clear()
+            # Told by the checks of packs. Its blocks are still there, and the rows know how hashes begin.
+            blobs = blobs_of_rows(self._view, row.id)
             try:
                 pack = PackFile.attach(self._view.storage, row.name, self._view.uuid)
             except PackDamaged:
                 return
         # As readers find them: a block without a row is waste that gc left in a damaged pack.
-        rows = self._view.query(f"{SELECT_BLOCKS} WHERE pack=? ORDER BY offset", (row.id,))
-        for block in [BlockEntry(*(*found[:6], unsigned(found[6]))) for found in rows]:
+        for block in blocks_of_rows(self._view, row.id):
             pack.prefetch(block)
             job = _block_job(pack, block, blobs.get(block.id, []))
-            self._submit(pool, job, block.stored, _noting(self._view.damaged_blocks, block.id))
+            readers.submit(job, self._taking(block.stored, self._noting_block(block)))
         # The pack is not closed here, but with the last job that reads from it.
 
-    def _log(self, pool: ThreadPoolExecutor) -> None:
+    def _log(self, readers: Readers) -> None:
         reader = ChunkReader(self._view.storage, self._view.uuid)
         for number in self._view.log.chunk_numbers():
             self._from_the_disk(chunk_name(number))
         for ino, number, extent in self._ranges():
             where = f"segment {number} of inode {ino}"
             job = _range_job(reader, extent, where)
-            self._submit(pool, job, extent.length, _noting(self._view.damaged_inodes, ino))
+            readers.submit(job, self._taking(extent.length, self._noting_row(ino, number)))
 
     def _ranges(self) -> Iterator[tuple[int, int, ChunkRange]]:
         for ino, number, _, encoded, _, _ in self._view.segments():
@@ -113,26 +100,27 @@ class DataCheck:
 
     # --- work under way -----------------------------------------------------------------------
 
-    def _submit(self, pool: ThreadPoolExecutor, job: Job, size: int, damaged: Callable[[], None]) -> None:
-        while len(self._waiting) >= self._most:
-            self._take()
-        self._waiting.append((pool.submit(job), size, damaged))
+    def _taking(self, size: int, damaged: Callable[[str], None]) -> Callable[[list[str]], None]:
+        def take(problems: list[str]) -> None:
+            for problem in problems:
+                self._view.report.add("data", problem)
+                damaged(problem)
+            before = self._done_bytes // (4 * MIB)
+            self._done_bytes += size
+            if self._done_bytes // (4 * MIB) != before:
+                self._tell()
 
-    def _take_all(self) -> None:
-        while self._waiting:
-            self._take()
+        return take
 
-    def _take(self) -> None:
-        future, size, damaged = self._waiting.popleft()
-        problems = future.result()
-        for problem in problems:
-            self._view.report.add("data", problem)
-        if problems:
-            damaged()
-        before = self._done_bytes // (4 * MIB)
-        self._done_bytes += size
-        if self._done_bytes // (4 * MIB) != before:
-            self._tell()
+    def _noting_block(self, block: BlockEntry) -> Callable[[str], None]:
+        def note(problem: str) -> None:
+            self._view.damaged_blocks.add(block.id)
+            self._view.add_sick(block.pack, problem)
+
+        return note
+
+    def _noting_row(self, ino: int, number: int) -> Callable[[str], None]:
+        return lambda problem: self._view.damaged_rows.add((ino, number))
 
     def _tell(self) -> None:
         if self._progress is not None:
@@ -141,20 +129,34 @@ class DataCheck:
             self._progress(self._done_bytes, total, f"data at {rate:.0f} MB/s")
 
 
-def _noting(damaged: set[int], number: int) -> Callable[[], None]:
-    return lambda: damaged.add(number)
+def blocks_of_rows(view: View, pack: int) -> list[BlockEntry]:
+    """The blocks of a pack as the index has them, in the order in which they lie."""
+    rows = view.query(f"{SELECT_BLOCKS} WHERE pack=? ORDER BY offset", (pack,))
+    return [BlockEntry(*(*found[:6], unsigned(found[6]))) for found in rows]
+
+
+def blobs_of_rows(view: View, pack: int) -> dict[int, list[BlobEntry]]:
+    """The blobs in each block of a pack as the index has them; of their hashes only how they begin."""
+    found: dict[int, list[BlobEntry]] = {}
+    for number, prefix, block, offset, length in view.query(
+        "SELECT b.id, b.prefix, b.block, b.offset, b.length FROM blob b JOIN block k ON k.id=b.block"
+        " WHERE k.pack=?",
+        (pack,),
+    ):
+        entry = BlobEntry(hash_begin(prefix), number, block, offset, length)
+        found.setdefault(block, []).append(entry)
+    return found
 
 
 def _block_job(pack: PackFile, block: BlockEntry, blobs: list[BlobEntry]) -> Job:
     def verify() -> list[str]:
-        try:
-            data = memoryview(pack.read_block(block))
-        except PackDamaged as error:
-            return [f"block {block.id}: {error.facts}"]
+        state = read_whole(pack, block)
+        if state.data is None:
+            return [state.reason]
         return [
             f"blob {entry.id} in block {block.id} of pack {block.pack} is not what its hash says"
             for entry in blobs
-            if blake3(data[entry.offset : entry.offset + entry.length]).digest() != entry.hash
+            if not is_right(state.data, entry)
         ]
 
     return verify

@@ -149,8 +149,8 @@ class NamespaceChecks:
                 self._view.report.add(
                     "totals", f"{key} is noted as {getattr(totals, key)}, counted as {count}"
                 )
-        if noted.get("lsn", 0) > self._view.log.last_lsn:
+        if noted.get("lsn", 0) > self._view.last_lsn:
             self._view.report.add(
-                "log", f"the index is at LSN {noted.get('lsn')}, the log ends at {self._view.log.last_lsn}"
+                "log", f"the index is at LSN {noted.get('lsn')}, the log ends at {self._view.last_lsn}"
             )
         self._view.report.counts.update(counted)

@@ -67,16 +67,16 @@ class PackChecks:
             self._report.counts[f"{table}s"] = self._view.one(f"SELECT count(*) FROM {table}")
 
     def _places(self) -> None:
-        each = self._view.each
+        each, each_in_pack = self._view.each, self._view.each_in_pack
         each(
             "blob",
             "blob {0} lies in block {1}, which does not exist",
             "SELECT b.id, b.block FROM blob b LEFT JOIN block k ON k.id=b.block WHERE k.id IS NULL",
         )
-        each(
+        each_in_pack(
             "blob",
             "blob {0} lies at {1} to {2} of block {3}, which has {4} bytes",
-            "SELECT b.id, b.offset, b.offset+b.length, b.block, k.size FROM blob b"
+            "SELECT b.id, b.offset, b.offset+b.length, b.block, k.size, k.pack FROM blob b"
             " JOIN block k ON k.id=b.block WHERE b.offset<0 OR b.length<=0 OR b.offset+b.length>k.size",
         )
         each(
@@ -90,36 +90,37 @@ class PackChecks:
             "SELECT k.id, k.pack, p.state FROM block k JOIN pack p ON p.id=k.pack WHERE p.state<>?",
             THERE,
         )
-        each(
+        each_in_pack(
             "block",
             "block {0} lies at {1} to {2} of pack {3}, which has {4} bytes",
-            "SELECT k.id, k.offset, k.offset+k.stored, k.pack, p.size FROM block k JOIN pack p ON p.id=k.pack"
+            "SELECT k.id, k.offset, k.offset+k.stored, k.pack, p.size, k.pack FROM block k"
+            " JOIN pack p ON p.id=k.pack"
             " WHERE p.state=? AND (k.offset<? OR k.stored<=0 OR k.size<=0 OR k.offset+k.stored>p.size-?)",
             THERE,
             PACK_HEADER_BYTES,
             PACK_TRAILER_BYTES,
         )
-        each(
+        each_in_pack(
             "pack",
             "pack {0} has state {1}, which does not exist",
-            "SELECT id, state FROM pack WHERE state NOT BETWEEN 0 AND ?",
+            "SELECT id, state, id FROM pack WHERE state NOT BETWEEN 0 AND ?",
             GOING,
         )
         for unreadable in (_BLOCKS_THAT_ARE_MISSING, _BLOCKS_WITHOUT_PACK):
             self._view.damaged_blocks.update(block for (block,) in self._view.query(unreadable))
 
     def _overlaps(self) -> None:
-        self._view.each(
+        self._view.each_in_pack(
             "blob",
             "blob {0} begins at {1} of block {2}, the blob before it ends at {3}",
-            "SELECT id, offset, block, last FROM (SELECT id, offset, block,"
-            " lag(offset+length) OVER (PARTITION BY block ORDER BY offset) AS last FROM blob)"
-            " WHERE offset<last",
+            "SELECT b.id, b.offset, b.block, b.last, k.pack FROM (SELECT id, offset, block,"
+            " lag(offset+length) OVER (PARTITION BY block ORDER BY offset) AS last FROM blob) b"
+            " LEFT JOIN block k ON k.id=b.block WHERE b.offset<b.last",
         )
-        self._view.each(
+        self._view.each_in_pack(
             "block",
             "block {0} begins at {1} of pack {2}, the block before it ends at {3}",
-            "SELECT id, offset, pack, last FROM (SELECT id, offset, pack,"
+            "SELECT id, offset, pack, last, pack FROM (SELECT id, offset, pack,"
             " lag(offset+stored) OVER (PARTITION BY pack ORDER BY offset) AS last FROM block)"
             " WHERE offset<last",
         )
@@ -137,9 +138,13 @@ class PackChecks:
             try:
                 self._file(row, counts.get(row.id, 0))
             except PackDamaged as error:
-                self._report.add("pack", f"pack {row.id}: {error.facts}")
+                self._tell("pack", row, f"pack {row.id}: {error.facts}")
                 self._unverified(row)
         self._strangers()
+
+    def _tell(self, kind: str, row: PackRow, message: str) -> None:
+        self._report.add(kind, message)
+        self._view.add_sick(row.id, message)
 
     def _unverified(self, row: PackRow) -> None:
         """What a pack says of itself is wrong: the index still finds its blocks, those that the file has."""
@@ -154,10 +159,11 @@ class PackChecks:
         pack = PackFile.open(self._view.storage, row.name, self._view.uuid)
         try:
             if pack.id != row.id:
-                self._report.add("pack", f"pack {row.id}: its file {row.name} says that it is pack {pack.id}")
+                said = f"its file {row.name} says that it is pack {pack.id}"
+                self._tell("pack", row, f"pack {row.id}: {said}")
                 return
             if pack.size != row.size:
-                self._report.add("pack", f"pack {row.id} has {pack.size} bytes, the index says {row.size}")
+                self._tell("pack", row, f"pack {row.id} has {pack.size} bytes, the index says {row.size}")
             blocks = {block.id: block for block in pack.blocks()}
             for found in self._view.query(f"{SELECT_BLOCKS} WHERE pack=?", (row.id,)):
                 self._block(row, BlockEntry(*(*found[:6], unsigned(found[6]))), blocks)
@@ -168,9 +174,9 @@ class PackChecks:
     def _block(self, row: PackRow, block: BlockEntry, blocks: dict[int, BlockEntry]) -> None:
         known = blocks.get(block.id)
         if known is None:
-            self._report.add("block", f"block {block.id} is not in pack {row.id}, where the index has it")
+            self._tell("block", row, f"block {block.id} is not in pack {row.id}, where the index has it")
         elif known != block:
-            self._report.add("block", f"block {block.id}: the index says {block}, pack {row.id} says {known}")
+            self._tell("block", row, f"block {block.id}: the index says {block}, pack {row.id} says {known}")
         else:
             return
         self._view.damaged_blocks.add(block.id)
@@ -180,7 +186,7 @@ class PackChecks:
         last = b""
         for entry in pack.blobs():
             if entry.hash < last:
-                self._report.add("pack", f"pack {row.id}: blob {entry.id} is out of order in its index")
+                self._tell("pack", row, f"pack {row.id}: blob {entry.id} is out of order in its index")
             last = entry.hash
             right += self._blob(row, entry, blocks)
         if right < expected:
@@ -194,8 +200,9 @@ class PackChecks:
             return 0
         known = (hash_prefix(entry.hash), entry.block, entry.offset, entry.length)
         if place != known:
-            self._report.add(
+            self._tell(
                 "blob",
+                row,
                 f"blob {entry.id}: the index says {place} of its hash, block, offset and length,"
                 f" pack {row.id} says {known}",
             )
@@ -208,7 +215,7 @@ class PackChecks:
             "SELECT b.id, b.block FROM blob b JOIN block k ON k.id=b.block WHERE k.pack=?", (row.id,)
         ):
             if blob not in there:
-                self._report.add("blob", f"blob {blob} is not in pack {row.id}, where the index has it")
+                self._tell("blob", row, f"blob {blob} is not in pack {row.id}, where the index has it")
                 self._view.damaged_blocks.add(block)
 
     def _strangers(self) -> None:
@@ -225,3 +232,4 @@ class PackChecks:
                 self._report.note(f"{PACKS_FOLDER}/{name} belongs to no pack that is in its place")
             else:
                 self._report.add("pack", f"{PACKS_FOLDER}/{name} is not in the index")
+                self._view.strangers.append(name)

@@ -4,12 +4,29 @@ Also gathers what is damaged, so that at the end the files which need it can be 
 """
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
-from vfs.backing.log import Log
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
 from vfs.checks.report import MOST_FILES, Report
+
+
+class Query(Protocol):
+    """Asks the index; gives rows."""
+
+    def __call__(self, sql: str, arguments: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """Rows of any reading statement."""
+
+
+class Chunks(Protocol):
+    """The chunks of a log, as the checks look at them."""
+
+    def chunk_numbers(self) -> list[int]:
+        """Those that exist, in order."""
+
+    def check_range(self, chunk: int, frame: int, start: int, length: int) -> None:
+        """DataDamaged unless that range lies in the data of a valid frame."""
 
 
 class View:
@@ -24,21 +41,29 @@ class View:
         transaction: Transaction,
         storage: Storage,
         uuid: bytes,
-        journal: Log,
+        journal: Chunks,
         pack_files: list[str],
         report: Report,
+        *,
+        last_lsn: int = 0,
     ) -> None:
         self.transaction = transaction
         self.query = transaction.query
         self.storage = storage
         self.uuid = uuid
         self.log = journal
+        self.last_lsn = last_lsn
         self.pack_files = pack_files
         self.report = report
         self.meta: dict[str, int] = dict(self.query("SELECT key, value FROM meta"))
 
-        self.damaged_inodes: set[int] = set()
+        self.damaged_rows: set[tuple[int, int]] = set()
+        """(inode, segment) of maps that are damaged, or name bytes that are."""
         self.damaged_blocks: set[int] = set()
+        self.sick_packs: dict[int, str] = {}
+        """Packs of which something is wrong, in their file or in rows about them: the first reason."""
+        self.strangers: list[str] = []
+        """Files in the folder of packs that no row explains."""
         self.lost: list[tuple[int, int, int]] = []
         """(inode, offset, length) of lost ranges, in order; INVARIANT: at most MOST_FILES, no two touch."""
 
@@ -54,6 +79,17 @@ class View:
         report.lost_count += 1
         if len(self.lost) < MOST_FILES:
             self.lost.append((ino, offset, length))
+
+    def add_sick(self, pack: int, reason: str) -> None:
+        """Something is wrong with a pack."""
+        self.sick_packs.setdefault(pack, reason)
+
+    def each_in_pack(self, kind: str, text: str, sql: str, *arguments: int) -> None:
+        """As `each`; the last column is the pack that it is about."""
+        for row in self.query(sql, arguments):
+            self.report.add(kind, text.format(*row))
+            if row[-1] is not None:
+                self.add_sick(row[-1], text.format(*row))
 
     def one(self, sql: str) -> int:
         """The number that a query answers; nothing counts as 0."""

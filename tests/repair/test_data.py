@@ -1,0 +1,325 @@
+"""Mending data: whatever byte of a pack or of the log is wrong, exactly what cannot be read becomes lost, all
+else is kept, fsck is clean, and a second repair finds nothing.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from blake3 import blake3
+
+import vfs
+from tests.packed_stores import block, flip, noise, packs, text
+from tests.repair.mending import apply, check_mended, find, opened, told, unreadable
+from vfs.backing.chunks import chunk_name
+from vfs.backing.creation import CreationOptions
+from vfs.backing.pack_format import BLOB, BLOCK, TRAILER_BYTES
+from vfs.backing.storage import DirectoryStorage
+from vfs.inode.extents import ChunkRange
+
+KIB = 1024
+CONTENTS = {
+    "/noise": noise(1, 700_000),
+    "/text": text(1, 300_000),
+    "/copy": text(1, 300_000),
+    "/small": noise(2, 3000),
+    "/second": noise(3, 200_000) + text(2, 100_000),
+    "/raw": noise(4, 300_000),
+    "/tiny": b"in memory, then in the log",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two packs with blocks of both kinds, several pieces in those that are stored as they are, and a log."""
+    path = tmp_path_factory.mktemp("made") / "store"
+    vfs.mkfs(path, CreationOptions(block_bytes=256 * KIB, blob_bytes=64 * KIB))
+    with vfs.open(path, pack_workers=0) as fs:
+        fs.autopilot = False
+        for group in (("/noise", "/text", "/copy", "/small"), ("/second",)):
+            for name in group:
+                fs.write_bytes(name, CONTENTS[name])
+            fs.flush()
+        for name in ("/raw", "/tiny"):
+            fs.write_bytes(name, CONTENTS[name])
+    return path
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "store"))
+
+
+@pytest.fixture
+def storage(store: Path) -> Iterator[DirectoryStorage]:
+    storage = DirectoryStorage(store)
+    yield storage
+    storage.close()
+
+
+def mend(storage: DirectoryStorage, *, heals: bool = False) -> int:
+    """Find, compare with what could be read before, apply, and look; returns how many bytes are lost.
+
+    `heals`: the pack itself knows better than the index, so that more can be read afterwards.
+    """
+    plan = find(storage)
+    assert not plan.empty
+    assert plan.problem_count >= len(plan.problems) > 0
+    lost = told(plan, CONTENTS)
+    if not heals:
+        fs = opened(storage, read_only=True)
+        assert lost == unreadable(fs, CONTENTS), "lost is what could not be read"
+        fs.store.close_files()
+    apply(storage, plan)
+    check_mended(storage, CONTENTS, lost)
+    return plan.lost_bytes
+
+
+def test_a_store_without_damage_is_left_alone(storage: DirectoryStorage, store: Path) -> None:
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    plan = find(storage)
+    assert plan.empty
+    apply(storage, plan)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+# --- packs ------------------------------------------------------------------------------------------
+
+
+def test_a_bad_piece_of_a_block_that_is_stored_as_it_is(storage: DirectoryStorage, store: Path) -> None:
+    path = packs(store)[0]
+    bad = block(store, path, codec=0, number=1)
+    flip(path, bad.offset + bad.stored - bad.size + 3 * 32 * KIB + 77)
+    assert mend(storage) == 32 * KIB
+
+
+def test_bad_sums_of_a_block_cost_the_block(storage: DirectoryStorage, store: Path) -> None:
+    path = packs(store)[0]
+    bad = block(store, path, codec=0)
+    flip(path, bad.offset + 3)
+    assert mend(storage) == bad.size
+
+
+def test_a_bad_compressed_block_costs_the_block_in_all_files(storage: DirectoryStorage, store: Path) -> None:
+    path = packs(store)[0]
+    bad = block(store, path, codec=1)
+    flip(path, bad.offset + bad.stored // 2)
+    plan = find(storage)
+    assert [file.path for file in plan.files] == ["/text", "/copy"]
+    assert mend(storage) == 2 * bad.size
+
+
+PARTS: dict[str, Callable[[bytes], int]] = {
+    "header": lambda data: 20,
+    "block table": lambda data: _tables(data)[0] + 12,
+    "blob index": lambda data: _tables(data)[1] + 40,
+    "a hash": lambda data: _tables(data)[1] + 5,
+    "trailer": lambda data: len(data) - 30,
+}
+
+
+def _tables(data: bytes) -> tuple[int, int]:
+    blocks, blobs = (int.from_bytes(data[-56 + 4 * n : -52 + 4 * n], "little") for n in range(2))
+    index = len(data) - TRAILER_BYTES - blobs * BLOB.size
+    return index - blocks * BLOCK.size, index
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_damaged_tables_cost_nothing(storage: DirectoryStorage, store: Path, part: str) -> None:
+    path = packs(store)[0]
+    flip(path, PARTS[part](path.read_bytes()))
+    assert mend(storage) == 0
+    assert not path.exists()
+
+
+def test_damaged_tables_and_a_bad_block(storage: DirectoryStorage, store: Path) -> None:
+    path = packs(store)[0]
+    bad = block(store, path, codec=1)
+    flip(path, bad.offset + bad.stored // 2)
+    flip(path, PARTS["trailer"](path.read_bytes()))
+    assert mend(storage) == 2 * bad.size
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.999])
+def test_a_pack_that_is_cut_off_keeps_what_is_left(
+    storage: DirectoryStorage, store: Path, share: float
+) -> None:
+    path = packs(store)[0]
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    lost = mend(storage)
+    assert (lost == 0) == (share == 0.999)
+
+
+def test_a_missing_pack(storage: DirectoryStorage, store: Path) -> None:
+    packs(store)[0].unlink()
+    assert mend(storage) == sum(len(CONTENTS[path]) for path in ("/noise", "/text", "/copy", "/small"))
+
+
+def test_all_packs_are_missing_and_their_folder_too(storage: DirectoryStorage, store: Path) -> None:
+    shutil.rmtree(store / "packs")
+    mend(storage)
+
+
+def test_packs_under_each_other_s_names(storage: DirectoryStorage, store: Path) -> None:
+    one, other = packs(store)
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+    assert mend(storage, heals=True) == 0
+
+
+def test_a_pack_that_was_renamed(storage: DirectoryStorage, store: Path) -> None:
+    path = packs(store)[0]
+    path.rename(path.with_name("a" * 64))
+    assert mend(storage, heals=True) == 0
+
+
+def test_a_blob_that_is_not_what_its_hash_says(
+    storage: DirectoryStorage, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reader sees that, but nothing that is written anew must be taken for it."""
+    with opened(DirectoryStorage(store)) as fs, monkeypatch.context() as patch:
+        fs.flush()
+        patch.setattr("vfs.backing.pack_session.blake3", lambda data: blake3(bytes(data) + b"!"))
+        fs.write_bytes("/raw", noise(9, 3000))
+        fs.flush()
+    plan = find(storage)
+    assert [(file.path, file.ranges) for file in plan.files] == [("/raw", [(0, 3000)])]
+    apply(storage, plan)
+    contents = {**CONTENTS, "/raw": noise(9, 3000)}
+    check_mended(storage, contents, told(plan, contents))
+
+
+# --- rows -------------------------------------------------------------------------------------------
+
+ROWS = {
+    "offset of a block": "UPDATE block SET offset=offset+1 WHERE id={block}",
+    "stored": "UPDATE block SET stored=stored-1 WHERE id={block}",
+    "size": "UPDATE block SET size=size-1 WHERE id={block}",
+    "codec": "UPDATE block SET codec=1-codec WHERE id={block}",
+    "unknown codec": "UPDATE block SET codec=77 WHERE id={block}",
+    "checksum": "UPDATE block SET checksum=checksum+1 WHERE id={block}",
+    "another pack": "UPDATE block SET pack=3-pack WHERE id={block}",
+    "no pack": "UPDATE block SET pack=99 WHERE id={block}",
+    "no block": "DELETE FROM block WHERE id={block}",
+    "another block": "UPDATE blob SET block=block+1 WHERE id={blob}",
+    "a block that is not there": "UPDATE blob SET block=99999 WHERE id={blob}",
+    "length": "UPDATE blob SET length=length-1 WHERE id={blob}",
+    "place beyond the block": "UPDATE blob SET offset=offset+9999999 WHERE id={blob}",
+    "prefix": "UPDATE blob SET prefix=prefix+1 WHERE id={blob}",
+    "no blob": "DELETE FROM blob WHERE id={blob}",
+    "a blob that nobody has": "INSERT INTO blob VALUES(77777, 1, {block}, 0, 10, 0)",
+    "state": "UPDATE pack SET state=7 WHERE id=1",
+    "name": "UPDATE pack SET name='" + "b" * 64 + "' WHERE id=1",
+    "size of a pack": "UPDATE pack SET size=size+1 WHERE id=1",
+    "no row of a pack": "DELETE FROM pack WHERE id=1",
+    "all rows": "DELETE FROM pack; DELETE FROM block; DELETE FROM blob WHERE id > 3",
+    "reserved numbers": "UPDATE meta SET value=1 WHERE key IN ('next_blob', 'next_block', 'next_pack')",
+}
+
+
+def change(store: Path, statements: str) -> None:
+    """As if SQLite's own checksums had not seen it."""
+    connection = apsw.Connection(str(store / "index.db"))
+    connection.execute(statements)
+    connection.close()
+
+
+@pytest.mark.parametrize("what", ROWS)
+@pytest.mark.parametrize("codec", [0, 1])
+def test_a_wrong_row_costs_nothing_as_long_as_the_pack_knows_better(
+    storage: DirectoryStorage, store: Path, what: str, codec: int
+) -> None:
+    wrong = block(store, packs(store)[0], codec=codec)
+    connection = apsw.Connection(str(store / "index.db"))
+    (blob,) = next(iter(connection.execute("SELECT min(id) FROM blob WHERE block=?", (wrong.id,))))
+    connection.close()
+    change(store, ROWS[what].format(block=wrong.id, blob=blob))
+    assert mend(storage, heals=True) == 0
+
+
+COUNTS = {
+    "references of a blob": "UPDATE blob SET refs=refs+1 WHERE id=2",
+    "references of chunks": "UPDATE chunk SET referenced=referenced+5",
+    "no references of chunks": "DELETE FROM chunk",
+    "sums": "UPDATE meta SET value=value+1 WHERE key IN ('blob_bytes', 'referenced_bytes', 'lost_bytes')",
+    "allocated bytes of a segment": "UPDATE extent SET allocated=allocated+1 WHERE ino=2",
+    "allocated bytes of a file": "UPDATE inode SET allocated=1 WHERE ino=2",
+    "the lowest chunk": "UPDATE extent SET chunk=chunk+1 WHERE chunk IS NOT NULL",
+    "a segment of no file": (
+        "INSERT INTO extent SELECT 999, 0, 1, allocated, map, chunk FROM extent WHERE ino=2"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", COUNTS)
+def test_wrong_counts_are_counted_anew(storage: DirectoryStorage, store: Path, what: str) -> None:
+    change(store, COUNTS[what])
+    assert mend(storage) == 0
+
+
+def test_a_map_that_cannot_be_decoded_loses_its_segment(storage: DirectoryStorage, store: Path) -> None:
+    change(
+        store,
+        "UPDATE extent SET map=x'c1' WHERE ino=(SELECT ino FROM entry WHERE name=CAST('second' AS BLOB))",
+    )
+    assert mend(storage) == len(CONTENTS["/second"])
+
+
+# --- the log ----------------------------------------------------------------------------------------
+
+
+def raw_place(storage: DirectoryStorage, path: str = "/raw") -> ChunkRange:
+    fs = opened(storage, read_only=True)
+    inode = fs.resolve(path)
+    extent = fs.table.file(inode).plan(0, inode.size)[0]
+    fs.store.close_files()
+    assert isinstance(extent, ChunkRange)
+    return extent
+
+
+def test_a_bad_piece_of_the_log(storage: DirectoryStorage, store: Path) -> None:
+    place = raw_place(storage)
+    flip(store / chunk_name(place.chunk), place.start + 2 * 32 * KIB + 5)
+    assert mend(storage) == 32 * KIB
+
+
+@pytest.mark.parametrize("at", [3, 35, 45], ids=["magic", "checksum", "command"])
+def test_a_bad_head_of_a_frame_costs_the_frame(storage: DirectoryStorage, store: Path, at: int) -> None:
+    place = raw_place(storage)
+    flip(store / chunk_name(place.chunk), place.frame + at)
+    assert mend(storage) == len(CONTENTS["/raw"])
+
+
+def test_a_missing_chunk(storage: DirectoryStorage, store: Path) -> None:
+    chunk = raw_place(storage).chunk
+    with opened(DirectoryStorage(store)) as fs:
+        fs.log.roll()
+        fs.checkpoint()
+        assert chunk != fs.log.chunk_numbers()[-1]
+    (store / chunk_name(chunk)).unlink()
+    assert mend(storage) == len(CONTENTS["/raw"]) + len(CONTENTS["/tiny"])
+
+
+# --- strangers --------------------------------------------------------------------------------------
+
+
+def test_packs_that_nobody_names_go_only_when_the_index_is_whole(
+    storage: DirectoryStorage, store: Path
+) -> None:
+    second = "WHERE ino=(SELECT ino FROM entry WHERE name=CAST('second' AS BLOB))"
+    change(store, "DELETE FROM blob WHERE block IN (SELECT id FROM block WHERE pack=2)")
+    change(store, "DELETE FROM pack WHERE id=2; DELETE FROM block WHERE pack=2")
+    change(store, f"DELETE FROM extent {second}; UPDATE inode SET allocated=0, size=0 {second}")
+    plan = find(storage, index_is_whole=False)
+    assert len(plan.unknown) == 1
+    apply(storage, plan)
+    assert (store / plan.unknown[0]).exists()
+    plan = find(storage)
+    assert plan.waste == [plan.problems[0].split()[0]]
+    apply(storage, plan)
+    assert not (store / plan.waste[0]).exists()
+    assert find(storage).empty
