@@ -265,7 +265,6 @@ class OffloadedFile:
             assert number in self.dirty or not segment.unlogged(), "memory that no capture would find"
         assert self.dirty <= self._segments.keys()
         assert self.memory_bytes == sum(segment.memory_bytes for segment in self._segments.values())
-        assert self.memory_bytes == self._limiter.held_by(self.ino)
         maps = [self._look_up(number) for number in self._numbers(0, max(last, 0))]
         assert self.allocated == sum(segment.allocated for segment in maps if segment is not None)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from vfs.backing.index import EntryRow, Index
 from vfs.backing.transaction import InodeRow
 from vfs.errors import NoEntry
-from vfs.inode.directory import FIRST_COOKIE, Directory
+from vfs.inode.directory import ENTRY_BYTES, FIRST_COOKIE, Directory
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
 from vfs.inode.limiter import MemoryLimiter
@@ -19,7 +19,7 @@ from vfs.inode.segments import SegmentRows
 from vfs.inode.sequence import Sequence
 from vfs.inode.totals import Totals
 from vfs.inode.tracker import Capture, Tracker
-from vfs.inode.xattrs import XattrMemory
+from vfs.inode.xattrs import XattrMemory, xattr_bytes
 
 INODE_BYTES = 1024
 """What an inode in memory takes, roughly: the bound on clean ones follows from it."""
@@ -377,6 +377,10 @@ class InodeTable:
         """Raise AssertionError where memory contradicts itself; tests call it after every step."""
         for inode in self.loaded():
             assert not inode.dropped
+            memory_bytes = xattr_bytes(inode.xattrs or {})
+            memory_bytes += 0 if inode.file is None else inode.file.memory_bytes
+            memory_bytes += 0 if inode.directory is None else ENTRY_BYTES * len(inode.directory.names)
+            assert self._limiter.held_by(inode.ino) == memory_bytes
             if inode.file is not None:
                 inode.file.check_invariants()
                 assert inode.file.size == inode.size, (inode.ino, inode.file.size, inode.size)
