@@ -25,6 +25,8 @@ import vfs.namespace
 import vfs.pack_pass
 import vfs.packing
 import vfs.recovery
+import vfs.repair.losing
+import vfs.repair.rescue
 
 CHUNK_BYTES = 24 << 10
 SEGMENT_BYTES = 16 << 10
@@ -51,7 +53,13 @@ CLOCK = Clock()
 def impose(patch: pytest.MonkeyPatch) -> None:
     """Put limits and clock in force."""
     patch.setattr(vfs.backing.log, "CHUNK_BYTES", CHUNK_BYTES)
-    for module in (vfs.inode.extent_map, vfs.inode.offloaded, vfs.checks.extents):
+    for module in (
+        vfs.inode.extent_map,
+        vfs.inode.offloaded,
+        vfs.contents,
+        vfs.checks.extents,
+        vfs.repair.losing,
+    ):
         patch.setattr(module, "SEGMENT_BYTES", SEGMENT_BYTES)
     patch.setattr(vfs.checkpoint, "SLICE", 3)
     patch.setattr(vfs.checkpoint, "CHANGES", 15)  # of those that are taken by themselves
@@ -61,6 +69,7 @@ def impose(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vfs.backing.pack_session, "BLOCKS_AT_ONCE", 2)
     patch.setattr(vfs.collection, "ROUND_BYTES", 50_000)
     patch.setattr(vfs.collection, "ROUND_BLOBS", 10)
+    patch.setattr(vfs.repair.rescue, "PACK_BYTES", 20_000)
     patch.setattr(vfs.packing, "SLICE_ROWS", 2)
     patch.setattr(vfs.packing, "LOOK_SECONDS", 0.0)  # what a store packs by itself depends on no clock
     patch.setattr(vfs.collecting, "ROLL_BYTES", 2000)
