@@ -154,6 +154,11 @@ class Journal:
             place = self.log.append(encode(Settle(inode.ino, offset)), data)
             self.table.settle(inode, offset, ChunkRange(len(data), *place))
 
+    @property
+    def memory_overdrawn(self) -> bool:
+        """Whether so much can only be given up after a checkpoint that what is large should wait for one."""
+        return self.memory_wants_checkpoint and self.limiter.used_bytes > 2 * self.limiter.limit_bytes
+
     def relieve(self) -> None:
         """Bring memory well under its bound again, the coldest first; what is left over wants a checkpoint.
 

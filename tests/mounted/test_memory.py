@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+import vfs as library
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore
+from tests.mounted.vitals import vitals, watched
 
 pytestmark = pytest.mark.mounted
 
 MIB = 1 << 20
 FILES = 2500
+ATTRIBUTED = 350
 
 
 def resident_bytes(mounted: MountedStore) -> int:
@@ -77,3 +80,26 @@ def test_memory_stays_bounded_while_small_and_large_writes_come(mount_store: Mou
     grown = resident_bytes(mounted) - at_first
     print(f"{grown / MIB:.1f} MiB more than at first")
     assert grown < 100 * MIB
+
+
+def test_large_attributes_of_many_files(mount_store: Mounter) -> None:
+    mounted = mount_store()
+    mounted.unmount()
+    values = {f"user.{number}": bytes([number]) * 50_000 for number in range(4)}
+    with library.open(mounted.store) as fs:
+        for number in range(ATTRIBUTED):
+            file = fs.write_bytes(f"/{number}", b"%d" % number).ino
+            for name, value in values.items():
+                fs.set_xattr(file, name.encode(), value)
+    mounted.mount("cache_size=4M")
+    at_first = vitals(mounted.pid)
+    with watched(mounted.pid) as most:
+        for _ in range(2):
+            for number in range(ATTRIBUTED):
+                path = mounted.path / f"{number}"
+                assert {name: os.getxattr(path, name) for name in os.listxattr(path)} == values
+        for number in range(ATTRIBUTED):
+            os.setxattr(mounted.path / f"{number}", "user.0", b"changed" * 7000)
+        mounted.fsck()
+    print(f"{at_first} at first, at most {most}")
+    assert most.memory_bytes < at_first.memory_bytes + 35 * MIB, "half of what was read"

@@ -45,6 +45,9 @@ READ_AHEAD_BYTES = 2 * MIB
 SMALL_BYTES = 64 * KIB
 """Up to here pread is cheaper for data that is not in memory than faulting mapped pages in."""
 
+KNOWN_BLOCKS = 1024
+"""Blocks of one pack whose sums are kept at hand: some 300 bytes each, and as many packs as stay open."""
+
 NEAR_BYTES = 64 * KIB
 """A read that begins so near to the end of the last one goes on with it."""
 
@@ -64,7 +67,9 @@ class Tables(NamedTuple):
     """What a pack says of itself, verified."""
 
     id: int
-    blocks: list[BlockEntry]
+    table: bytes
+    """Of the blocks, as it is stored: an object for each would take eight times the room."""
+    table_at: int
     index_at: int
     """Where the blob index begins."""
     blob_index: memoryview
@@ -94,7 +99,9 @@ class PackFile:
         self._ahead = 0
         """How far read-ahead has asked."""
         self._pieces: dict[int, tuple[bytes, bytearray]] = {}
-        """By number of a block stored as it is: the sums of its pieces, and which of those are verified."""
+        """By number of a block stored as it is: the sums of its pieces, and which of those are verified.
+
+        INVARIANT: at most KNOWN_BLOCKS."""
 
     @classmethod
     def open(cls, storage: Storage, name: str, uuid: bytes) -> "PackFile":
@@ -178,12 +185,15 @@ class PackFile:
             raise BadBytes("its tables are wrong")
         if not any_name and pack_name(header, table, index, trailer) != self.name:
             raise BadBytes("its name belongs to another pack")
-        entries = [_block_entry(number, fields, table_at) for fields in BLOCK.iter_unpack(table)]
-        return Tables(number, entries, index_at, self._view()[index_at:end])
+        for fields in BLOCK.iter_unpack(table):
+            _block_entry(number, fields, table_at)
+        return Tables(number, bytes(table), table_at, index_at, self._view()[index_at:end])
 
     def blocks(self) -> list[BlockEntry]:
         """All blocks, in the order in which they lie."""
-        return list(self.tables().blocks)
+        tables = self.tables()
+        fields = BLOCK.iter_unpack(tables.table)
+        return [_block_entry(tables.id, each, tables.table_at) for each in fields]
 
     def blobs(self) -> Iterator[BlobEntry]:
         """All blobs, sorted by hash."""
@@ -221,9 +231,12 @@ class PackFile:
 
     def _blob(self, tables: Tables, position: int) -> BlobEntry:
         digest, number, block, offset, length, _ = BLOB.unpack_from(tables.blob_index, position * BLOB.size)
-        if block >= len(tables.blocks) or offset + length > tables.blocks[block].size:
-            raise PackDamaged(self.name, tables.index_at, f"its blob {number} is in no block of it")
-        return BlobEntry(digest, number, tables.blocks[block].id, offset, length)
+        if (block + 1) * BLOCK.size <= len(tables.table):
+            fields = BLOCK.unpack_from(tables.table, block * BLOCK.size)
+            entry = _block_entry(tables.id, fields, tables.table_at)
+            if offset + length <= entry.size:
+                return BlobEntry(digest, number, entry.id, offset, length)
+        raise PackDamaged(self.name, tables.index_at, f"its blob {number} is in no block of it")
 
     # --- data -------------------------------------------------------------------------------
 
@@ -324,6 +337,8 @@ class PackFile:
         sums = bytes(self._fetch(block.offset, sums_bytes(block.size)) if fetched is None else fetched)
         if xxh3_64_intdigest(sums, block.id) != block.checksum:
             raise BadBytes("the checksum of its sums is wrong")
+        if len(self._pieces) >= KNOWN_BLOCKS:
+            self._pieces.clear()
         known = self._pieces[block.id] = (sums, bytearray(len(sums) // CHECKSUM.size))
         return known
 

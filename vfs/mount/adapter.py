@@ -5,12 +5,13 @@ names, attributes and pages for as long as the mount option says, since one daem
 Never holds a rule of POSIX, and never waits for the disk in the trio thread where that can be told.
 
 Concurrency: everything runs in the trio thread; a handler without `await` is atomic. The only awaits are
-around syncs and cold reads, and before a write that is slowed down; no state is carried across them but an
-inode number and a read plan.
+around syncs and cold reads, and before a write or an attribute that is slowed down; no state is carried
+across them but an inode number and a read plan.
 File handles are inode numbers: the file system counts opens itself.
 """
 
 import errno
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -43,6 +44,10 @@ R = TypeVar("R")
 
 READDIR_ROWS = 256
 """Entries fetched at a time; the kernel's buffer holds some 25, the rest waits for its next request."""
+
+
+LISTINGS = 64
+"""Directories being listed of which those rows are kept: with more open than that they are fetched anew."""
 
 
 def _atomic(
@@ -91,9 +96,8 @@ class Adapter(pyfuse3.Operations):
         self._slows_down = options.pack  # waiting for what nobody does would be for ever
         self._timeout = options.attr_timeout_seconds
         self._noxattr = options.noxattr
-        self._rest: dict[
-            int, tuple[int, int, list[EntryRow]]
-        ] = {}  # directory -> (version, cookie, rows after it)
+        # directory -> (version, cookie, rows after it); INVARIANT: of at most LISTINGS directories
+        self._rest: OrderedDict[int, tuple[int, int, list[EntryRow]]] = OrderedDict()
         self._missing = EntryAttributes()
         self._missing.st_ino = 0
         self._missing.entry_timeout = self._timeout
@@ -244,6 +248,8 @@ class Adapter(pyfuse3.Operations):
                 return rows
         rows = self.fs.readdir(ino, cookie, READDIR_ROWS)
         self._rest[ino] = (version, cookie, rows)
+        if len(self._rest) > LISTINGS:
+            self._rest.popitem(last=False)
         return rows
 
     @_atomic
@@ -344,9 +350,11 @@ class Adapter(pyfuse3.Operations):
         self._need_xattrs()
         return self.fs.list_xattrs(inode)
 
-    @_atomic
-    def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
+    @_waiting
+    async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
         self._need_xattrs()
+        if self.fs.memory_overdrawn:  # one request may bring a megabyte that only a checkpoint gives back
+            await self.committer.up_to_date()
         self.fs.set_xattr(inode, name, value)
 
     @_atomic
