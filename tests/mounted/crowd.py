@@ -4,6 +4,7 @@ Promises that no process of it stays behind, and that what is found is compared 
 Never unmounts or kills the daemon.
 """
 
+import errno
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ from tests.mounted.crowd_games_names import Facts
 from tests.mounted.crowd_member import GAMES
 from tests.mounted.crowd_tree import Node, Operation, Tree, apply, describe, empty_tree, survey
 from tests.mounted.mounting import ROOT
+
+DEATH = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
+"""What a program gets to see of a daemon that dies."""
 
 SPARE_SECONDS = 60.0
 """How much longer than asked for a process may take on a busy machine."""
@@ -84,10 +88,19 @@ class Crowd:
             said, complaint = process.communicate(timeout=seconds + SPARE_SECONDS)
             died_mapped = self._daemon_dies and process.returncode == -signal.SIGBUS
             assert process.returncode == 0 or died_mapped, f"process {number}: {complaint[-3000:]}"
-            if said.startswith("{"):
-                done.update(json.loads(said))
+            if not died_mapped:
+                done.update(self._said(number, said, complaint))
         self._processes = []
         return done
+
+    def _said(self, number: int, said: str, complaint: str) -> dict[str, int]:
+        _ready, _, last = said.strip().rpartition("\n")
+        found = json.loads(last)
+        if isinstance(found, dict):
+            return found
+        assert self._daemon_dies, f"process {number} ended with errno {found}"
+        assert found in DEATH, f"process {number} ended with {os.strerror(found)}: {complaint[-2000:]}"
+        return {}
 
     def end(self) -> None:
         """Nothing of it is left when this returns, however it went."""

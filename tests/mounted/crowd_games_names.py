@@ -286,10 +286,9 @@ class Listing:
             (folder / f"stay-{number}").touch()
 
     def play(self, chance: random.Random) -> None:
-        if chance.random() < 0.7:
+        for _ in range(chance.randrange(3)):
             self._change(chance)
-        else:
-            self.finish()
+        self.finish()
 
     def _change(self, chance: random.Random) -> None:
         if len(self.own) < self.MOST and chance.random() < 0.6:

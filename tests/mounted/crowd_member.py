@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -127,7 +128,8 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except OSError as error:
-        if error.errno is None or not os.environ.get("CROWD_DAEMON_DIES"):
+        if not os.environ.get("CROWD_DAEMON_DIES"):
             raise
+        traceback.print_exc()
         print(error.errno, flush=True)
         os._exit(0)  # without closing anything: the mount under it is dead
