@@ -9,7 +9,6 @@ Threads: any may read. `_pieces` needs no lock: two threads that verify the same
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
@@ -31,13 +30,11 @@ from vfs.backing.pack_format import (
     tables_digest,
     unseal,
 )
+from vfs.backing.pack_tables import Tables, block_entry
 from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, Piece
 from vfs.backing.storage import Buffer, Storage, StorageFile
 from vfs.errors import PackDamaged
 from vfs.limits import KIB, MIB
-
-MOST_DECODED_BYTES = 64 * MIB
-"""A block never decodes to more, whatever a table says."""
 
 READ_AHEAD_BYTES = 2 * MIB
 """What a sequential reader's next reads will want; else each small block would wait for the disk."""
@@ -61,27 +58,6 @@ def follows(piece: Piece, before: Piece) -> bool:
         and before.offset + before.length == other.size == other.stored - sums_bytes(other.size)
         and piece.offset == 0
     )
-
-
-class Tables(NamedTuple):
-    """What a pack says of itself, verified."""
-
-    id: int
-    table: bytes
-    """Of the blocks, as it is stored: an object for each would take eight times the room."""
-    table_at: int
-    index_at: int
-    """Where the blob index begins."""
-    blob_index: memoryview
-
-
-def _block_entry(pack: int, fields: tuple[int, ...], end: int) -> BlockEntry:
-    number, offset, stored, size, codec, zero, checksum = fields
-    if offset < HEADER_BYTES or offset + stored > end or zero or codec not in tuple(Codec):
-        raise BadBytes(f"its block {number} is not inside it")
-    if size > MOST_DECODED_BYTES or (codec == Codec.NONE and stored != size + sums_bytes(size)):
-        raise BadBytes(f"its block {number} cannot have {size} bytes")
-    return BlockEntry(number, pack, offset, stored, size, codec, checksum)
 
 
 class PackFile:
@@ -186,14 +162,12 @@ class PackFile:
         if not any_name and pack_name(header, table, index, trailer) != self.name:
             raise BadBytes("its name belongs to another pack")
         for fields in BLOCK.iter_unpack(table):
-            _block_entry(number, fields, table_at)
+            block_entry(number, fields, table_at)
         return Tables(number, bytes(table), table_at, index_at, self._view()[index_at:end])
 
     def blocks(self) -> list[BlockEntry]:
         """All blocks, in the order in which they lie."""
-        tables = self.tables()
-        fields = BLOCK.iter_unpack(tables.table)
-        return [_block_entry(tables.id, each, tables.table_at) for each in fields]
+        return self.tables().blocks
 
     def blobs(self) -> Iterator[BlobEntry]:
         """All blobs, sorted by hash."""
@@ -233,7 +207,7 @@ class PackFile:
         digest, number, block, offset, length, _ = BLOB.unpack_from(tables.blob_index, position * BLOB.size)
         if (block + 1) * BLOCK.size <= len(tables.table):
             fields = BLOCK.unpack_from(tables.table, block * BLOCK.size)
-            entry = _block_entry(tables.id, fields, tables.table_at)
+            entry = block_entry(tables.id, fields, tables.table_at)
             if offset + length <= entry.size:
                 return BlobEntry(digest, number, entry.id, offset, length)
         raise PackDamaged(self.name, tables.index_at, f"its blob {number} is in no block of it")
