@@ -7,7 +7,8 @@ import random
 from collections.abc import Sequence
 
 from tests.crash.disks import Cut, WatchedDisk, problems
-from tests.crash.lives import Life, opened
+from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.steps import Names, script
 from tests.crash.trees import Tree, difference, tree
 from tests.simulated.disk import SimulatedStorage

@@ -11,7 +11,8 @@ from typing import Any
 
 import apsw
 
-from tests.crash.lives import Life, empty_store
+from tests.crash.lives import Life
+from tests.crash.operations import empty_store
 from tests.crash.steps import Step
 from tests.crash.surroundings import CLOCK
 from tests.crash.trees import Tree, tree

@@ -28,7 +28,7 @@ class Stages:
         self._found = False  # the collection has something to commit
         self._collected = False  # and has committed it
         self._autopilot = False
-        self._plan: tuple[ReadPlan, bytes] | None = None
+        self._plans: dict[int, tuple[ReadPlan, bytes]] = {}  # of clients whose read is under way
 
     def synced_now(self) -> None:
         """All that was answered is durable."""
@@ -143,23 +143,34 @@ class Stages:
 
     # --- reads ----------------------------------------------------------------------------------
 
-    def begin_slow_read(self, ino: int) -> None:
-        """A read of a whole file begins."""
-        self._end_read()
+    def begin_slow_read(self, ino: int, client: int) -> bytes:
+        """A read of a whole file begins; returns what it must give until it ends."""
+        self._end_read(client)
         plan = self.fs.begin_read(ino, 0, 1 << 20)
-        self._plan = plan, bytes(self.fs.run_read(plan))
-
-    def _end_read(self) -> None:
-        if self._plan is not None:
-            (plan, expected), self._plan = self._plan, None
-            assert bytes(self.fs.run_read(plan)) == expected, "what a reader had begun to read has changed"
+        try:
+            expected = bytes(self.fs.run_read(plan))
+        except VfsError:
             self.fs.end_read(plan)
+            raise
+        self._plans[client] = plan, expected
+        return expected
+
+    def _end_read(self, client: int = 0) -> None:
+        if client in self._plans:
+            plan, expected = self._plans.pop(client)
+            try:
+                assert bytes(self.fs.run_read(plan)) == expected, (
+                    "what a reader had begun to read has changed"
+                )
+            finally:
+                self.fs.end_read(plan)
 
     # --- endings --------------------------------------------------------------------------------
 
     def end_stages(self) -> None:
         """Bring what is under way to an end, as far as it can be."""
-        self._end_read()
+        for client in list(self._plans):
+            self._end_read(client)
         if self._pass is not None and self._pass.committed:
             self._pack_end()
         self._pack_abandon()

@@ -6,7 +6,7 @@ nothing here touches a file system.
 
 import random
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class Step(NamedTuple):
@@ -46,8 +46,40 @@ Names = dict[str, tuple[str, int]]
 """Path -> kind ("file", "dir" or "other"), and a number that hard links have in common."""
 
 
+CHANCES = {
+    "create": 14,
+    "write": 14,
+    "append": 16,
+    "truncate": 3,
+    "punch": 3,
+    "lose": 2,
+    "clone": 4,
+    "read": 2,
+    "rename": 4,
+    "replace": 4,
+    "exchange": 2,
+    "link": 3,
+    "remove": 5,
+    "attributes": 3,
+    "xattr": 4,
+    "handle": 5,
+    "sync": 4,
+    "slow_sync": 4,
+    "checkpoint": 1,
+    "slice": 12,
+    "reopen": 1,
+    "whole_pack": 1,
+    "pack_stage": 7,
+    "gc_stage": 7,
+    "slow_read": 3,
+}
+"""How often each kind of step is drawn, in relation to the others."""
+
+
 class Sketch:
     """The names that exist after the steps drawn so far."""
+
+    chances: ClassVar[dict[str, int]] = CHANCES
 
     def __init__(self, rng: random.Random, kinds: "Names | None" = None) -> None:
         self.rng = rng
@@ -83,7 +115,7 @@ class Sketch:
         """One more step."""
         step: Step | None = None
         while step is None:
-            verb = self.rng.choices(VERBS, WEIGHTS)[0]
+            verb = self.rng.choices(tuple(self.chances), tuple(self.chances.values()))[0]
             step = getattr(self, f"_{verb}")()
         self.drawn.append(step)
 
@@ -293,36 +325,6 @@ class Sketch:
         self.reading = path is not None
         return None if path is None else Step("begin_read", (path,))
 
-
-_CHANCES = {
-    "create": 14,
-    "write": 14,
-    "append": 16,
-    "truncate": 3,
-    "punch": 3,
-    "lose": 2,
-    "clone": 4,
-    "read": 2,
-    "rename": 4,
-    "replace": 4,
-    "exchange": 2,
-    "link": 3,
-    "remove": 5,
-    "attributes": 3,
-    "xattr": 4,
-    "handle": 5,
-    "sync": 4,
-    "slow_sync": 4,
-    "checkpoint": 1,
-    "slice": 12,
-    "reopen": 1,
-    "whole_pack": 1,
-    "pack_stage": 7,
-    "gc_stage": 7,
-    "slow_read": 3,
-}
-VERBS = tuple(_CHANCES)
-WEIGHTS = tuple(_CHANCES.values())
 
 WHOLE_PACKING = ("pack", "flush", "collect_all")
 PACK_STAGES = ("pack_begin", "pack_run", "pack_commit", "pack_end", "pack_abandon")

@@ -12,7 +12,8 @@ import pytest
 from tests.crash.afterwards import check_clean, check_same, shown
 from tests.crash.disks import WatchedDisk, new_disk
 from tests.crash.extent import LIVES, LONG, STEPS, style, tell
-from tests.crash.lives import Life, opened
+from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.packing import packing
 from tests.crash.steps import PACKING, Data, Step, script
 from tests.crash.trees import tree

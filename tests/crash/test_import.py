@@ -12,7 +12,7 @@ import pytest
 from tests.crash.afterwards import check_clean, check_no_leftovers
 from tests.crash.disks import new_disk
 from tests.crash.extent import LIVES, LONG, WAYS, tell
-from tests.crash.lives import opened
+from tests.crash.operations import opened
 from tests.simulated.disk import SimulatedStorage
 from vfs.filesystem import FileSystem
 from vfs.trees import importer

@@ -14,7 +14,8 @@ import pytest
 from tests.crash.afterwards import check_clean
 from tests.crash.disks import ScratchDisk, WatchedDisk, new_disk
 from tests.crash.extent import LONG
-from tests.crash.lives import Life, opened
+from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.steps import Data, Step
 from vfs.backing.codecs import Codec
 from vfs.backing.index import INDEX_NAME

@@ -16,7 +16,8 @@ from tests.crash.afterwards import (
 )
 from tests.crash.disks import cuts, kills, new_disk, prefixes
 from tests.crash.extent import LIVES, LONG, style, tell
-from tests.crash.lives import Life, opened
+from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.packing import packing
 from tests.crash.trees import tree
 

@@ -15,7 +15,8 @@ import pytest
 from tests.crash.afterwards import check_clean, check_life_goes_on, check_same, names_in, shown
 from tests.crash.disks import WatchedDisk, new_disk
 from tests.crash.extent import LIVES, LONG, style, tell
-from tests.crash.lives import Life, opened
+from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.packing import packing
 from tests.crash.steps import PACKING, Data, Step
 from tests.crash.trees import Tree, tree

@@ -12,7 +12,8 @@ import pytest
 from tests.crash.afterwards import check_clean, check_life_goes_on, check_same, shown
 from tests.crash.disks import WatchedDisk, new_disk
 from tests.crash.extent import LIVES, LONG, tell
-from tests.crash.lives import Life, opened
+from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.steps import GC_STAGES, PACK_STAGES, PACKING, Step, script, without
 from tests.crash.trees import tree
 from tests.simulated.disk import SimulatedStorage

@@ -9,7 +9,7 @@ import pytest
 import vfs.checkpoint
 from tests.crash.afterwards import check_clean, check_same, shown
 from tests.crash.disks import new_disk
-from tests.crash.lives import opened
+from tests.crash.operations import opened
 from tests.crash.trees import tree
 from tests.simulated.faults import Fault
 
