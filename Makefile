@@ -31,8 +31,9 @@ types: setup ## mypy, strict
 test: setup ## every test; ARGS='-k name' goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-crash: setup ## crash tests at every call to the disk, of SEEDS=20 lives each; ARGS go to pytest
-	VFS_CRASH_SEEDS=$(or $(SEEDS),20) $(BIN)/python -m pytest tests/crash --timeout 600 -rP $(ARGS)
+crash: setup ## crash tests at every call to the disk, and 20 simulated lives, for each of SEEDS=20 seeds from FIRST=0 on; ARGS go to pytest
+	VFS_CRASH_SEEDS=$(or $(SEEDS),20) VFS_CRASH_FIRST_SEED=$(or $(FIRST),0) \
+		$(BIN)/python -m pytest tests/simulation tests/crash --timeout 600 -rP $(ARGS)
 
 stress: setup ## a crowd of processes for SECONDS=180 beside packing and gc, and kills; SEED=1; ARGS go to pytest
 	VFS_STRESS_SECONDS=$(or $(SECONDS),180) VFS_STRESS_SEED=$(or $(SEED),1) \

@@ -54,6 +54,7 @@ class Operations(Stages):
         """The highest inode number in an answer."""
         self._handles: dict[int, int] = {}
         self._tickets: dict[int, tuple[SyncTicket, int]] = {}  # of clients whose sync is under way
+        self._ran: dict[int, OSError | None] = {}  # of those whose worker has come back, and with what
         self._capturing = False
 
     def moment(self) -> int:
@@ -171,18 +172,27 @@ class Operations(Stages):
 
     def _begin_sync(self, client: int = 0) -> None:
         self._tickets[client] = self.fs.begin_sync(), self.moment()
+        self._ran.pop(client, None)
+
+    def _run_sync(self, client: int = 0) -> None:
+        """What a worker thread does, with anything before and after it."""
+        if client not in self._tickets or client in self._ran:
+            return
+        try:
+            self.fs.run_sync(self._tickets[client][0])
+        except OSError as error:
+            self._ran[client] = error
+        else:
+            self._ran[client] = None
 
     def _end_sync(self, client: int = 0) -> None:
         if client not in self._tickets:
             return
-        ticket, moment = self._tickets.pop(client)
-        try:
-            self.fs.run_sync(ticket)
-        except OSError as error:
-            self.fs.end_sync(ticket, error)
-            return
-        self.fs.end_sync(ticket)
-        self.durable_since(moment)
+        self._run_sync(client)
+        (ticket, moment), error = self._tickets.pop(client), self._ran.pop(client)
+        self.fs.end_sync(ticket, error)
+        if error is None:
+            self.durable_since(moment)
 
     def _checkpoint(self) -> None:
         self.fs.checkpoint()
@@ -199,6 +209,8 @@ class Operations(Stages):
         while self._capturing and not self._slice(self.fs.gather_checkpoint):
             pass
         self._slice(self.fs.log.sync)
+        if self._capturing:
+            self.synced_now()
 
     def _commit(self) -> None:
         self._slice(self.fs.commit_checkpoint)
@@ -220,10 +232,12 @@ class Operations(Stages):
 
     def settle(self) -> None:
         """End what is under way, so that a checkpoint can be taken or the store be closed."""
-        self.end_stages()
-        if self.fs.table.tracker.capture is not None:
-            self.fs.abandon_checkpoint()
-        self._capturing = False
+        try:
+            self.end_stages()
+        finally:
+            if self.fs.table.tracker.capture is not None:
+                self.fs.abandon_checkpoint()
+            self._capturing = False
 
     def _reopen(self) -> None:
         self.end_stages()

@@ -5,6 +5,7 @@ The clock makes a script repeat exactly, to the nanosecond. Never changes behavi
 
 import itertools
 import uuid
+from collections.abc import Callable
 
 import pytest
 
@@ -50,7 +51,7 @@ class Clock:
 CLOCK = Clock()
 
 
-def impose(patch: pytest.MonkeyPatch) -> None:
+def impose(patch: pytest.MonkeyPatch, clock: Callable[[], int] = CLOCK) -> None:
     """Put limits and clock in force."""
     patch.setattr(vfs.backing.log, "CHUNK_BYTES", CHUNK_BYTES)
     for module in (
@@ -78,4 +79,4 @@ def impose(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "RETRY_SECONDS", 0.0)
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=0x76667300))
     for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery):
-        patch.setattr(module, "now_ns", CLOCK)
+        patch.setattr(module, "now_ns", clock)

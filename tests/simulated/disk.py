@@ -41,7 +41,9 @@ class SimulatedFile:
             fault, stop = self._storage.call(kind, self._name)
             grown = max(0, offset + len(data) - len(self._node.content))
             room = self._storage.room()
-            if fault is not None:
+            if stop and self._storage.stop_partial is not None:
+                data = data[: self._storage.stop_partial]
+            elif fault is not None:
                 data = data[: min(fault.partial, len(data) - 1)]
             elif grown > room:
                 fault = Fault(errno.ENOSPC)
@@ -75,6 +77,7 @@ class SimulatedFile:
                 raise Stopped
             if fault is not None:
                 self._node.fail_sync(self._storage.rng)
+                self._storage.lost_pages.add(self._name)
                 raise failure(fault.code, self._name)
             self._node.sync()
 
@@ -124,6 +127,11 @@ class SimulatedStorage:
         self.faults: list[Fault] = []
         self.stop_at: int | None = None
         """The machine stops in the middle of this call (numbered from 0 like `calls`), and stays so."""
+        self.stop_partial: int | None = None
+        """So many bytes of the write in which the machine stops have reached the cache; None: all. A large
+        write is carried out in parts, and a killed process leaves what was carried out."""
+        self.lost_pages: set[str] = set()
+        """Files of which a failed sync may have lost something that the cache still shows."""
         self.space_bytes = DEFAULT_SPACE_BYTES
         """What all files together may take."""
         self.cold = False

@@ -17,8 +17,8 @@ class Fault:
 
     `kind`: append, write (of the index), truncate, sync, create, open, rename, unlink, make_folder,
     sync_folder or read; None for the next call of any kind that changes the disk. `name`: only for that file
-    or folder. `skip`: so many fitting calls pass first. `times`: so many fail. `partial`: bytes of an append
-    that are written all the same.
+    or folder. `area`: only for what has a name that begins so. `skip`: so many fitting calls pass first.
+    `times`: so many fail. `partial`: bytes of an append that are written all the same.
     """
 
     code: int
@@ -27,12 +27,13 @@ class Fault:
     skip: int = 0
     times: int = 1
     partial: int = 0
+    area: str = ""
 
     def strikes(self, kind: str, name: str) -> bool:
         """Count a call; whether it fails."""
         if self.times <= 0 or kind != (self.kind or kind) or name != (self.name or name):
             return False
-        if self.kind is None and kind == "read":
+        if not name.startswith(self.area) or (self.kind is None and kind == "read"):
             return False
         if self.skip > 0:
             self.skip -= 1

@@ -11,6 +11,9 @@ from typing import NamedTuple
 SECTOR_BYTES = 512
 """The unit that a disk writes whole or not at all."""
 
+PAGE_BYTES = 4096
+"""The unit that the system caches."""
+
 
 class Write(NamedTuple):
     """Bytes written into a file and not synced yet."""
@@ -83,7 +86,9 @@ class FileNode:
         self.pending.clear()
 
     def drop_cache(self, offset: int) -> None:
-        """Show clean pages again as the medium has them. The size stays known to the system."""
+        """Show clean pages again as the medium has them. The size stays known to the system, and so does a
+        page that begins before the offset, as in Linux."""
+        offset = -(-offset // PAGE_BYTES) * PAGE_BYTES
         fresh = bytearray(self.durable)
         for change in self.pending:
             _apply(fresh, change)

@@ -126,7 +126,11 @@ class Index:
     def _connect(self) -> apsw.Connection:
         connection = self._storage.index_connection(INDEX_NAME, read_only=self.read_only)
         if not self.read_only:
-            _prepare(connection, self._storage.shared_index)
+            try:
+                _prepare(connection, self._storage.shared_index)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     # --- reading ---------------------------------------------------------------------------

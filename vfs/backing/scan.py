@@ -63,9 +63,10 @@ class Ending(NamedTuple):
 class LogScan:
     """One pass over the frames after `after_lsn`; `ending` is known once `records` is exhausted.
 
-    `settle`: make each chunk durable and drop its cached pages before it is read. After a failed fsync the
-    kernel may hold pages as clean that never reached the disk; what is replayed, and from then on marked as
-    synced, must be what the disk has.
+    `settle`: make each chunk durable and drop its cached pages before anything of it is looked at. After a
+    failed fsync the kernel may hold pages as clean that never reached the disk; what is replayed, and from
+    then on marked as synced, must be what the disk has. The whole chunk, since the kernel keeps a page of
+    which only a part is to go: the header, without which a chunk is none, shares one with the first frames.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class LogScan:
         self._after_lsn = after_lsn
         self._after_place = after_place
         self._settle = settle
+        self._settled: set[int] = set()
         self.numbers = chunk_numbers(storage)
         self.last_lsn = after_lsn
         self.last_place: Place | None = None
@@ -132,6 +134,7 @@ class LogScan:
     def _is_after_frame(self, place: Place) -> bool:
         if place.chunk not in self.numbers:
             return False
+        self._settle_chunk(place.chunk)
         file = self._storage.open(chunk_name(place.chunk))
         try:
             head = file.pread(CHUNK_HEADER_BYTES, place.frame)
@@ -141,7 +144,20 @@ class LogScan:
         finally:
             file.close()
 
+    def _settle_chunk(self, number: int) -> None:
+        """Have the disk answer for a chunk from now on, and not the cache."""
+        if not self._settle or number in self._settled or number not in self.numbers:
+            return
+        file = self._storage.open(chunk_name(number))
+        try:
+            file.sync()
+            file.drop_cache(0)
+        finally:
+            file.close()
+        self._settled.add(number)
+
     def _header(self, number: int) -> ChunkHeader:
+        self._settle_chunk(number)
         return read_chunk_header(self._storage, number, self._uuid)
 
     def _enter(self, number: int) -> str | None:
@@ -158,11 +174,9 @@ class LogScan:
 
     def _view(self, number: int, offset: int) -> memoryview:
         """Map a chunk, with everything from `offset` on read from the disk."""
+        self._settle_chunk(number)
         file = self._storage.open(chunk_name(number))
         try:
-            if self._settle:
-                file.sync()
-                file.drop_cache(offset)
             view = file.map()
             try:
                 file.fault_in(len(view) - offset, offset)
