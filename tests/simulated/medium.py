@@ -1,7 +1,12 @@
 """What a power cut leaves: files and folders of a simulated disk, with the changes that no sync has covered.
 
-Promises every outcome that POSIX allows and no other: what was synced is there, of the rest any subset may
-be, in whole sectors, with names apart from contents. Deterministic from the generator that is handed in.
+Promises every outcome that POSIX allows on top of a page cache, and no other. What was synced is there. Of
+the rest, sectors reach the medium in any order, so that any subset of them may be there, whatever was written
+first; a write is torn at the borders of sectors. What one sector holds is what the cache held of it at some
+moment since: the cache knows no older bytes to put over newer ones, and cannot write a later change of a
+sector without the earlier ones. Sizes and truncations are apart from bytes, names apart from files: a name
+may be there and the content not, or the other way round, and of the changes of a folder any subset, a rename
+being one of them. Deterministic from the generator that is handed in.
 """
 
 import random
@@ -117,10 +122,10 @@ class FileNode:
             pieces = []
         elif fashion == 1:  # in order, up to some point
             pieces = pieces[: rng.randint(0, len(pieces))]
-        elif fashion == 2:  # any subset
-            pieces = [piece for piece in pieces if rng.random() < 0.5]
-        elif fashion == 3:  # all but one
-            del pieces[rng.randrange(len(pieces))]
+        elif fashion == 2:  # any subset of sectors, each as it was at some moment
+            pieces = _some_moments(pieces, dict.fromkeys(map(_place, pieces), 0.5), rng)
+        elif fashion == 3:  # one sector is behind all others
+            pieces = _some_moments(pieces, {_place(rng.choice(pieces)): 1.0}, rng)
         for piece in pieces:
             _apply(content, piece)
         if rng.random() < 0.3:  # the size was written, not the bytes
@@ -182,6 +187,31 @@ def _sectors(change: Write | Resize) -> list[Write | Resize]:
         pieces.append(Write(change.offset + start, change.data[start : start + length]))
         start += length
     return pieces
+
+
+def _place(piece: Write | Resize) -> int:
+    """The sector of a piece; truncations count as one of their own."""
+    return piece.offset // SECTOR_BYTES if isinstance(piece, Write) else -1
+
+
+def _some_moments(
+    pieces: list[Write | Resize], behind: dict[int, float], rng: random.Random
+) -> list[Write | Resize]:
+    """Without the last changes of some sectors, chosen with those chances: all of them or some."""
+    counts: dict[int, int] = {}
+    for place in map(_place, pieces):
+        counts[place] = counts.get(place, 0) + 1
+    kept = {
+        place: rng.choice((0, rng.randrange(count))) if rng.random() < behind.get(place, 0.0) else count
+        for place, count in counts.items()
+    }
+    found = []
+    for piece in pieces:
+        place = _place(piece)
+        if kept[place] > 0:
+            kept[place] -= 1
+            found.append(piece)
+    return found
 
 
 def _apply(content: bytearray, change: Write | Resize) -> None:

@@ -1,8 +1,8 @@
 """SQLite on a simulated disk: an apsw VFS over the files of a `SimulatedStorage`.
 
 Serves one connection at a time, without shared memory: rollback journal, or WAL with
-`locking_mode=EXCLUSIVE`. Syncs what SQLite's own VFS for Unix syncs, and nothing more; never reads the clock
-or real randomness.
+`locking_mode=EXCLUSIVE`. Syncs what SQLite's own VFS for Unix syncs, and nothing more; verifies pages where
+SQLite's checksum VFS would, of databases that have room for it; never reads the clock or real randomness.
 """
 
 import errno
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import apsw
+import xxhash
 
 from tests.simulated.faults import Stopped
 
@@ -45,6 +46,13 @@ class SimulatedStorageLike(Protocol):
 _numbers = itertools.count(1)
 
 JOURNALS = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
+
+
+PAGE_BYTES = 4096
+RESERVED_AT = 20
+"""Where the first page says how many bytes at the end of each page are not SQLite's own."""
+
+SUM_BYTES = 8
 
 
 @contextmanager
@@ -126,14 +134,28 @@ class SimulatedVFSFile:
         else:
             raise apsw.CantOpenError(name)
         flags[1] = flags[0]
+        self._is_database = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+        self._name = name
 
     def xRead(self, length: int, offset: int) -> bytes:  # noqa: N802
         with sqlite_errors():
-            return self._file.pread(length, offset)
+            data = self._file.pread(length, offset)
+            if self._has_sum(data, offset) and data[-SUM_BYTES:] != _page_sum(data):
+                raise apsw.IOError(f"checksum fault of page {offset // PAGE_BYTES + 1} of {self._name}")
+            return data
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         with sqlite_errors():
+            if self._has_sum(data, offset):
+                data = data[:-SUM_BYTES] + _page_sum(data)
             self._file.write_at(offset, bytes(data))
+
+    def _has_sum(self, data: bytes, offset: int) -> bool:
+        """Whether these bytes are a page that ends with its checksum."""
+        if not self._is_database or len(data) != PAGE_BYTES or offset % PAGE_BYTES:
+            return False
+        head = data if offset == 0 else self._file.pread(RESERVED_AT + 1, 0)
+        return head[RESERVED_AT : RESERVED_AT + 1] == bytes((SUM_BYTES,))
 
     def xTruncate(self, size: int) -> None:  # noqa: N802
         with sqlite_errors():
@@ -170,3 +192,7 @@ class SimulatedVFSFile:
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802
         return 0
+
+
+def _page_sum(page: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(page[:-SUM_BYTES])

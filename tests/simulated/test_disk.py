@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault, Stopped
-from tests.simulated.medium import SECTOR_BYTES, FileNode
+from tests.simulated.medium import PAGE_BYTES, SECTOR_BYTES, FileNode
 
 
 def outcomes(storage: SimulatedStorage, name: str, times: int = 300) -> set[bytes | None]:
@@ -39,6 +39,49 @@ def test_synced_bytes_survive_and_others_may() -> None:
     assert any(content[6:SECTOR_BYTES] == bytes(first) and content[600:] for content in found)
     assert any(len(content) == 1206 and content[-1] == 0 for content in found)
     assert any(len(content) % SECTOR_BYTES and len(content) < 1206 for content in found - {b"synced"})
+
+
+def test_a_sector_is_as_the_cache_held_it_at_some_moment() -> None:
+    """Of two writes that no sync has covered the later one may reach the medium alone only where it lies in
+    another sector; and the earlier one never goes over the later one."""
+    storage = SimulatedStorage()
+    file = storage.create("f")
+    file.append((bytes(2 * SECTOR_BYTES),))
+    file.sync()
+    storage.sync_folder("")
+    file.write_at(0, b"first")
+    file.write_at(3, b"again")
+    file.write_at(SECTOR_BYTES, b"later")
+    found = {
+        (content[:8], content[SECTOR_BYTES : SECTOR_BYTES + 5])
+        for content in outcomes(storage, "f")
+        if content
+    }
+    earlier, later = (bytes(8), b"first\0\0\0", b"firagain"), (bytes(5), b"later")
+    assert found == {(one, other) for one in earlier for other in later}
+
+
+def test_a_write_in_which_the_process_is_killed_may_be_there_in_part() -> None:
+    storage = SimulatedStorage()
+    file = storage.create("f")
+    storage.stop_at, storage.stop_partial = storage.calls, 3
+    with pytest.raises(Stopped):
+        file.append((b"abcdef",))
+    assert storage.kill().content("f") == b"abc"
+
+
+def test_a_part_of_a_page_stays_in_the_cache() -> None:
+    storage = SimulatedStorage()
+    file = storage.create("f")
+    storage.sync_folder("")
+    file.append((b"x" * 3 * PAGE_BYTES,))
+    storage.faults.append(Fault(errno.EIO, "sync"))
+    with pytest.raises(OSError):
+        file.sync()
+    assert storage.lost_pages == {"f"}
+    held = storage.crash().content("f").ljust(3 * PAGE_BYTES, b"\0")
+    file.drop_cache(1)
+    assert storage.content("f") == b"x" * PAGE_BYTES + held[PAGE_BYTES:]
 
 
 def test_names_survive_in_any_subset_and_renames_whole() -> None:
@@ -111,6 +154,7 @@ def test_calls_fail_as_told() -> None:
         Fault(errno.EIO, "append", skip=1, partial=2),
         Fault(errno.ENOSPC, "truncate", name="f", times=2),
         Fault(errno.EACCES, "rename"),
+        Fault(errno.EIO, "append", area="folder"),
     ]
     file.append((b"one",))
     with pytest.raises(OSError) as failed:

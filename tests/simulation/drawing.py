@@ -19,6 +19,7 @@ FAULTS: dict[str, int] = {
     "roomy": 3,
     "stop": 5,
     "compare": 2,
+    "flip": 2,
 }
 EIO_AT: tuple[tuple[str | None, str], ...] = (
     ("append", "log"),
@@ -149,6 +150,9 @@ class Drawing(Sketch):
 
     def _roomy(self) -> Step:
         return Step("room", (None,))
+
+    def _flip(self) -> Step:
+        return Step("flip", (self.rng.choice(("log", "packs", "index.db")), self.rng.getrandbits(32)))
 
     def _stop(self) -> Step:
         """Soon, in the middle of a call, or now; now and then again in the recovery."""

@@ -20,6 +20,7 @@ from tests.crash.trees import Tree as Found
 from tests.crash.trees import tree as everything
 from tests.simulated.disk import DEFAULT_SPACE_BYTES, SimulatedStorage
 from tests.simulated.faults import Fault, Stopped
+from tests.simulation.damage import Damage
 from tests.simulation.model import LONGEST_READ, Tree, pictured
 from tests.simulation.oracle import Oracle
 from tests.simulation.player import Player
@@ -196,6 +197,17 @@ class Life:
             self.count("faults")
             self.disk.space_bytes = self.disk.space_bytes - self.disk.room() + room_bytes
         self.trouble.is_small = room_bytes is not None
+
+    def _flip(self, area: str, where: int) -> None:
+        """A bit is wrong for a while, on a disk that is otherwise well."""
+        if self.failed or self._stop is not None:
+            return
+        self.count("flips")
+        self._room(None)
+        self._operate(Step("sync"))
+        before = self.oracle.now
+        self._operate(Step("attributes", ("/", {"mtime_ns": self.clock.step})))
+        Damage(self.disk, area, where, self.oracle.now, before, self._options).check()
 
     # --- stops ------------------------------------------------------------------------------
 

@@ -1,0 +1,188 @@
+"""One flipped bit in a log, a pack or the index, and a while of life with it.
+
+After it every read is right or an error, what the bit cannot touch reads right, opening works or is refused
+with an error that names the place, and fsck says so. Everything happens on a copy of the disk: the life that
+asked for it goes on as if the bit had been flipped back.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from tests.crash.disks import problems
+from tests.crash.operations import opened
+from tests.simulated.disk import SimulatedStorage
+from tests.simulation.model import Tree
+from tests.simulation.verdicts import OF_THE_DISK, Failure
+from vfs.errors import IndexDamaged, LogDamaged, StoreFailed
+from vfs.filesystem import FileSystem
+from vfs.inode.extents import BlobRange, ChunkRange
+
+REFUSALS = (LogDamaged, IndexDamaged)
+NEW = "/written beside damage"
+NEW_BYTES = b"written while a bit was wrong " * 300
+
+
+class Damage:
+    """A disk of which one bit is wrong, and the two states of which one must show.
+
+    `before` is right only where the wrong bit is in the last frame of the log, which nothing after it vouches
+    for.
+    """
+
+    def __init__(
+        self, disk: SimulatedStorage, area: str, where: int, last: Tree, before: Tree, options: dict[str, Any]
+    ) -> None:
+        self.disk = disk.kill()
+        self.area = area
+        self._last = last
+        self._before = before
+        self._options = options
+        self.name, self.offset, self.bit = self._pick(where)
+        self._touched = self._paths_touched() if self.name else set[str]()
+
+    def _pick(self, where: int) -> tuple[str, int, int]:
+        """A byte of any file of the area, all of them equally likely."""
+        names = [self.area] if self.area == "index.db" else self.disk.list(self.area)
+        files = [name if "." in name else f"{self.area}/{name}" for name in names]
+        sizes = [len(self.disk.content(name)) for name in files]
+        if not sum(sizes):
+            return "", 0, 0
+        where, bit = divmod(where, 8)
+        at = where % sum(sizes)
+        for name, size in zip(files, sizes, strict=True):
+            if at < size:
+                return name, at, bit
+            at -= size
+        raise AssertionError("the place lies in one of them")
+
+    def __str__(self) -> str:
+        return f"bit {self.bit} of byte {self.offset} of {self.name}"
+
+    # --- which files it may hit -------------------------------------------------------------
+
+    def _paths_touched(self) -> set[str]:
+        """The files that use the frame or the block with that byte, asked before the bit is flipped."""
+        if self.area == "index.db":
+            return set(self._last.paths())
+        fs = opened(self.disk.kill(), **self._options)
+        try:
+            used = [(path, extent) for path in self._files() for extent in _extents(fs, path)]
+            if self.area == "packs":
+                return {path for path, extent in used if self._is_in_block(fs, extent)}
+            number = int(self.name.rpartition("-")[2])
+            frames = [
+                (path, extent.frame)
+                for path, extent in used
+                if isinstance(extent, ChunkRange) and extent.chunk == number and extent.frame <= self.offset
+            ]
+            last = max((frame for _, frame in frames), default=0)
+            return {path for path, frame in frames if frame == last}
+        finally:
+            fs.store.close()
+
+    def _files(self) -> list[str]:
+        return [path for path, ino in self._last.paths().items() if self._last.node(ino).content is not None]
+
+    def _is_in_block(self, fs: FileSystem, extent: Any) -> bool:
+        if not isinstance(extent, BlobRange):
+            return False
+        (place,) = fs.store.rows.places(extent.blob, 1)
+        start = place.block.offset
+        is_here = self.name.endswith(place.pack_name)
+        return is_here and start <= self.offset < start + place.block.stored
+
+    # --- what must be true ------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Open the store with the wrong bit, look at everything, work with it, and open it again."""
+        if not self.name:
+            return
+        self.disk.flip(self.name, self.offset, self.bit)
+        told = problems(self.disk)
+        try:
+            fs = opened(self.disk, **self._options)
+        except REFUSALS as refusal:
+            self._check_refusal(str(refusal), told)
+            return
+        try:
+            shown = self._state(fs)
+            hits = self._look(fs, shown, "opened")
+            if hits and not told:
+                raise Failure("damage", f"{self}: {hits} cannot be read, and fsck finds nothing")
+            wrote = self._work(fs)
+            self._look(fs, shown, "after more work")
+            self._look_at_new(fs, wrote)
+        finally:
+            fs.store.close()
+        with suppress(*REFUSALS):
+            fs = opened(self.disk, **self._options)
+            self._look(fs, shown, "opened once more")
+            self._look_at_new(fs, wrote)
+            fs.store.close()
+
+    def _check_refusal(self, refusal: str, told: list[str]) -> None:
+        if not told:
+            raise Failure("damage", f"{self}: {refusal}, and fsck finds nothing")
+        if not re.search(r"chunk \d+ at offset \d+|index", refusal):
+            raise Failure("damage", f"{self}: no place is named: {refusal}")
+
+    def _state(self, fs: FileSystem) -> Tree:
+        """Which of the two states shows."""
+        with suppress(*OF_THE_DISK):
+            if self.area == "log" and fs.get(1).mtime_ns == self._before.node(1).mtime:
+                return self._before
+        return self._last
+
+    def _look(self, fs: FileSystem, tree: Tree, where: str) -> list[str]:
+        """Compare all that can be read; returns the paths of what cannot."""
+        hits: list[str] = []
+        for path, ino in tree.paths().items():
+            node = tree.node(ino)
+            try:
+                inode = fs.resolve(path, follow=False)
+                found: tuple[Any, ...] = (inode.ino, inode.target, fs.table.xattrs(inode))
+                if node.names is not None and path != "/":
+                    found = (*found, sorted(map(bytes.decode, fs.listdir(path))))
+                content = bytes(fs.read(ino, 0, 1 << 20)) if node.content is not None else None
+            except OF_THE_DISK:
+                hits.append(path)
+                continue
+            expected: tuple[Any, ...] = (ino, node.target, dict(node.xattrs))
+            if node.names is not None and path != "/":
+                expected = (*expected, sorted(node.names))
+            if found != expected or content != node.content:
+                raise Failure("damage", f"{self}: {path} is wrong, {where}")
+        beyond = set(hits) - self._touched
+        if beyond:
+            raise Failure("damage", f"{self}: {sorted(beyond)} should be readable, {where}")
+        return hits
+
+    def _work(self, fs: FileSystem) -> bool:
+        """New data is taken, packed and collected, as far as damage lets it; whether it was taken."""
+        wrote = False
+        steps: list[Callable[[], Any]] = [
+            lambda: fs.write_bytes(NEW, NEW_BYTES),
+            fs.checkpoint,
+            fs.flush,
+            fs.collect,
+        ]
+        for number, step in enumerate(steps):
+            try:
+                step()
+            except (*OF_THE_DISK, StoreFailed):
+                continue
+            wrote = wrote or number == 0
+        return wrote
+
+    def _look_at_new(self, fs: FileSystem, wrote: bool) -> None:
+        if wrote:
+            with suppress(*OF_THE_DISK):
+                if fs.read_bytes(NEW) != NEW_BYTES:
+                    raise Failure("damage", f"{self}: what was written beside it is wrong")
+
+
+def _extents(fs: FileSystem, path: str) -> Iterator[Any]:
+    inode = fs.resolve(path, follow=False)
+    yield from fs.table.file(inode).plan(0, inode.size)
