@@ -1,5 +1,6 @@
 """The index's connections: readers and the writer do not stand in each other's way."""
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 
 import vfs
+from tests.simulated.disk import SimulatedStorage
+from tests.simulated.faults import Fault
 from vfs.backing.index import INDEX_NAME, Index
+from vfs.errors import NoSpace
 
 LOOK_UPS: dict[str, Callable[[Index], object]] = {
     "inode": lambda index: index.inode(1),
@@ -53,3 +57,24 @@ def test_a_foreign_reader_leaves_the_index_alone(tmp_path: Path) -> None:
     with vfs.open(tmp_path / "store") as fs:
         assert fs.replayed_records == 0
         assert fs.read_bytes("/b") == b"2"
+
+
+def test_no_room_to_undo_a_commit_is_told_by_the_next_reading_as_well() -> None:
+    """A file system that copies on write needs room for that; the index is as it was when there is some."""
+    disk = SimulatedStorage()
+    index = Index.create(disk)
+    with index.transaction() as transaction:
+        transaction.put_meta({f"key {number}": 1 for number in range(2000)})
+    disk.faults = [Fault(errno.ENOSPC, "write", INDEX_NAME, times=1 << 30)]
+    with pytest.raises(NoSpace):
+        with index.transaction() as transaction:
+            transaction.put_meta({f"key {number}": 2 for number in range(2000)})
+    with pytest.raises(NoSpace):
+        index.meta()
+    after = disk.kill()
+    after.faults = [Fault(errno.ENOSPC, "write", INDEX_NAME, times=1 << 30)]
+    with pytest.raises(NoSpace):
+        Index.open(after, read_only=False)
+    disk.faults = []
+    assert index.meta()["key 7"] == 1
+    index.close()

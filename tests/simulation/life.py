@@ -26,7 +26,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.player import Player
 from tests.simulation.surroundings import StepClock
 from tests.simulation.verdicts import Failure, Trouble, is_right_refusal
-from vfs.errors import OperationError, StoreError, VfsError
+from vfs.errors import NoSpace, OperationError, StoreError, VfsError
 
 MOVING = (*PACKING, "begin", "gather", "gather_rest", "commit", "end", "checkpoint", "compare")
 """Verbs that change nothing that shows."""
@@ -305,7 +305,7 @@ class Life:
                 assert self._stop is not None, "somebody armed it"
                 self._halt(self._stop)
                 return pictured(everything(self.player.fs))
-            if not (isinstance(error, StoreError) and self.trouble.errors):
+            if not (isinstance(error, StoreError | NoSpace) and self.trouble.errors):
                 raise Failure("refused", f"{where} the store is not opened: {error!r}") from error
             self._calm()
             return self._recovered(any_prefix=any_prefix, where=f"{where}, at the second try")

@@ -50,7 +50,8 @@ class Index:
     """One store's index: a connection that reads for the owner and one that a worker commits through.
 
     Reading methods belong to the owner of the store; `commit` may run in a worker thread beside
-    them, one at a time. They raise `IndexDamaged` when SQLite or a page checksum says so.
+    them, one at a time. They raise `IndexDamaged` when SQLite or a page checksum says so, and `NoSpace` when
+    SQLite needs room to read.
     """
 
     def __init__(self, storage: Storage, *, read_only: bool) -> None:
@@ -87,11 +88,17 @@ class Index:
 
     @classmethod
     def open(cls, storage: Storage, *, read_only: bool) -> "Index":
-        """Open an existing index; raises `IndexDamaged` when it is missing or is no index."""
+        """Open an existing index.
+
+        Raises `IndexDamaged` when it is missing or is no index, `NoSpace` when what a crash left half done
+        cannot be undone for want of room.
+        """
         if not storage.exists(INDEX_NAME):
             raise IndexDamaged(f"{INDEX_NAME} is missing")
         try:
             index = cls(storage, read_only=read_only)
+        except apsw.FullError as error:
+            raise NoSpace(str(error)) from error
         except apsw.Error as error:
             raise IndexDamaged(str(error)) from error
         try:
@@ -138,6 +145,8 @@ class Index:
     def _all(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
         try:
             return self._cursor.execute(sql, arguments).fetchall()
+        except apsw.FullError as error:  # whoever reads first has to undo a commit that was cut off
+            raise NoSpace(str(error)) from error
         except DAMAGE as error:
             raise IndexDamaged(str(error)) from error
 
