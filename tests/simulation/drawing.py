@@ -64,7 +64,14 @@ NO_SPACE_AT: tuple[tuple[str, str], ...] = (
 class Drawing(Sketch):
     """The next step, given what there is."""
 
-    chances: ClassVar[dict[str, int]] = {**CHANCES, "checkpoint": 2, "reopen": 2, "whole_pack": 3, **FAULTS}
+    chances: ClassVar[dict[str, int]] = {
+        **CHANCES,
+        "lose": 0,
+        "checkpoint": 2,
+        "reopen": 2,
+        "whole_pack": 3,
+        **FAULTS,
+    }
 
     def __init__(self, seed: int) -> None:
         super().__init__(random.Random(f"life {seed}"))
