@@ -22,6 +22,7 @@ LAYERS = [
     ("vfs.backing",),
     ("vfs.inode",),
     ("vfs",),
+    ("vfs.repair",),
     ("vfs.mount",),
     ("vfs.cli", "vfs.__main__"),
 ]

@@ -20,7 +20,7 @@ from vfs.checks.namespace import NamespaceChecks
 from vfs.checks.packs import PackChecks
 from vfs.checks.report import Problem, ProgressCall, Report
 from vfs.checks.view import View, list_packs
-from vfs.errors import IndexDamaged, LogDamaged
+from vfs.errors import IndexDamaged, LogDamaged, RepairPending
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
@@ -43,6 +43,9 @@ def check_storage(storage: Storage, progress: ProgressCall | None = None, *, dat
     report = Report()
     try:
         fs = FileSystem.open_storage(storage, read_only=True)
+    except RepairPending as error:
+        report.add("repair", str(error))
+        return report
     except LogDamaged as error:
         report.add("log", str(error))
         return report

@@ -224,6 +224,23 @@ class IndexDamaged(StoreError):
         super().__init__(f"damaged index: {reason}; run vfs fsck on the store")
 
 
+class RepairPending(StoreError):
+    """A repair of the store was cut short in the middle of its last steps."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"a repair of {path} was interrupted; end it with: vfs fsck --repair {path}")
+
+
+class RepairFailed(StoreError):
+    """A repair could not be made; the store is as it was."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} was not repaired: {reason}; nothing in it was changed")
+
+
 class IndexUnwritten(StoreError):
     """A checkpoint could not be written; the log still has everything."""
 

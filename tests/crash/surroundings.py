@@ -26,12 +26,20 @@ import vfs.namespace
 import vfs.pack_pass
 import vfs.packing
 import vfs.recovery
+import vfs.repair.contents
+import vfs.repair.found
+import vfs.repair.lenient
 import vfs.repair.losing
+import vfs.repair.names
 import vfs.repair.rescue
 
 CHUNK_BYTES = 24 << 10
 SEGMENT_BYTES = 16 << 10
 FIRST_NS = 1_700_000_000_000_000_000
+
+
+EXTENTS = (vfs.inode.extent_map, vfs.inode.offloaded, vfs.contents, vfs.checks.extents)
+REPAIR = (vfs.repair.contents, vfs.repair.lenient, vfs.repair.losing, vfs.repair.names)
 
 
 class Clock:
@@ -54,13 +62,7 @@ CLOCK = Clock()
 def impose(patch: pytest.MonkeyPatch, clock: Callable[[], int] = CLOCK) -> None:
     """Put limits and clock in force."""
     patch.setattr(vfs.backing.log, "CHUNK_BYTES", CHUNK_BYTES)
-    for module in (
-        vfs.inode.extent_map,
-        vfs.inode.offloaded,
-        vfs.contents,
-        vfs.checks.extents,
-        vfs.repair.losing,
-    ):
+    for module in (*EXTENTS, *REPAIR):
         patch.setattr(module, "SEGMENT_BYTES", SEGMENT_BYTES)
     patch.setattr(vfs.checkpoint, "SLICE", 3)
     patch.setattr(vfs.checkpoint, "CHANGES", 15)  # of those that are taken by themselves

@@ -192,11 +192,14 @@ class SimulatedStorage:
         with self.lock, self.changing("rename", old):
             folder, old_last = self._locate(old)
             new_folder, new_last = self._locate(new)
-            if folder is not new_folder:
-                raise NotImplementedError("a store renames within a folder only")
             if old_last not in folder.names:
                 raise failure(errno.ENOENT, old)
-            folder.change(Name(new_last, folder.names[old_last], old_last))
+            if folder is new_folder:
+                folder.change(Name(new_last, folder.names[old_last], old_last))
+                return
+            # Two folders, each made durable by itself: both names may show afterwards, or none.
+            new_folder.change(Name(new_last, folder.names[old_last]))
+            folder.change(Name(old_last, None))
 
     def unlink(self, name: str) -> None:
         with self.lock, self.changing("unlink", name):

@@ -108,6 +108,14 @@ def decode_chunk_header(data: Buffer, uuid: bytes, number: int) -> ChunkHeader:
     return ChunkHeader(number, first_lsn, synced_lsn)
 
 
+def chunk_owner(data: Buffer) -> bytes:
+    """The uuid of the store that a chunk says it belongs to; BadBytes when these are no header."""
+    owner = bytes(data[32:48])
+    number = int.from_bytes(data[12:16], "little")
+    decode_chunk_header(data, owner, number)
+    return owner
+
+
 def sums_bytes(data_length: int) -> int:
     """How long the sums of so much data are."""
     return (data_length + PIECE_BYTES - 1) // PIECE_BYTES * SUM_BYTES

@@ -56,6 +56,14 @@ def unseal(data: Buffer, what: str) -> bytes:
     return fields
 
 
+def pack_owner(header: Buffer) -> bytes:
+    """The uuid of the store that a pack says it belongs to; BadBytes when this is no header."""
+    magic, version, _, owner, _ = HEADER.unpack(unseal(header, "header"))
+    if (magic, version) != (MAGIC, VERSION):
+        raise BadBytes("it is no pack of this version")
+    return bytes(owner)
+
+
 def pack_name(header: Buffer, table: Buffer, index: Buffer, trailer: Buffer) -> str:
     """What a pack of these parts is called."""
     digest = blake3()

@@ -31,8 +31,6 @@ CREATE TABLE entry(
     ino INTEGER NOT NULL, cookie INTEGER NOT NULL, kind INTEGER NOT NULL,
     PRIMARY KEY(parent, name, gen)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX entry_cookie ON entry(parent, cookie, gen);
-
 CREATE TABLE extent(
     ino INTEGER NOT NULL, segment INTEGER NOT NULL, gen INTEGER NOT NULL,
     allocated INTEGER NOT NULL, map BLOB NOT NULL, chunk INTEGER,
@@ -54,6 +52,10 @@ CREATE TABLE sequence(
     name TEXT PRIMARY KEY,
     next INTEGER NOT NULL
 ) WITHOUT ROWID;
+"""
+
+COOKIE_INDEX = """
+CREATE UNIQUE INDEX entry_cookie ON entry(parent, cookie, gen);
 """
 
 _EXTENT_CHUNK = """
@@ -88,7 +90,7 @@ CREATE TABLE pack(
 
 _PACKED = _EXTENT_CHUNK + PACK_TABLES
 
-TABLES = _NAMESPACE + _PACKED
+TABLES = _NAMESPACE + COOKIE_INDEX + _PACKED
 
 UPGRADE = (
     """

@@ -243,7 +243,7 @@ class DirectoryFile:
 _checksums_loaded = threading.Lock()
 
 
-def _load_checksums() -> None:
+def load_checksums() -> None:
     """Register SQLite's checksum VFS ('cksmvfs'), once per process."""
     with _checksums_loaded:
         if "cksmvfs" not in apsw.vfs_names():
@@ -333,7 +333,7 @@ class DirectoryStorage:
         closing any descriptor of a file ends all locks that this process has on it, and the locks of other
         connections keep foreign programs from removing SQLite's own log.
         """
-        _load_checksums()
+        load_checksums()
         folder, last = self._locate(name)
         if read_only or self.exists(name):
             if not stat.S_ISREG(os.stat(last, dir_fd=folder, follow_symlinks=False).st_mode):

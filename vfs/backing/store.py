@@ -22,8 +22,11 @@ from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.transaction import InodeRow
-from vfs.errors import StoreNotEmpty, StoreUnreadable
+from vfs.errors import RepairPending, StoreNotEmpty, StoreUnreadable
 from vfs.limits import MIB
+
+REPAIR_NAME = "repair.json"
+"""Says what a repair was about to do when it was cut short."""
 
 
 class FirstRows(NamedTuple):
@@ -111,6 +114,8 @@ def open_store(
     storage: Storage, *, read_only: bool, lock: StoreLock | None, block_cache_bytes: int = 16 * MIB
 ) -> Store:
     """Open the parts of a store that the caller has locked; replay is the caller's next step."""
+    if storage.exists(REPAIR_NAME):
+        raise RepairPending(storage.path)
     superblock = Superblock.read(storage)
     if superblock.format < FORMAT and not read_only:
         superblock = _upgrade(storage, superblock)

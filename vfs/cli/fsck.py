@@ -1,4 +1,4 @@
-"""`vfs fsck STORE|MOUNTPOINT`: checks every invariant of a store. Never changes it.
+"""`vfs fsck STORE|MOUNTPOINT`: checks every invariant of a store. Changes it only with --repair.
 
 The exit codes are those of fsck(8).
 """
@@ -10,8 +10,9 @@ import click
 
 import vfs
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
+from vfs.cli.repair import repair
 from vfs.cli.target import find_target
-from vfs.cli.verb import ExitCodes, json_option, to_path, verb
+from vfs.cli.verb import ExitCodes, Failure, json_option, to_path, verb
 from vfs.mount.verbs import report_fields
 
 CLEAN = 0
@@ -24,12 +25,21 @@ CANCELLED = 32
 @verb("fsck", ExitCodes(error=OPERATIONAL_ERROR, usage=USAGE_ERROR, interrupted=CANCELLED))
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
 @click.option("--data", is_flag=True, help="Read and verify every byte that is stored as well.")
+@click.option("--repair", "mend", is_flag=True, help="Repair a store that is not mounted; asks first.")
+@click.option("--yes", is_flag=True, help="With --repair: do not ask.")
 @json_option
-def command(target: Path, data: bool, as_json: bool) -> int:
-    """Check a store, mounted or not.
+def command(target: Path, data: bool, mend: bool, yes: bool, as_json: bool) -> int:
+    """Check a store, mounted or not; or repair one that is not.
 
-    Exit codes: 0 clean, 4 errors found, 8 the check could not be done, 16 wrong usage, 32 interrupted.
+    A repair reads all data, says what it will do, and keeps what it replaces in STORE/damaged.
+
+    Exit codes: 0 clean, 1 errors corrected, 4 errors left, 8 the check could not be done, 16 wrong usage,
+    32 cancelled.
     """
+    if yes and not mend:
+        raise Failure("--yes goes with --repair; see: vfs fsck --help", USAGE_ERROR)
+    if mend:
+        return repair(target, yes=yes, as_json=as_json)
     with progress_bar(f"checking {target}", quiet=as_json) as on_progress:
         report = check(target, on_progress, data=data)
     if as_json:

@@ -1,0 +1,314 @@
+"""From a damaged store to the draft of a whole one, and the plan that says what has changed.
+
+Promises to write nothing but the draft. What verifies is in the draft; what does not is named in the plan.
+
+Steps: the superblock; rows out of the old index, each judged by itself; a root and whatever else records rely
+on; the log; the namespace; packs and contents; counts; a new chunk. The new index holds all that the log
+held, so the old chunks only keep bytes that extents point to.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from vfs.backing.chunks import LOG_FOLDER, chunk_name
+from vfs.backing.creation import CreationOptions
+from vfs.backing.draft import INDEX_FILES, DraftStorage, exists_in
+from vfs.backing.frames import encode_chunk_header
+from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.log_salvage import Missing, Survey, may_be_at, salvage_frames, survey
+from vfs.backing.mending import Mending
+from vfs.backing.places import PACKS_FOLDER
+from vfs.backing.rebuild import finish_rebuild
+from vfs.backing.salvage import OldRows, open_rows
+from vfs.backing.scan import Place
+from vfs.backing.schema import VERSION
+from vfs.backing.storage import Storage
+from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
+from vfs.backing.superblock import Superblock
+from vfs.checker import ProgressCall
+from vfs.errors import NewerFormat, OptionError
+from vfs.inode.totals import Totals
+from vfs.journal import INO_SEQUENCE
+from vfs.limits import MIB
+from vfs.repair.contents import ContentMender
+from vfs.repair.data import find_data
+from vfs.repair.found import LostAndFound
+from vfs.repair.names import NameMender
+from vfs.repair.packed import PackedRows
+from vfs.repair.plan import Plan
+from vfs.repair.recount import recount
+from vfs.repair.recovered import name_contents
+from vfs.repair.replaying import Replayed, replay
+from vfs.repair.rescue import apply_data
+from vfs.repair.rows import MOST_NUMBER, MOST_RESERVED, RowLoader, read_numbers
+from vfs.repair.uncertain import settle_uncertain
+
+INDEX, LOG, FOLDERS, DATA = "index", "log", "folders", "data"
+SPARE = 1 << 20
+"""Numbers left out where it is not known how far a sequence had come."""
+
+_NUMBERS = ("next_blob", "next_block", "next_pack")
+
+
+class _OldIndex(NamedTuple):
+    """What could be had of the old index."""
+
+    rows: OldRows | None
+    meta: dict[str, int]
+    sequences: dict[str, int]
+    incomplete: bool
+    """Whether rows may be missing that were there."""
+
+
+class DraftMaker:
+    """Makes the draft of one repaired store. `draft` is over the store, `old` has copies of its index."""
+
+    def __init__(
+        self, draft: DraftStorage, old: Storage, plan: Plan, progress: ProgressCall, owner: tuple[int, int]
+    ) -> None:
+        self._draft = draft
+        self._old = old
+        self._plan = plan
+        self._progress = progress
+        self._owner = owner
+
+    @property
+    def set_aside(self) -> set[str]:
+        """Files of the store that go, and are kept elsewhere."""
+        gone = self._draft.removed - self._draft.hidden
+        return {name for name in gone if exists_in(self._draft.below, name)}
+
+    def make(self, superblock: Superblock, *, write_superblock: bool) -> None:
+        """Make it."""
+        self._told("superblock and folders")
+        if write_superblock:
+            self._superblock(superblock)
+        self._folders()
+        self._told("log")
+        found = survey(self._draft, superblock.uuid)
+        if not found.numbers:
+            self._plan.add(LOG, "there is no chunk: what only the log had is lost")
+        for name in INDEX_FILES:
+            self._set_aside(name)
+        index = Index.create(self._draft)
+        try:
+            old = self._open_old()
+            try:
+                damaged = self._fill(index, old, superblock.uuid, found)
+            finally:
+                if old.rows is not None:
+                    old.rows.close()
+            self._data(index, superblock)
+            self._referenced = set(index.referenced_chunks())
+        finally:
+            index.close()
+        self._close_index()
+        self._log(superblock.uuid, found, damaged)
+
+    def _told(self, what: str, done: int = 0) -> None:
+        self._progress(done, 0, what)
+
+    def _set_aside(self, name: str) -> None:
+        self._draft.removed.add(name)
+
+    # --- superblock, folders ------------------------------------------------------------------
+
+    def _superblock(self, superblock: Superblock) -> None:
+        if self._draft.exists(SUPERBLOCK_NAME):
+            self._set_aside(SUPERBLOCK_NAME)
+        file = self._draft.create(SUPERBLOCK_NAME)
+        file.append((superblock.encode(),))
+        file.close()
+
+    def _folders(self) -> None:
+        for name in (LOG_FOLDER, PACKS_FOLDER):
+            try:
+                self._draft.below.list(name)
+            except OSError:
+                if self._draft.exists(name):  # a file, a symbolic link: whatever it is, it is no folder
+                    self._set_aside(name)
+                    self._plan.add(FOLDERS, f"{name} is no folder: it is set aside")
+                self._draft.make_folder(name)
+                self._plan.add(FOLDERS, f"the folder {name} is missing: it is made")
+
+    # --- the index ----------------------------------------------------------------------------
+
+    def _open_old(self) -> _OldIndex:
+        if not self._old.exists(INDEX_NAME):
+            self._plan.add(INDEX, f"{INDEX_NAME} is missing: it is made anew from log and packs")
+            return _OldIndex(None, {}, {}, True)
+        rows, reason = open_rows(self._old)
+        if reason is not None:
+            self._plan.add(INDEX, f"{INDEX_NAME} is damaged ({reason}): what verifies goes into a new one")
+        else:
+            self._plan.add(INDEX, f"{INDEX_NAME} is written anew, and all that it counts is counted again")
+        if rows.lost_pages:
+            self._plan.add(INDEX, f"{rows.lost_pages} pages of it cannot be read", rows.lost_pages)
+        meta = read_numbers(rows, "meta", 2**63 - 1)
+        if meta.get("schema", VERSION) > VERSION:
+            raise NewerFormat(self._draft.path, meta["schema"], VERSION)
+        incomplete = reason is not None and (rows.lost_pages > 0 or "lsn" not in meta)
+        return _OldIndex(rows, meta, read_numbers(rows, "sequence", MOST_RESERVED), incomplete)
+
+    def _fill(self, index: Index, old: _OldIndex, uuid: bytes, found: Survey) -> bool:
+        """Bring everything that can be had into the new index; True when the log is damaged."""
+        self._told("rows of the index")
+        with index.transaction() as transaction:
+            mending = Mending.of(transaction)
+            loader = RowLoader(old.rows, mending, self._plan)
+            loader.load()
+            contents = ContentMender(mending, self._plan)
+            contents.undecodable(loader.undecodable)
+            self._names(mending, 0).before_replay()
+            contents.missing()
+            highest = min(mending.highest_ino(), MOST_RESERVED)
+            known = old.sequences.get(INO_SEQUENCE, 0)
+            next_ino = known if known > highest else highest + SPARE
+            lsn = self._lsn_of(old, uuid, found)
+            transaction.put_sequences({INO_SEQUENCE: next_ino})
+            transaction.put_meta({"lsn": lsn})
+        self._told("records of the log")
+        replayed = replay(self._draft, uuid, index, found, self._owner, highest, self._plan)
+        with index.transaction() as transaction:
+            self._mend(Mending.of(transaction), old, uuid, found, replayed)
+        return replayed.damaged
+
+    def _lsn_of(self, old: _OldIndex, uuid: bytes, found: Survey) -> int:
+        """The LSN that the old rows are of. Where they do not say so, or cannot be right, the end of the last
+        place where records are missing: what comes behind can be applied to rows of any moment."""
+        if old.rows is None:
+            return 0
+        lsn = old.meta.get("lsn", -1)
+        place = Place(*(old.meta.get(key, 0) for key in ("chunk", "frame", "start")))
+        if 0 <= lsn < MOST_NUMBER and may_be_at(self._draft, uuid, lsn, place):
+            return lsn
+        self._plan.add(INDEX, "it does not know up to where it has the log: the newest part is applied anew")
+        gaps = salvage_frames(self._draft, uuid, 0, found.synced_lsn)
+        return max((gap.last for gap in gaps if isinstance(gap, Missing)), default=0)
+
+    def _names(self, mending: Mending, next_ino: int) -> NameMender:
+        self._lost_and_found = LostAndFound(mending, self._plan, next_ino)
+        return NameMender(mending, self._lost_and_found, self._plan, self._owner)
+
+    def _mend(self, mending: Mending, old: _OldIndex, uuid: bytes, found: Survey, replayed: Replayed) -> None:
+        self._told("packs")
+        mending.raise_cookies()
+        PackedRows(self._draft, uuid, mending, self._plan, self._set_aside).load(old.rows)
+        self._told("names")
+        next_ino = max(replayed.next_ino, min(mending.highest_ino(), MOST_NUMBER) + 1)
+        names = self._names(mending, next_ino)
+        settle_uncertain(mending, replayed, self._plan, index_is_gone=old.rows is None)
+        names.after_replay()
+        contents = ContentMender(mending, self._plan)
+        contents.sizes()
+        if old.incomplete:
+            recount(mending)
+            name_contents(self._draft, uuid, mending, self._lost_and_found, self._plan, _dead_blobs(old.rows))
+        recount(mending)
+        self._lost_and_found.finish()
+        names.count()
+        self._told("counts")
+        mending.put_meta({key: old.meta[key] for key in _NUMBERS if 0 < old.meta.get(key, 0) < MOST_RESERVED})
+        finish_rebuild(mending, contents.highest_blob)
+        files, directories, logical = mending.totals()
+        mending.put_meta(Totals(files, directories, logical).to_meta())
+        mending.put_sequences({INO_SEQUENCE: self._lost_and_found.next_ino})
+        noted = old.meta.get("lsn", 0)
+        self._lsn = max(found.last_lsn, noted if noted < MOST_NUMBER else 0) + 1
+        self._chunk = max([*found.numbers, contents.highest_chunk, old.meta.get("chunk", 0), 0]) + 1
+        mending.put_meta({"lsn": self._lsn})
+        mending.end_mending()
+
+    def _data(self, index: Index, superblock: Superblock) -> None:
+        """What cannot be read is lost from now on, what can be read of damaged packs goes into new ones."""
+        plan = find_data(index, self._draft, superblock.uuid, self._progress, index_is_whole=True)
+        for pack in plan.packs:
+            name = f"pack {pack.id}" if not pack.name else f"{PACKS_FOLDER}/{pack.name}"
+            self._plan.add(DATA, f"{name} goes ({pack.reason})")
+        if plan.finds:
+            text = f"{len(plan.finds)} contents of these that verify are copied into a new pack"
+            self._plan.add(DATA, text, len(plan.finds))
+        if plan.file_count:
+            text = f"{plan.file_count} files lose {plan.lost_bytes} bytes that cannot be read, see below"
+            self._plan.add(DATA, text, plan.file_count)
+        try:
+            options = CreationOptions.from_fields(superblock.options)
+        except OptionError:
+            options = CreationOptions()
+        apply_data(plan, index, self._draft, superblock.uuid, options, workers=0)
+
+    def _close_index(self) -> None:
+        """Leave one file that needs no other: without SQLite's own log beside it."""
+        connection = self._draft.index_connection(INDEX_NAME, read_only=False)
+        try:
+            if not self._draft.shared_index:
+                connection.pragma("locking_mode", "EXCLUSIVE")
+            connection.pragma("journal_mode", "DELETE")
+            connection.execute("VACUUM")
+        finally:
+            connection.close()
+
+    # --- the log ------------------------------------------------------------------------------
+
+    def _log(self, uuid: bytes, found: Survey, damaged: bool) -> None:
+        """A new chunk to go on with; old ones stay while extents point into them."""
+        for number in found.numbers:
+            name = chunk_name(number)
+            patches = list(found.mended.get(number, []))
+            if patches:
+                self._plan.add(
+                    LOG, f"{len(patches)} heads of frames in {name} have a wrong bit: it is put right"
+                )
+            if number not in self._referenced:
+                if damaged or patches or number in found.bad_headers:
+                    self._set_aside(name)
+                    self._plan.add(LOG, f"{name} is set aside: no file needs it any more")
+                continue
+            if number in found.bad_headers:
+                header = encode_chunk_header(uuid, number, found.first_lsns.get(number, 1), 0)
+                patches.insert(0, (0, header))
+                self._plan.add(LOG, f"{name} gets a new header")
+            if patches:
+                self._rewrite(name, patches)
+        file = self._draft.create(chunk_name(self._chunk))
+        file.append((encode_chunk_header(uuid, self._chunk, self._lsn + 1, self._lsn),))
+        file.close()
+
+    def _rewrite(self, name: str, patches: list[tuple[int, bytes]]) -> None:
+        """Write a chunk anew, other in a few places."""
+        source = self._draft.below.open(name)
+        self._set_aside(name)
+        target = self._draft.create(name)
+        try:
+            at = 0
+            while data := source.pread(MIB, at):
+                piece = bytearray(data)
+                for offset, right in patches:
+                    first, last = max(offset, at), min(offset + len(right), at + len(piece))
+                    if first < last:
+                        piece[first - at : last - at] = right[first - offset : last - offset]
+                target.append((piece,))
+                at += len(data)
+        finally:
+            source.close()
+            target.close()
+
+
+def _dead_blobs(old: OldRows | None) -> Callable[[int], bool]:
+    """Whether the old index says of a blob that nothing referenced it."""
+    dead: set[int] = set()
+    if old is not None:
+        for row in old.rows("blob"):
+            if len(row) == 6 and row[5] == 0 and isinstance(row[0], int):
+                dead.add(row[0])
+    return dead.__contains__
+
+
+def root_owner(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Whose a root is of which nothing is known: whose the store is."""
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_uid, found.st_gid
+    return 0, 0

@@ -1,0 +1,184 @@
+"""A repair from beginning to end: look, plan, and, when somebody has said yes, act and check again.
+
+Promises that nothing in the store is written before `act`, that a store without damage is not written at all,
+and that the plan names everything that changes. The caller holds the lock of the store.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from vfs.backing.chunks import LOG_FOLDER
+from vfs.backing.draft import INDEX_FILES, DraftStorage, copy_readable
+from vfs.backing.index import INDEX_NAME
+from vfs.backing.lock import StoreLock
+from vfs.backing.pages import PageFile
+from vfs.backing.places import PACKS_FOLDER
+from vfs.backing.storage import DirectoryStorage, Storage
+from vfs.backing.store import REPAIR_NAME
+from vfs.checker import ProgressCall, Report, check_storage
+from vfs.errors import RepairFailed, StoreError
+from vfs.repair.making import DraftMaker, root_owner
+from vfs.repair.placing import finish, is_pending, next_folder, place, read_steps, room_bytes, waste
+from vfs.repair.plan import Plan
+from vfs.repair.superblock import find_superblock
+
+ScratchCall = Callable[[], Storage]
+"""Gives an empty place to work in; whoever gave it takes it away."""
+
+PENDING = "an interrupted repair"
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    """Nobody wants to know."""
+
+
+class Repair:
+    """One repair of one store: `look` first; then, if `needed`, `act`."""
+
+    def __init__(self, storage: Storage, scratch: ScratchCall) -> None:
+        self._storage = storage
+        self._scratch = scratch
+        self._progress: ProgressCall = _silent
+        self._draft: DraftStorage | None = None
+        self._set_aside: set[str] = set()
+        self._pending = False
+        self.plan = Plan()
+        self.found = Report()
+        """What the first look has found."""
+        self.left = Report()
+        """What would still be wrong afterwards; nothing, as far as anybody knows."""
+        self.folder = ""
+        """Where what is replaced is kept, in the store."""
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to do."""
+        return self._pending or self._draft is not None
+
+    @property
+    def room_bytes(self) -> int:
+        """What acting writes into the store."""
+        return 0 if self._draft is None else room_bytes(self._draft)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def look(self, progress: ProgressCall | None = None) -> None:
+        """Find out what is wrong and what would be done. StoreError when that cannot be found out."""
+        self._progress = progress or _silent
+        self._pending = is_pending(self._storage)
+        if self._pending:
+            steps = read_steps(self._storage)
+            self.plan.add(PENDING, f"{REPAIR_NAME} says what was begun: it is brought to its end")
+            self.found.add("repair", f"a repair was interrupted, see {REPAIR_NAME}")
+            self.folder = "" if steps is None else steps.folder
+            return
+        plan = Plan()
+        superblock, write, superblock_reason = find_superblock(self._storage, plan)
+        looking = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
+        for name in INDEX_FILES:
+            copy_readable(self._storage, name, looking.above)
+        try:
+            if not self._damaged(looking, superblock_reason):
+                return
+            draft = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
+            maker = DraftMaker(draft, looking.above, plan, self._progress, root_owner(self._storage.path))
+            maker.make(superblock, write_superblock=write)
+        finally:
+            looking.close()
+        self.plan, self._draft, self._set_aside = plan, draft, maker.set_aside
+        self.folder = next_folder(self._storage)
+        self.left = check_storage(draft, self._progress, data=True)
+        self._losses()
+
+    def _damaged(self, looking: DraftStorage, superblock_reason: str | None) -> bool:
+        """Whether there is anything to repair."""
+        if superblock_reason is not None:
+            self.found.add("superblock", superblock_reason)
+        for folder in (LOG_FOLDER, PACKS_FOLDER):
+            try:
+                self._storage.list(folder)
+            except OSError:
+                self.found.add("store", f"there is no folder {folder}")
+        if self.found.clean:
+            try:
+                self._empty_pages(looking)
+                if self.found.clean:
+                    self.found = check_storage(looking, self._progress)
+                if self.found.clean:
+                    self.found = check_storage(looking, self._progress, data=True)
+            except (StoreError, OSError) as error:
+                self.found.add("store", str(error))
+        return not self.found.clean
+
+    def _empty_pages(self, looking: DraftStorage) -> None:
+        if looking.above.exists(INDEX_NAME):
+            pages = PageFile(looking.above, INDEX_NAME)
+            for number in pages.emptied():
+                self.found.add("index", f"page {number} is empty")
+            pages.close()
+
+    def _losses(self) -> None:
+        """The files that lose bytes, by path."""
+        before = {(lost.path, lost.offset, lost.length) for lost in self.found.lost}
+        lost: dict[str, int] = {}
+        for each in self.left.lost:
+            if (each.path, each.offset, each.length) not in before:
+                lost[each.path] = lost.get(each.path, 0) + each.length
+        for path, length in sorted(lost.items()):
+            self.plan.lose(path, length)
+        for note in self.left.notes:
+            self.plan.note(note)
+
+    # --- acting -------------------------------------------------------------------------------
+
+    def act(self, progress: ProgressCall | None = None) -> Report:
+        """Do it, and check the store once more. RepairFailed when it could not be done."""
+        self._progress = progress or _silent
+        if self._pending:
+            try:
+                finish(self._storage)
+            except OSError as error:
+                raise RepairFailed(self._storage.path, error.strerror or str(error)) from error
+            self._pending = False
+            self.plan = Plan(notes=self.plan.notes)
+            self.found = Report()
+            self.look(progress)
+            if not self.needed:
+                return self.found
+        assert self._draft is not None, "there is nothing to do"
+        try:
+            self.folder = place(self._draft, self._set_aside, msgspec.to_builtins(self.plan))
+        except OSError as error:
+            raise RepairFailed(self._storage.path, error.strerror or str(error)) from error
+        return check_storage(self._storage, self._progress)
+
+    def close(self) -> None:
+        """Give back what was made on the way."""
+        if self._draft is not None:
+            self._draft.close()
+            self._draft = None
+
+
+@contextmanager
+def repairing(path: Path) -> Iterator[Repair]:
+    """A repair of a store in a directory, locked meanwhile; works in a temporary folder beside."""
+    with ExitStack() as stack:
+        storage = DirectoryStorage(path)
+        stack.callback(storage.close)
+        if not is_pending(storage):
+            find_superblock(storage, Plan())  # before the lock makes its file: maybe this is no store at all
+        stack.enter_context(StoreLock.acquire(storage))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vfs-repair-")))
+
+        def scratch() -> Storage:
+            place = folder / str(len(list(folder.iterdir())))
+            place.mkdir(mode=0o700)
+            return DirectoryStorage(place)
+
+        repair = Repair(storage, scratch)
+        stack.callback(repair.close)
+        yield repair

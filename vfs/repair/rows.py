@@ -1,0 +1,180 @@
+"""Rows of an old index, each judged by itself: as they are, mended, or left out.
+
+Promises that what passes has the right types and possible values, and that a row without fault passes as it
+is. Never looks at two rows at once: `names.py` and `contents.py` do.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from vfs.backing.mending import KINDS, Mending
+from vfs.backing.salvage import TABLES, OldRows
+from vfs.errors import IndexDamaged
+from vfs.inode.directory import FIRST_COOKIE
+from vfs.inode.extent_map import ExtentMap
+from vfs.limits import (
+    FILE_BYTES,
+    LINKS,
+    NAME_BYTES,
+    SEGMENT_BYTES,
+    TARGET_BYTES,
+    XATTR_NAME_BYTES,
+    XATTR_VALUE_BYTES,
+)
+from vfs.repair.plan import Plan
+
+HEAD_GENERATION = 1
+MOST_SEGMENT = FILE_BYTES // SEGMENT_BYTES
+MOST_NUMBER = 1 << 62
+"""A number of an inode, a blob and the like that is larger was never handed out."""
+
+MOST_RESERVED = 1 << 48
+"""A sequence that says it is further is damaged: at a million numbers a second that takes nine years."""
+
+UNKNOWN_MAP = b"\xc1"
+"""Stands for a map that cannot be decoded: no msgpack begins like that."""
+
+_IDENTITY = (1 << 32) - 1
+_SETID = 0o6000
+_Row = tuple[Any, ...]
+_FIELDS = (  # of an inode, from mode on: lowest, highest, and what stands for a value that cannot be
+    ("mode", 0, 0o177777, 0o600),
+    ("uid", 0, _IDENTITY, 0),
+    ("gid", 0, _IDENTITY, 0),
+    ("number of links", 0, MOST_NUMBER, 1),
+    ("size", 0, FILE_BYTES, 0),
+    ("allocated bytes", 0, FILE_BYTES, 0),
+    ("device", 0, 2**63 - 1, 0),
+    ("atime", -(2**63), 2**63 - 1, 0),
+    ("mtime", -(2**63), 2**63 - 1, 0),
+    ("ctime", -(2**63), 2**63 - 1, 0),
+    ("birth", -(2**63), 2**63 - 1, 0),
+    ("parent", 0, MOST_NUMBER, 0),
+    ("cookie", FIRST_COOKIE, MOST_NUMBER, FIRST_COOKIE),
+)
+
+
+def _number(value: object, lowest: int, highest: int) -> bool:
+    return type(value) is int and lowest <= value <= highest
+
+
+def read_numbers(old: OldRows, table: str, most: int) -> dict[str, int]:
+    """The rows of `meta` or `sequence` that can be."""
+    found: dict[str, int] = {}
+    for row in old.rows(table):
+        if len(row) == 2 and isinstance(row[0], str) and _number(row[1], 0, most):
+            found[row[0]] = row[1]  # type: ignore[assignment]
+    return found
+
+
+class RowLoader:
+    """Puts the rows of an old index into a new one."""
+
+    def __init__(self, old: OldRows | None, mending: Mending, plan: Plan) -> None:
+        self._old = old
+        self._mending = mending
+        self._plan = plan
+        self.undecodable: list[tuple[int, int]] = []
+        """(ino, segment) of maps that cannot be decoded; they were loaded as UNKNOWN_MAP."""
+
+    def load(self) -> None:
+        """All rows of the namespace, and of the extents."""
+        self._mending.begin_loading()
+        self._table("inode", self._inode)
+        self._table("entry", self._entry)
+        self._table("extent", self._extent)
+        self._table("xattr", self._xattr)
+        for parent, name in self._mending.end_loading():
+            self._plan.add("positions in listings", f"entry {name!r} of directory {parent} gets a new one")
+
+    def _table(self, table: str, judge: Callable[[_Row], _Row | None]) -> None:
+        columns = TABLES[table].count(",") + 1
+        given = kept = 0
+
+        def judged() -> Iterator[_Row]:
+            nonlocal given, kept
+            for row in self._old.rows(table) if self._old is not None else ():
+                given += 1
+                found = judge(row) if len(row) == columns else None
+                if found is not None:
+                    kept += 1
+                    yield found
+
+        double = self._mending.load(table, judged(), columns + (table == "extent"))
+        if given - kept + double:
+            count = given - kept + double
+            self._plan.add("rows of the index", f"{count} rows of {table} cannot be and are left out", count)
+
+    # --- one row of each ----------------------------------------------------------------------
+
+    def _inode(self, row: _Row) -> _Row | None:
+        ino = row[0]
+        if not _number(ino, 1, MOST_NUMBER):
+            return None
+        values: list[Any] = [ino, HEAD_GENERATION]
+        for (name, lowest, highest, instead), value in zip(_FIELDS, row[2:15], strict=True):
+            if _number(value, lowest, highest):
+                values.append(value)
+                continue
+            if name in ("uid", "gid"):  # of whom it is, is lost: then it must not give anybody root's rights
+                values[2] &= ~_SETID
+            self._plan.add("attributes", f"the {name} of inode {ino} cannot be {value!r}: {instead} instead")
+            values.append(instead)
+        if values[2] >> 12 == 4:
+            values[5] = min(values[5], MOST_NUMBER)
+        elif values[5] > LINKS:
+            values[5] = 1
+        target = row[15]
+        if isinstance(target, str):
+            target = target.encode("utf-8", "surrogateescape")
+        values.append(target if isinstance(target, bytes) and 0 < len(target) <= TARGET_BYTES else None)
+        return tuple(values)
+
+    def _entry(self, row: _Row) -> _Row | None:
+        parent, name, _, ino, cookie, kind = row
+        if isinstance(name, str):
+            name = name.encode("utf-8", "surrogateescape")
+        if not (_number(parent, 1, MOST_NUMBER) and _number(ino, 1, MOST_NUMBER) and isinstance(name, bytes)):
+            return None
+        return (
+            parent,
+            name,
+            HEAD_GENERATION,
+            ino,
+            cookie if _number(cookie, 0, 2**63 - 1) else 0,
+            kind if kind in KINDS else 0,
+        )
+
+    def _extent(self, row: _Row) -> _Row | None:
+        ino, segment, _, _, encoded = row
+        if not (_number(ino, 1, MOST_NUMBER) and _number(segment, 0, MOST_SEGMENT)):
+            return None
+        allocated, lowest = 0, None
+        try:
+            found = ExtentMap.decode(encoded if isinstance(encoded, bytes) else UNKNOWN_MAP)
+            allocated, lowest = found.allocated, found.lowest_chunk()
+        except IndexDamaged:
+            self.undecodable.append((ino, segment))
+            encoded = UNKNOWN_MAP
+        return (ino, segment, HEAD_GENERATION, allocated, encoded, lowest)
+
+    def _xattr(self, row: _Row) -> _Row | None:
+        ino, name, _, value = row
+        if not (_number(ino, 1, MOST_NUMBER) and isinstance(name, bytes) and isinstance(value, bytes)):
+            return None
+        if not 0 < len(name) <= XATTR_NAME_BYTES or len(value) > XATTR_VALUE_BYTES:
+            return None
+        return (ino, name, HEAD_GENERATION, value)
+
+
+def free_name(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
+    """A name that is allowed, free, and as like the given one as can be."""
+    base = name.replace(b"/", b"_").replace(b"\0", b"_")[:NAME_BYTES]
+    if base in (b"", b".", b".."):
+        base = b"_" + base
+    found, number = base, 0
+    while taken(found):
+        number += 1
+        suffix = b".%d" % number
+        found = base[: NAME_BYTES - len(suffix)] + suffix
+    return found
