@@ -139,10 +139,10 @@ class Mending(Transaction):
         """The map of a segment that exists."""
         return bytes(next(self.query("SELECT map FROM extent WHERE ino=? AND segment=?", (ino, number)))[0])
 
-    def short_files(self) -> Iterator[tuple[int, int, int]]:
-        """(ino, size, segments) of files whose segments have less allocated than they say themselves."""
+    def short_files(self) -> Iterator[tuple[int, int]]:
+        """(ino, size) of files whose segments have less allocated than they say themselves."""
         return self.query(
-            "SELECT i.ino, i.size, count(x.segment) FROM inode i LEFT JOIN extent x ON x.ino=i.ino"
+            "SELECT i.ino, i.size FROM inode i LEFT JOIN extent x ON x.ino=i.ino"
             f" WHERE i.mode>>12={FILE} AND i.size>0 AND i.allocated>0"
             " GROUP BY i.ino HAVING i.allocated > coalesce(sum(x.allocated), 0)"
         )

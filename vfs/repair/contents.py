@@ -42,7 +42,8 @@ class ContentMender:
 
     def missing(self) -> None:
         """Segments that are not there although their file says that it has more: lost."""
-        for ino, size, segments in list(self._mending.short_files()):
+        files = 0
+        for ino, size in list(self._mending.short_files()):
             there = set(self._mending.segment_numbers(ino))
             count = -(-size // SEGMENT_BYTES)
             absent = count - len(there)
@@ -51,8 +52,10 @@ class ContentMender:
             for number in range(count):
                 if number not in there:
                     self._lose(ino, number, min(SEGMENT_BYTES, size - number * SEGMENT_BYTES))
-            what = "all extents" if not segments else f"{absent} segments"
-            self._plan.add(EXTENTS, f"{what} of inode {ino} are missing: they are lost")
+            files += 1
+        if files:
+            text = f"{files} files have extents that are missing: what the log does not have of them is lost"
+            self._plan.add(EXTENTS, text, files)
 
     def _lose(self, ino: int, number: int, length: int) -> None:
         segment = ExtentMap()

@@ -166,7 +166,7 @@ class DraftMaker:
             highest = min(mending.highest_ino(), MOST_RESERVED)
             known = old.sequences.get(INO_SEQUENCE, 0)
             next_ino = known if known > highest else highest + SPARE
-            lsn = self._lsn_of(old, uuid, found)
+            lsn = self._replay_after(old, uuid, found)
             transaction.put_sequences({INO_SEQUENCE: next_ino})
             transaction.put_meta({"lsn": lsn})
         self._told("records of the log")
@@ -175,18 +175,28 @@ class DraftMaker:
             self._mend(Mending.of(transaction), old, uuid, found, replayed)
         return replayed.damaged
 
-    def _lsn_of(self, old: _OldIndex, uuid: bytes, found: Survey) -> int:
-        """The LSN that the old rows are of. Where they do not say so, or cannot be right, the end of the last
-        place where records are missing: what comes behind can be applied to rows of any moment."""
+    def _replay_after(self, old: _OldIndex, uuid: bytes, found: Survey) -> int:
+        """The LSN behind which the log is applied: that of the old rows.
+
+        Where rows are lost, or do not say of which LSN they are, all of the log is applied that ends it
+        without a gap: on rows of any moment since then that gives the same, and what was lost comes back.
+        """
         if old.rows is None:
             return 0
         lsn = old.meta.get("lsn", -1)
         place = Place(*(old.meta.get(key, 0) for key in ("chunk", "frame", "start")))
-        if 0 <= lsn < MOST_NUMBER and may_be_at(self._draft, uuid, lsn, place):
+        known = 0 <= lsn < MOST_NUMBER and may_be_at(self._draft, uuid, lsn, place)
+        if known and not old.incomplete:
             return lsn
-        self._plan.add(INDEX, "it does not know up to where it has the log: the newest part is applied anew")
-        gaps = salvage_frames(self._draft, uuid, 0, found.synced_lsn)
-        return max((gap.last for gap in gaps if isinstance(gap, Missing)), default=0)
+        if not known:
+            self._plan.add(INDEX, "it does not say up to where it has the log")
+        frames = salvage_frames(self._draft, uuid, 0, found.synced_lsn)
+        last_gap = max((frame.last for frame in frames if isinstance(frame, Missing)), default=0)
+        if known and (last_gap > lsn or found.last_lsn < lsn):
+            return lsn
+        if found.numbers:
+            self._plan.add(LOG, f"all records from {last_gap + 1} on are applied once more")
+        return last_gap
 
     def _names(self, mending: Mending, next_ino: int) -> NameMender:
         self._lost_and_found = LostAndFound(mending, self._plan, next_ino)
