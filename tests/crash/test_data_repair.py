@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash.disks import WatchedDisk
 from tests.crash.extent import LONG
-from tests.crash.lives import opened
+from tests.crash.operations import opened
 from tests.crash.test_pack_damage import Packed, change_index
 from tests.repair.mending import (
     Bytes,
