@@ -15,6 +15,7 @@ from vfs.errors import RangeLost, StoreError
 from vfs.inode.extents import BlobRange, ChunkRange, Lost
 from vfs.limits import SEGMENT_BYTES
 from vfs.mount.errno_table import fuse_error
+from vfs.paths import printable
 
 SIZE = 60_000
 AT, LENGTH = 20_000, 10_000
@@ -204,3 +205,25 @@ def test_fsck_knows_how_many_bytes_are_lost(fs: FileSystem, store: Path) -> None
     ]
     with fs.store.index.transaction() as transaction:
         transaction.add_meta({"lost_bytes": -1})
+
+
+def test_the_path_of_an_inode(fs: FileSystem, store: Path) -> None:
+    fs.make_directory("/a/b", parents=True)
+    inode = fs.write_bytes("/a/b/c\nd", b"x")
+    other = fs.write_bytes("/a/b/e", b"x")
+    for _ in range(2):
+        assert fs.path_of(inode.ino) == b"/a/b/c\nd"
+        assert fs.path_of(1) == b""
+        assert fs.path_of(999) is None
+        fs.checkpoint()
+        for directory in ("/", "/a", "/a/b"):
+            found = fs.resolve(directory)
+            fs.table.directory(found).forget_clean(())
+    fs.move("/a/b/c\nd", "/a/f")
+    assert fs.path_of(inode.ino) == b"/a/f"
+    fs.checkpoint()
+    fs.link(inode.ino, fs.resolve("/a/b").ino, b"g")
+    fs.remove("/a/f")
+    assert fs.path_of(inode.ino) in (None, b"/a/b/g"), "the name that it was found by is gone"
+    assert fs.path_of(other.ino) == b"/a/b/e"
+    assert printable(b"/a/c\nd\xff\x1b\xc3\xa4") == "/a/c\\nd\\xff\\x1bä"

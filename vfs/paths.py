@@ -8,7 +8,7 @@ import os
 
 from vfs.attributes import Attributes
 from vfs.contents import Contents
-from vfs.errors import InvalidArgument, NoEntry, NotADirectory
+from vfs.errors import IndexDamaged, InvalidArgument, NoEntry, NotADirectory
 from vfs.inode.inode import Inode
 from vfs.limits import MIB, ROOT_INO
 from vfs.namespace import ROOT, Caller, Namespace
@@ -17,6 +17,12 @@ StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 LINKS_FOLLOWED = 40
 """Symbolic links followed in one path before it is taken for a loop, as in Linux."""
+
+ENTRIES_SEARCHED = 50_000
+"""Of a directory: what takes some 10 ms to look through for an inode's name."""
+
+PARENTS_NAMED = 256
+"""A path is not looked for any higher than this."""
 
 
 class Paths(Namespace, Contents, Attributes):
@@ -40,6 +46,23 @@ class Paths(Namespace, Contents, Attributes):
             else:
                 at = inode
         return at
+
+    def path_of(self, ino: int) -> bytes | None:
+        """A path that leads to an inode, for messages; None when there is none, or it would take long."""
+        parts: list[bytes] = []
+        try:
+            while ino != ROOT_INO and len(parts) < PARENTS_NAMED:
+                parent = self.table.get(self.table.get(ino).parent)
+                if not parent.is_directory or parent.size > ENTRIES_SEARCHED:
+                    return None
+                name = self.table.directory(parent).name_of(ino)
+                if name is None:
+                    return None
+                parts.append(name)
+                ino = parent.ino
+        except (NoEntry, IndexDamaged):
+            return None
+        return b"".join(b"/" + part for part in reversed(parts)) if ino == ROOT_INO else None
 
     def _parent(self, path: StrPath) -> tuple[int, bytes]:
         parts = _split(path)
@@ -106,6 +129,12 @@ class Paths(Namespace, Contents, Attributes):
     def move(self, old: StrPath, new: StrPath, flags: int = 0) -> None:
         """Rename."""
         self.rename(*self._parent(old), *self._parent(new), flags)
+
+
+def printable(path: bytes) -> str:
+    """A path for people, on one line whatever is in it."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _split(path: StrPath) -> list[bytes]:

@@ -76,7 +76,7 @@ def test_a_file_with_a_lost_range(mounted: MountedStore, tmp_path: Path) -> None
 
     told = [line for line in mounted.log_text().splitlines() if " are lost; " in line]
     assert len(told) == 1
-    assert f" {length} bytes at {offset} of inode {file.stat().st_ino} " in told[0]
+    assert f" /file: {length} bytes at {offset} of inode {file.stat().st_ino} " in told[0]
     mounted.log.write_text("")
     assert f"lost: /file: {length} bytes at {offset}" in vfs("fsck", mounted.path).splitlines()
 

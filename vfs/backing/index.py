@@ -31,6 +31,7 @@ _SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER
 _SELECT_ENTRY = (
     "SELECT ino, cookie, kind FROM entry WHERE parent=? AND name=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 )
+_SELECT_NAMES = "SELECT name FROM entry WHERE parent=? AND ino=? AND gen<=?"
 _SELECT_ENTRIES = (
     "SELECT name, ino, cookie, kind FROM entry WHERE parent=? AND cookie>? AND gen<=? ORDER BY cookie LIMIT ?"
 )
@@ -173,6 +174,10 @@ class Index:
         """(ino, cookie, kind) of one name in a directory."""
         row: tuple[int, int, int] | None = self._one(_SELECT_ENTRY, (parent, name, self.generation))
         return row
+
+    def names_of(self, parent: int, ino: int) -> list[bytes]:
+        """The names of an inode in a directory; the time grows with the directory."""
+        return [name for (name,) in self._all(_SELECT_NAMES, (parent, ino, self.generation))]
 
     def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
         """At most `limit` entries of a directory with larger cookies, in the order of cookies."""

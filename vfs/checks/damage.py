@@ -11,6 +11,7 @@ from vfs.checks.view import Query, View
 from vfs.errors import IndexDamaged
 from vfs.inode.extent_map import ExtentMap
 from vfs.limits import ROOT_INO
+from vfs.paths import printable
 
 MOST_PARENTS = 4096
 """A path is not looked for any higher than this: directories that contain each other have no end."""
@@ -50,7 +51,7 @@ def names_of(query: Query, numbers: Iterable[int]) -> dict[int, str]:
     names = {}
     for ino, (parent, name) in places.items():
         path = _path(query, parent) if name else None
-        shown = None if path is None else (path + b"/" + name).decode("utf-8", "backslashreplace")
+        shown = None if path is None else printable(path + b"/" + name)
         names[ino] = shown or f"inode {ino}"
     return names
 

@@ -42,6 +42,8 @@ class EntrySource(Protocol):
 
     def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]: ...
 
+    def names_of(self, parent: int, ino: int) -> list[bytes]: ...
+
 
 class Directory:
     """The entries of directory `ino`.
@@ -76,6 +78,15 @@ class Directory:
             if self._load_small():
                 return self.names.get(name)
         return self._source.entry(self.ino, name)
+
+    def name_of(self, ino: int) -> bytes | None:
+        """A name that an inode has here; the time grows with the directory."""
+        found = (name for name, entry in self.names.items() if entry[0] == ino)
+        if self.complete:
+            return next(found, None)
+        older = self._source.names_of(self.ino, ino)
+        hidden = self.removed | self.names.keys()
+        return next(found, None) or next((name for name in older if name not in hidden), None)
 
     def put(self, name: bytes, entry: Entry) -> None:
         """Add an entry under a free name, with the largest cookie so far."""

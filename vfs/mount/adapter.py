@@ -59,7 +59,7 @@ def _atomic(
         try:
             return function(self, *args, **kwargs)
         except Exception as error:
-            raise fuse_error(error) from None
+            raise fuse_error(error, self.fs.path_of) from None
 
     update_wrapper(handler, function)
     return handler
@@ -74,7 +74,7 @@ def _waiting(
         try:
             return await function(self, *args, **kwargs)
         except Exception as error:
-            raise fuse_error(error) from None
+            raise fuse_error(error, self.fs.path_of) from None
 
     update_wrapper(handler, function)
     return handler

@@ -6,10 +6,12 @@ traceback in the log. Never raises anything but `FUSEError`.
 
 import errno
 import logging
+from collections.abc import Callable
 
 import pyfuse3
 
 from vfs import errors
+from vfs.paths import printable
 
 log = logging.getLogger("vfs")
 
@@ -45,8 +47,10 @@ _told: set[str] = set()
 TOLD_LIMIT = 1000
 
 
-def fuse_error(error: Exception) -> pyfuse3.FUSEError:
-    """The answer to the kernel for an error of an operation."""
+def fuse_error(
+    error: Exception, path_of: Callable[[int], bytes | None] = lambda ino: None
+) -> pyfuse3.FUSEError:
+    """The answer to the kernel for an error of an operation; `path_of` an inode, for the log."""
     if isinstance(error, pyfuse3.FUSEError):
         return error
     number = ERRNO.get(type(error))
@@ -55,5 +59,6 @@ def fuse_error(error: Exception) -> pyfuse3.FUSEError:
         return pyfuse3.FUSEError(errno.EIO)
     if isinstance(error, LOGGED) and str(error) not in _told and len(_told) < TOLD_LIMIT:
         _told.add(str(error))
-        log.error("%s", error)
+        path = path_of(error.ino) if isinstance(error, errors.RangeLost) else None
+        log.error("%s%s", "" if path is None else f"{printable(path)}: ", error)
     return pyfuse3.FUSEError(number)
