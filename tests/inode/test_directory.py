@@ -22,6 +22,9 @@ class Rows:
         self.asked += 1
         return self.rows.get(name)
 
+    def names_of(self, parent: int, ino: int) -> list[bytes]:
+        return [name for name, entry in self.rows.items() if entry[0] == ino]
+
     def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
         rows = sorted(((name, *entry) for name, entry in self.rows.items()), key=lambda row: row[2])
         start = bisect_right(rows, cookie, key=lambda row: row[2])

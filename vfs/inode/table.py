@@ -6,10 +6,11 @@ Never decides whether a change is allowed and never logs: `FileSystem` does the 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from vfs.backing.index import EntryRow, Index
 from vfs.backing.transaction import InodeRow
-from vfs.errors import NoEntry
+from vfs.errors import IndexDamaged, NoEntry
 from vfs.inode.directory import ENTRY_BYTES, FIRST_COOKIE, Directory
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
@@ -73,14 +74,18 @@ class InodeTable:
             self.sweep()
 
     def preload(self, parent: int, rows: list[EntryRow]) -> None:
-        """Bring the inodes of listed entries into memory, those that are not there, with one query."""
+        """Bring the inodes of listed entries into memory, those that are not there, with one query.
+
+        What is damaged is for whoever asks for that very inode.
+        """
         inodes = self._inodes
         missing = [row for row in rows if row[1] not in inodes]
         if len(missing) < PRELOAD_ENTRIES:
             return
-        for row in self._index.inodes_listed(parent, missing[0][2], missing[-1][2]):
-            if row[0] not in inodes and not self.tracker.is_held(row[0]):
-                self._adopt(row)
+        with suppress(IndexDamaged):
+            for row in self._index.inodes_listed(parent, missing[0][2], missing[-1][2]):
+                if row[0] not in inodes and not self.tracker.is_held(row[0]):
+                    self._adopt(row)
 
     def _adopt(self, row: InodeRow) -> Inode:
         inode = Inode(row, persisted=True)

@@ -29,6 +29,7 @@ from pyfuse3 import (
 )
 
 from vfs.backing.index import EntryRow
+from vfs.errors import IndexDamaged, NoEntry
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
 from vfs.mount.ahead import ReadAhead
@@ -230,12 +231,27 @@ class Adapter(pyfuse3.Operations):
 
     @_atomic
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
-        for name, ino, cookie, _ in self._rows(fh, start_id):
-            inode = self.fs.get(ino)
+        for name, ino, cookie, kind in self._rows(fh, start_id):
+            try:
+                inode = self.fs.get(ino)
+            except (IndexDamaged, NoEntry) as error:
+                fuse_error(error)  # tells the log
+                if not pyfuse3.readdir_reply(token, name, self._unknown(ino, kind), cookie):
+                    break
+                continue
             if not pyfuse3.readdir_reply(token, name, self._attributes(inode), cookie):
                 break
             if cookie > 2:  # the kernel does not count `.` and `..`
                 inode.lookups += 1
+
+    def _unknown(self, ino: int, kind: int) -> EntryAttributes:
+        """What is said of a listed inode that cannot be read: nothing that lasts, so whoever wants to know
+        more asks again, and gets the error."""
+        entry = EntryAttributes()
+        entry.st_ino = ino
+        entry.st_mode = kind << 12
+        entry.entry_timeout = entry.attr_timeout = 0
+        return entry
 
     def _rows(self, ino: int, cookie: int) -> list[EntryRow]:
         # Rows fetched earlier stand only while the directory is as it was: the kernel would believe a

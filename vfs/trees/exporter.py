@@ -97,6 +97,7 @@ class Export:
                     else:
                         self._report.figures.bytes += len(read)
                         self._target.take(read)
+                self._damage = part.problem or self._damage
                 if part.last and (part.node is None or part.node.has_content):
                     self._target.take(FileEnd(self._damage))
 

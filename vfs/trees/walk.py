@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from vfs.contents import ReadPlan
-from vfs.errors import NoEntry, NotADirectory
+from vfs.errors import IndexDamaged, NoEntry, NotADirectory
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import Extent, Fill
 from vfs.inode.inode import Inode
@@ -30,6 +30,8 @@ class Part(NamedTuple):
     offset: int = 0
     extents: tuple[Extent, ...] = ()
     last: bool = True
+    problem: str = ""
+    """Why the file cannot be had as a whole."""
 
 
 class Batch:
@@ -107,6 +109,9 @@ class Walk:
             except (NoEntry, NotADirectory):
                 self._report.problem(Problem(path, "the folder was removed meanwhile"))
                 continue
+            except IndexDamaged as error:
+                self._report.problem(Problem(path, str(error)))
+                continue
             for name, child, at, _ in rows:
                 inner = path + b"/" + name if path else name
                 inode = fs.table.in_memory(child)
@@ -114,11 +119,17 @@ class Walk:
                     inode = fs.get(child) if inode is None else inode
                 except NoEntry:
                     continue
+                except IndexDamaged as error:
+                    self._report.problem(Problem(inner, str(error)))
+                    continue
                 if inode.is_directory:
                     self._batch.parts.append(Part(self._node(inode, inner)))
                     folders += [(ino, path, at), (child, inner, 2)]
                     break
-                yield from self._one(inode, inner)
+                try:
+                    yield from self._one(inode, inner)
+                except IndexDamaged as error:
+                    self._report.problem(Problem(inner, str(error)))
                 since += 1
                 if since % SLICE_ENTRIES == 0:
                     yield None
@@ -158,6 +169,7 @@ class Walk:
         fs, ino, size = self._fs, inode.ino, inode.size
         spans = ((0, size),) if inode.allocated >= size else tuple(self._spans(ino, size))
         node: Node | None = self._node(inode, path)._replace(spans=spans)
+        problem = ""
         inode.opens += 1  # an unlinked file stays as long as we read it
         try:
             for start, length in spans:
@@ -172,11 +184,13 @@ class Walk:
                     self._batch.parts.append(Part(node, start, tuple(extents), last=False))
                     self._batch.size += now
                     node, start, length = None, start + now, length - now
-            self._batch.parts.append(Part(node))
-            if fs.limiter.over:
-                fs.relieve()
+        except IndexDamaged as error:
+            problem = str(error)
         finally:
             fs.release(ino)
+        self._batch.parts.append(Part(node, problem=problem))
+        if fs.limiter.over:
+            fs.relieve()
 
     def _spans(self, ino: int, size: int) -> Iterator[tuple[int, int]]:
         at = 0
