@@ -197,6 +197,47 @@ def test_a_blob_that_is_not_what_its_hash_says(
     check_life_goes_on(storage, contents, told(plan, contents))
 
 
+def test_damaged_blocks_that_nobody_needs_are_dropped(storage: DirectoryStorage, store: Path) -> None:
+    with opened(DirectoryStorage(store)) as fs:
+        for name in ("/text", "/copy"):
+            fs.truncate(fs.resolve(name).ino, 0)
+    path = packs(store)[0]
+    bad = block(store, path, codec=1)
+    flip(path, bad.offset + bad.stored // 2)
+    plan = find(storage)
+    assert [pack.name for pack in plan.packs] == [path.name]
+    assert (plan.files, plan.lost_bytes) == ([], 0)
+    apply(storage, plan)
+    contents = {**CONTENTS, "/text": b"", "/copy": b""}
+    check_mended(storage, contents, {name: bytearray(len(data)) for name, data in contents.items()})
+
+
+def test_what_is_saved_does_not_rely_on_what_goes(tmp_path: Path) -> None:
+    """The sound part of a bad blob is equal to a blob that nobody needs any more, in the pack that goes."""
+    store = tmp_path / "store"
+    vfs.mkfs(store, CreationOptions(block_bytes=256 * KIB, blob_bytes=64 * KIB, least_blob_bytes=48 * KIB))
+    contents = {"/whole": noise(5, 100_000), "/part": noise(5, 100_000)[: 32 * KIB]}
+    with opened(DirectoryStorage(store)) as fs:
+        for name, content in contents.items():
+            fs.write_bytes(name, content)
+        fs.flush()
+        assert len(fs.store.rows.places(0, 100)) == 1 + len(
+            fs.table.file(fs.resolve("/whole")).plan(0, 1 << 20)
+        )
+        fs.remove("/part")
+    (path,) = packs(store)
+    bad = block(store, path, codec=0)
+    flip(path, bad.offset + bad.stored - bad.size + 40 * KIB)
+    storage = DirectoryStorage(store)
+    plan = find(storage)
+    apply(storage, plan)
+    del contents["/part"]
+    lost = told(plan, contents)
+    assert lost["/whole"].find(1) == 32 * KIB
+    check_mended(storage, contents, lost)
+    storage.close()
+
+
 # --- rows -------------------------------------------------------------------------------------------
 
 ROWS = {
