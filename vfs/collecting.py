@@ -19,9 +19,10 @@ A cut after 1 or 2 leaves a file, after 3 or 4 files or rows too many, all of wh
 
 A daemon takes the same steps as `collect`, in this order, while nobody else packs: a checkpoint; everything
 is packed if `log_wants_packing`; `begin_collect`; as long as `run_collect`, in a thread, says so:
-`commit_collect`, in a thread and with no capture in flight, and `end_collect`; then `roll_log`, a checkpoint
-which syncs the log, `remove_dead_log`, `shrink_index` in a thread, and `finish_collect` is the report. After
-an error `abandon_collect`.
+`commit_collect`, in a thread and with no capture in flight, and `end_collect`, and then, if
+`packing_presses`, whole passes, a checkpoint that is younger than their swaps, and `resume_collect`; then
+`roll_log`, a checkpoint which syncs the log, `remove_dead_log`, `shrink_index` in a thread, and
+`finish_collect` is the report. After an error `abandon_collect`.
 """
 
 import logging
@@ -134,6 +135,11 @@ class Collecting(Packing):
         super().end_checkpoint()
         self._swapped = False  # no pass commits while a capture is in flight
 
+    @property
+    def packing_presses(self) -> bool:
+        """True when so much waits to be packed that a collection should let passes in between its rounds."""
+        return self.failed is None and self.backlog_bytes > 0 and self._backlog.pressing
+
     # --- all of it ----------------------------------------------------------------------------
 
     def collect(
@@ -173,8 +179,7 @@ class Collecting(Packing):
 
         `progress` is called by the thread of `run_collect`.
         """
-        if self._swapped and len(self.table.tracker):
-            raise RuntimeError("a collection begins after a checkpoint that is younger than the last pass")
+        self._need_no_swaps()
         self._worth_collecting = False
         return Collect(
             eager=eager,
@@ -183,6 +188,15 @@ class Collecting(Packing):
             progress=progress,
             log_bytes=self.log.size_bytes,
         )
+
+    def _need_no_swaps(self) -> None:
+        if self._swapped and len(self.table.tracker):
+            raise RuntimeError("a collection goes on after a checkpoint that is younger than the last pass")
+
+    def resume_collect(self, work: Collect) -> None:
+        """The owner's step after passes between two rounds, and a checkpoint: what was dead may be in use."""
+        self._need_no_swaps()
+        work.look_again()
 
     def run_collect(self, work: Collect) -> bool:
         """One round of looking and copying, in any thread; False when there is nothing more to do.

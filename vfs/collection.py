@@ -106,6 +106,7 @@ class Collect:
         """Nobody doubts what became of the commit: a failed one could come back, but not for want of room."""
         self._waiting: list[PackFigures] | None = None
         """Packs still to be removed or rewritten; None before they were looked for."""
+        self._stale = False  # the figures of `_waiting` are from before a pass of the packer
         self._total_bytes = 0
 
     def next_round(
@@ -121,6 +122,8 @@ class Collect:
         """
         if self._waiting is None:
             self._waiting = self._look(index)
+        if self._stale:
+            self._waiting = self._still_waiting(index, self._waiting)
         waiting = self._waiting
         self.round = None
         while waiting and self.round is None and not self.dry_run and not self.cancelled:
@@ -132,6 +135,10 @@ class Collect:
                     self.session = open_session()
                     self.round = self._copying_round(self.session, sources)
         return self.round is not None
+
+    def look_again(self) -> None:
+        """Passes of the packer were made: they have found blobs that were dead, and made new ones."""
+        self._stale = True
 
     def count(self) -> None:
         """The round is over: put it into the report."""
@@ -164,6 +171,14 @@ class Collect:
             report.freed_bytes = sum(pack.freeable_bytes for pack in chosen)
         self._tell()
         return chosen
+
+    def _still_waiting(self, index: Index, packs: list[PackFigures]) -> list[PackFigures]:
+        """The same packs as they are now, the dead ones first."""
+        self._stale = False
+        now = {pack.id: pack for pack in survey_packs(index)}
+        return sorted(
+            (now[pack.id] for pack in packs if pack.id in now), key=lambda pack: pack.live_bytes > 0
+        )
 
     def _tell(self) -> None:
         if self._progress is not None:

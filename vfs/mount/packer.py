@@ -33,6 +33,9 @@ LOOK_SECONDS = 0.5
 RETRY_SECONDS = 30.0
 """How long all of it is put off after a failure: by then a disk may have room again."""
 
+PASSES_IN_BETWEEN = 4
+"""Passes that a collection lets in after each of its rounds, when writers would have to wait: both get on."""
+
 OnProgress = Callable[[int, int, str], None]
 
 
@@ -192,6 +195,8 @@ class Packer:
                     with trio.CancelScope(shield=True):
                         await self._thread(fs.commit_collect, work)
                         fs.end_collect(work)
+                if self._automatic and fs.packing_presses:
+                    await self._pack_in_between(work)
             self._refuse_when_stopping()
             if not dry_run:
                 fs.roll_log()
@@ -205,6 +210,23 @@ class Packer:
         finally:
             self._work = None
         return fs.finish_collect(work)
+
+    async def _pack_in_between(self, collect: Collect) -> None:
+        """Some passes between two rounds, so that writers need not wait for the end of all of it."""
+        fs = self._fs
+        packed = 0
+        try:
+            await self._committer.checkpoint()  # what waits to be packed is not in the index yet
+            while packed < PASSES_IN_BETWEEN and fs.packing_presses and await self._pass(everything=False):
+                packed += 1
+        except NoSpace:
+            pass  # the collection makes some
+        finally:
+            self._work = collect
+            collect.cancelled = collect.cancelled or self._stopping
+        if packed:
+            await self._committer.checkpoint(anyway=True)
+            fs.resume_collect(collect)
 
     def _refuse_when_stopping(self) -> None:
         # What was asked for is not done: nobody may be told that it is.
