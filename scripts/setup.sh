@@ -75,6 +75,14 @@ need_for_testing() {
     need make command -v make
     need rsync command -v rsync
     need sqlite3 command -v sqlite3
+    # Its tests become another user, and are left out where nobody can.
+    ((EUID != 0)) || need postgresql has_postgresql
+}
+
+# Debian keeps the server's programs out of PATH, in a folder for each version.
+has_postgresql() {
+    compgen -G '/usr/lib/postgresql/*/bin/pg_amcheck' && compgen -G '/usr/lib/postgresql/*/bin/pgbench' &&
+        compgen -G '/usr/share/postgresql/*/extension/amcheck.control'
 }
 
 # What is needed to make the environment and to compile pyfuse3 in it.
@@ -106,9 +114,29 @@ install_missing() {
         logged "${apt[@]}" update || say "apt-get update had errors; going on with the lists that are here"
         lists_updated=true
     fi
-    logged "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" ||
+    [[ " ${packages[*]} " != *' postgresql '* ]] || forbid_main_cluster
+    logged "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" || {
+        allow_main_cluster
         die "apt-get install failed: $(last_error); all of it is in $setup_log"
+    }
+    allow_main_cluster
     missing=()
+}
+
+# Debian's server makes a cluster of databases as it is installed, and starts it now and at each boot. Nobody asked
+# for that here. postgresql-common, which decides it, makes and starts nothing; so it comes first and by itself, and
+# its setting is another one until the server is there. Left as it is by an interruption, it only means that.
+cluster_settings=/etc/postgresql-common/createcluster.conf
+
+forbid_main_cluster() {
+    logged "${apt[@]}" install --yes --no-install-recommends postgresql-common ||
+        die "apt-get install failed: $(last_error); all of it is in $setup_log"
+    [[ -e $cluster_settings.before ]] || cp --preserve -- "$cluster_settings" "$cluster_settings.before"
+    printf 'create_main_cluster = false\n' >>"$cluster_settings"
+}
+
+allow_main_cluster() {
+    [[ ! -e $cluster_settings.before ]] || mv -- "$cluster_settings.before" "$cluster_settings"
 }
 
 sudo_works() { command -v sudo && sudo -n apt-get --version; } >/dev/null 2>&1

@@ -57,16 +57,21 @@ def python(source: str, *arguments: str | Path, cwd: Path) -> str:
     return run(*_python_command(source), *arguments, cwd=cwd)
 
 
-def start_python(source: str, *arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
-    """Start a Python program beside the test; its standard input and output are pipes."""
+def start(*command: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start a program beside the test; its standard input and output are pipes."""
     return subprocess.Popen(
-        [*_python_command(source), *map(str, arguments)],
+        [str(word) for word in command],
         cwd=cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=CLEAN_ENVIRONMENT,
     )
+
+
+def start_python(source: str, *arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start a Python program beside the test; its standard input and output are pipes."""
+    return start(*_python_command(source), *arguments, cwd=cwd)
 
 
 def wait_for(process: subprocess.Popen[str]) -> str:

@@ -1,0 +1,195 @@
+"""Disks of a test's own, to hold a store: real file systems on loop devices that fill up, fail and get well again.
+
+Promises that no mount, loop device or process stays behind, whatever the test did. Needs root. Never touches a
+device that it did not make.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from tests.mounted.failing_device import FAULTS, Faults
+from tests.mounted.mounting import ROOT, is_mounted
+
+MIB = 1 << 20
+
+SHUTDOWN = 0x8004587D
+"""EXT4_IOC_SHUTDOWN: _IOR('X', 125, __u32), the same as XFS_IOC_GOINGDOWN."""
+
+WITHOUT_LOG = 2
+"""The journal is not written out first."""
+
+CORRECTED = (0, 1)
+"""Exit codes of fsck(8) for a file system that is sound now."""
+
+READY_SECONDS = 30.0
+
+
+class LoopDisk:
+    """A file system on a loop device, mounted at `path` while the `with` statement lasts."""
+
+    def __init__(self, folder: Path, size_mib: int, *, kind: str = "ext4") -> None:
+        self.path = folder / "disk"
+        self._folder = folder
+        self._kind = kind
+        self._backing = folder / "backing"
+        self._device: Path | None = None
+        self.path.mkdir()
+        with open(self._backing, "wb") as file:
+            file.truncate(size_mib * MIB)
+
+    def __enter__(self) -> Self:
+        self._attach(self._backing)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._detach()
+
+    @property
+    def device(self) -> Path:
+        """The loop device."""
+        assert self._device is not None, "not attached"
+        return self._device
+
+    def _attach(self, file: Path) -> None:
+        made = _run("losetup", "--find", "--show", str(file))
+        self._device = Path(made.strip())
+        try:
+            options = ("-q", "-m", "0", "-E", "lazy_itable_init=0") if self._kind == "ext4" else ("-q",)
+            _run(f"mkfs.{self._kind}", *options, str(self._device))
+            self._mount()
+        except BaseException:
+            self._detach()
+            raise
+
+    def _mount(self) -> None:
+        # The default of ext4 on most installations, and what makes it read-only when it finds a fault.
+        options = ("-o", "errors=remount-ro") if self._kind == "ext4" else ()
+        _run("mount", "-t", self._kind, *options, str(self.device), str(self.path))
+
+    def _detach(self) -> None:
+        if is_mounted(self.path):
+            subprocess.run(["umount", str(self.path)], check=False) and None
+        if is_mounted(self.path):  # somebody still uses it: the test has failed already
+            subprocess.run(["umount", "--lazy", str(self.path)], check=False)
+        if self._device is not None:
+            subprocess.run(["losetup", "--detach", str(self._device)], check=False)
+            self._device = None
+
+    def remounted_read_only(self) -> None:
+        """What ext4 does when it finds a fault in itself: it goes on read-only, under whoever has it in use."""
+        Path(f"/sys/fs/ext4/{self.device.name}/trigger_fs_error").write_text("a fault")
+
+    def shut_down(self) -> None:
+        """Every call answers EIO from now on, as when a disk is pulled out."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, SHUTDOWN, WITHOUT_LOG.to_bytes(4, sys.byteorder))
+        finally:
+            os.close(descriptor)
+
+    def heal(self) -> None:
+        """Unmount, have the file system checked and mended as at a boot, and mount it again."""
+        _run("umount", str(self.path))
+        if self._kind == "ext4":
+            done = subprocess.run(
+                ["e2fsck", "-p", "-f", str(self.device)], capture_output=True, text=True, check=False
+            )
+            assert done.returncode in CORRECTED, f"{done.returncode}: {done.stdout}{done.stderr}"
+        self._mount()
+
+
+class FailingDisk(LoopDisk):
+    """A file system on a device whose reads, writes and syncs fail as soon as it is told so."""
+
+    def __init__(self, folder: Path, size_mib: int, *, kind: str = "ext4") -> None:
+        super().__init__(folder, size_mib, kind=kind)
+        self._point = folder / "served"
+        self._served = self._point / "disk"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._point.mkdir()
+
+    def __enter__(self) -> Self:
+        program = str(Path(__file__).with_name("failing_device.py"))
+        command = [sys.executable, program, str(self._point), str(self._backing)]
+        self._server = subprocess.Popen(command, cwd=ROOT)
+        try:
+            end = time.monotonic() + READY_SECONDS
+            while not is_mounted(self._point):
+                assert self._server.poll() is None, "the device's server ended"
+                assert time.monotonic() < end, "the device's server does not start"
+                time.sleep(0.01)
+            self._attach(self._served)
+        except BaseException:
+            self._stop_server()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.fail(Faults())
+            self._detach()
+        finally:
+            self._stop_server()
+
+    def _stop_server(self) -> None:
+        assert self._server is not None
+        if is_mounted(self._point):
+            subprocess.run(["umount", "--lazy", str(self._point)], check=False)
+        try:
+            self._server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+    def fail(self, faults: Faults) -> None:
+        """From now on this fails, and nothing else."""
+        os.setxattr(self._served, FAULTS, msgspec.json.encode(faults))
+
+    def heal(self) -> None:
+        """As `LoopDisk.heal`, with a device that works again."""
+        self.fail(Faults())
+        super().heal()
+
+    def places_of(self, file: Path) -> tuple[tuple[int, int], ...]:
+        """Where the bytes of a file lie on the device: (start, stop) of each piece."""
+        listed = _run("filefrag", "-s", "-b4096", "-v", str(file))
+        found = []
+        for line in listed.splitlines():
+            fields = line.replace(":", " ").replace("..", " ").split()
+            if fields and fields[0].isdigit():
+                first, last = int(fields[3]), int(fields[4])
+                found.append((first * 4096, (last + 1) * 4096))
+        assert found, listed
+        return tuple(found)
+
+    def forget_pages(self) -> None:
+        """Have the host forget what it has cached, so that a read asks the device."""
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def read_only(disk: LoopDisk) -> Iterator[None]:
+    """The disk remounted read-only for a while by its owner, which needs that nothing writes to it."""
+    _run("mount", "-o", "remount,ro", str(disk.path))
+    yield
+    _run("mount", "-o", "remount,rw", str(disk.path))

@@ -1,0 +1,82 @@
+"""kill -9 of the daemon under fio: each write that fio was told is done verifies after the next mount.
+
+fio writes blocks with a checksum and their number in them, and on an error saves how far each job had come
+(`verify_state`). Afterwards it goes through the same random order again, up to there, and reads every block back.
+A write is told done when the daemon has answered it (`direct`), or when it is durable (`dsync`), never before:
+the kernel's own cache of pages stands between neither.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mounted.killing import kill_amid, seeds
+from tests.mounted.mounting import MountedStore
+from tests.mounted.programs import run, start
+
+pytestmark = pytest.mark.mounted
+
+JOBS = 2
+FILE_BYTES = 512 << 20
+"""More than two jobs write until they are stopped; the files are sparse."""
+
+WAYS = ("--direct=1", "--sync=dsync")
+
+
+def command(folder: Path, states: Path, seed: int, *more: str) -> list[str]:
+    return [
+        "fio",
+        "--name=job",
+        f"--directory={folder}",
+        f"--size={FILE_BYTES}",
+        f"--numjobs={JOBS}",
+        "--rw=randwrite",
+        "--bsrange=4k-64k",
+        "--ioengine=psync",
+        "--fallocate=none",
+        "--group_reporting",
+        "--verify=crc32c",
+        "--verify_fatal=1",
+        f"--randseed={seed}",
+        f"--aux-path={states}",
+        "--output-format=json",
+        "--eta=never",
+        *more,
+    ]
+
+
+def counted(report: str, direction: str) -> int:
+    """How many reads or writes a run of fio did."""
+    job: dict[str, Any] = json.loads(report[report.index("{") :])["jobs"][0]
+    return int(job[direction]["total_ios"])
+
+
+def test_each_write_that_fio_was_told_is_done_verifies(mounted: MountedStore, tmp_path: Path) -> None:
+    writes = 0
+    for seed in seeds(2):
+        folder, states = mounted.path / f"{seed}", tmp_path / f"states-{seed}"
+        folder.mkdir()
+        states.mkdir()
+        files = [folder / f"job.{number}.0" for number in range(JOBS)]
+        for file in files:
+            file.touch()
+            with file.open("r+b") as opened:
+                opened.truncate(FILE_BYTES)  # what was never written reads as zeros, which do not verify
+        way = WAYS[seed % 2]
+        saving = ("--verify_state_save=1", "--do_verify=0", way)
+        writer = start(*command(folder, states, seed, *saving), cwd=tmp_path)
+        kill_amid(mounted, seed, least_seconds=0.4, most_seconds=1.5)
+        report, _ = writer.communicate(timeout=60)
+        assert writer.returncode != 0, "it can only end with the daemon's death"
+        mounted.mount()
+        loading = ("--verify_state_load=1", "--verify_state_save=0", "--verify_only")
+        verified = counted(run(*command(folder, states, seed, *loading), cwd=tmp_path), "read")
+        assert verified >= counted(report, "write") - JOBS, "one write of each job was under way"
+        writes += verified
+        for file in files:
+            file.unlink()
+    mounted.fsck()
+    print(f"{writes} writes verified after {len(seeds(2))} kills")
+    assert writes > 20 * len(seeds(2))
