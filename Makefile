@@ -4,7 +4,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test crash stress bench lock
+.PHONY: help setup check format format-check lint types test crash stress kill bench lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,10 @@ crash: setup ## crash tests at every call to the disk, and 20 simulated lives, f
 stress: setup ## a crowd of processes for SECONDS=180 beside packing and gc, and kills; SEED=1; ARGS go to pytest
 	VFS_STRESS_SECONDS=$(or $(SECONDS),180) VFS_STRESS_SEED=$(or $(SEED),1) \
 		$(BIN)/python -m pytest tests/mounted/test_crowd.py -rP $(ARGS)
+
+kill: setup ## kill -9 of the daemon under fio, git, SQLite and PostgreSQL, ROUNDS=20 times each (SEED=first)
+	VFS_KILL_ROUNDS=$(or $(ROUNDS),20) VFS_KILL_SEED=$(or $(SEED),0) $(BIN)/python -m pytest \
+		tests/mounted/test_kill*.py --timeout 7200 -rP $(ARGS)
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained)
 	$(BIN)/python -m bench $(ARGS)

@@ -158,15 +158,21 @@ class FileSystem(Planting, Collecting):
         """What the index of the last checkpoint adds up to; in any thread."""
         return read_sums(self.store.index)
 
-    def info(self, sums: Sums | None = None) -> dict[str, Any]:
-        """What `vfs info` shows of the store itself. Data is counted as of the last checkpoint."""
-        totals = self.table.totals
+    def state(self) -> dict[str, Any]:
+        """What `info` can tell without the disk: which store it is, and what is wrong with it."""
         return {
             "store": str(self.store.storage.path),
             "uuid": str(UUID(bytes=self.store.superblock.uuid)),
             "format": self.store.superblock.format,
             "read_only": self.read_only or self.failed is not None,
             "failed": None if self.failed is None else str(self.failed),
+        }
+
+    def info(self, sums: Sums | None = None) -> dict[str, Any]:
+        """What `vfs info` shows of the store itself. Data is counted as of the last checkpoint."""
+        totals = self.table.totals
+        return {
+            **self.state(),
             "files": totals.files,
             "directories": totals.directories,
             **data_figures(

@@ -1,14 +1,19 @@
 """The daemon's log, in a process of its own since it takes over stdout, stderr and the hooks."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PREAMBLE = """
 import logging, os, sys, threading
 from pathlib import Path
+
+import pytest
 from vfs.mount import logs
 log = logging.getLogger("vfs")
 store = Path(sys.argv[1])
@@ -97,3 +102,33 @@ def test_a_store_without_room_for_a_log(tmp_path: Path) -> None:
     done = run("d = logs.DaemonLog(to_file=True, debug=False); d.open(store); log.info('x')\n", missing)
     assert (done.returncode, done.stderr) == (0, "")
     assert os.listdir(tmp_path) == []
+
+
+# The machine's own /dev is out of sight here; /dev/full takes no line, as a full or read-only disk does not.
+SYSTEM_LOG = """
+import socket, stat, subprocess
+subprocess.run(["mount", "-t", "tmpfs", "none", "/dev"], check=True)
+system = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+system.bind("/dev/log")
+system.settimeout(20)
+store = Path("/dev/a store")
+store.mkdir()
+os.mknod(store / "vfs.log", stat.S_IFCHR | 0o600, os.makedev(1, 7))
+daemon_log = logs.DaemonLog(to_file=True, debug=False)
+daemon_log.open(store)
+log.info("nobody's business")
+log.error("what went %s", "wrong")
+Path(sys.argv[1], "heard").write_bytes(system.recv(1000))
+system.close()
+log.error("nobody listens")
+for number in range(3000):
+    log.error("and nothing is kept that nobody takes %d", number)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a /dev of its own")
+def test_an_error_that_the_file_does_not_take_goes_to_the_system_log(tmp_path: Path) -> None:
+    command = ["unshare", "--mount", sys.executable, "-c", PREAMBLE + SYSTEM_LOG, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(rb"<27>vfs\[\d+\]: /dev/a store: what went wrong", (tmp_path / "heard").read_bytes())

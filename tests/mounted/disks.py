@@ -1,7 +1,7 @@
-"""Disks of a test's own, to hold a store: real file systems on loop devices that fill up, fail and get well again.
+"""Disks of a test's own, to hold a store: real file systems on loop devices that fill up, fail and get well.
 
-Promises that no mount, loop device or process stays behind, whatever the test did. Needs root. Never touches a
-device that it did not make.
+Promises that no mount, loop device or process stays behind, whatever the test did. Needs root. Never touches
+a device that it did not make.
 """
 
 import fcntl
@@ -9,8 +9,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -80,7 +78,7 @@ class LoopDisk:
 
     def _detach(self) -> None:
         if is_mounted(self.path):
-            subprocess.run(["umount", str(self.path)], check=False) and None
+            subprocess.run(["umount", str(self.path)], check=False)
         if is_mounted(self.path):  # somebody still uses it: the test has failed already
             subprocess.run(["umount", "--lazy", str(self.path)], check=False)
         if self._device is not None:
@@ -88,7 +86,7 @@ class LoopDisk:
             self._device = None
 
     def remounted_read_only(self) -> None:
-        """What ext4 does when it finds a fault in itself: it goes on read-only, under whoever has it in use."""
+        """What ext4 does when it finds a fault in itself: read-only at once, under whoever has it in use."""
         Path(f"/sys/fs/ext4/{self.device.name}/trigger_fs_error").write_text("a fault")
 
     def shut_down(self) -> None:
@@ -176,20 +174,15 @@ class FailingDisk(LoopDisk):
         assert found, listed
         return tuple(found)
 
-    def forget_pages(self) -> None:
-        """Have the host forget what it has cached, so that a read asks the device."""
-        Path("/proc/sys/vm/drop_caches").write_text("3")
+
+def forget_pages(file: Path) -> None:
+    """Have the host forget what it has cached of a file that nobody has mapped: a read asks the device."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
-
-
-@contextmanager
-def read_only(disk: LoopDisk) -> Iterator[None]:
-    """The disk remounted read-only for a while by its owner, which needs that nothing writes to it."""
-    _run("mount", "-o", "remount,ro", str(disk.path))
-    yield
-    _run("mount", "-o", "remount,rw", str(disk.path))

@@ -1,15 +1,14 @@
 """A program that serves one file, `disk`, through FUSE, and fails its reads, writes and syncs as it is told.
 
-What a loop device needs below it to behave like a disk that dies: started with its mount point and the file that
-holds the bytes; told what fails by the attribute `user.faults` of `disk`, `Faults` as JSON. Never fails by itself.
+What a loop device needs below it to behave like a disk that dies: started with its mount point and the file
+that holds the bytes; told what fails by the attribute `user.faults` of `disk`, `Faults` as JSON. Never fails
+by itself.
 """
 
 import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import pyfuse3
@@ -59,12 +58,12 @@ class FailingDevice(pyfuse3.Operations):
     async def read(self, fh: int, off: int, size: int) -> bytes:
         if any(off < stop and start < off + size for start, stop in self._faults.reads):
             raise pyfuse3.FUSEError(errno.EIO)
-        return self._tried(os.pread, self._fd, size, off)
+        return os.pread(self._fd, size, off)
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         if self._faults.writes:
             raise pyfuse3.FUSEError(errno.EIO)
-        return self._tried(os.pwrite, self._fd, buf, off)
+        return os.pwrite(self._fd, buf, off)
 
     async def fsync(self, fh: int, datasync: bool) -> None:
         if self._faults.syncs:
@@ -74,13 +73,6 @@ class FailingDevice(pyfuse3.Operations):
         if name != FAULTS:
             raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
         self._faults = msgspec.json.decode(value, type=Faults)
-
-    @staticmethod
-    def _tried(call: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return call(*arguments)
-        except OSError as error:
-            raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
 
 
 def main(point: str, backing: str) -> None:

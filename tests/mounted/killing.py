@@ -1,7 +1,7 @@
 """kill -9 of the daemon at a moment that a seed decides, also amid a checkpoint or a pass of the packer.
 
-`VFS_KILL_ROUNDS` says how often each program is hit (`make kill ROUNDS=n`); without it a few times. Never ends
-anything but the daemon of the store that it is given.
+`VFS_KILL_ROUNDS` says how often each program is hit (`make kill ROUNDS=n`); without it a few times. Never
+ends anything but the daemon of the store that it is given.
 """
 
 import os
@@ -17,15 +17,15 @@ FOUND_ERRORS = 4
 """The exit code of fsck(8); another one says that it could not be done, since the daemon had died."""
 
 MOMENTS = ((), ("fsck",), ("flush",))
-"""What the daemon is told to do beside its clients as it dies: nothing, a checkpoint, a pass of the packer."""
+"""What the daemon does beside its clients as it dies: nothing, a checkpoint, a pass of the packer."""
 
-ROOT_SEED = int(os.environ.get("VFS_KILL_SEED", "0"))
+FIRST_SEED = int(os.environ.get("VFS_KILL_SEED", "0"))
 """The first seed: another one gives other moments and other loads."""
 
 
 def seeds(usual: int) -> range:
     """One seed for each kill: as many as were asked for, or the usual number."""
-    return range(ROOT_SEED, ROOT_SEED + (ASKED_ROUNDS or usual))
+    return range(FIRST_SEED, FIRST_SEED + (ASKED_ROUNDS or usual))
 
 
 def start_beside(mounted: MountedStore, seed: int) -> subprocess.Popen[bytes] | None:

@@ -1,4 +1,5 @@
 """One store on the real mount, for a test: mounted, remounted, killed, checked, all through the command line.
+With `disk`, the store lies in another folder than its mount point and the daemon's words.
 
 Promises that nothing stays behind: a daemon that hangs is killed after a while, so that the test fails
 instead of hanging with it. Ends only processes that it started, by their pid.
@@ -57,8 +58,8 @@ class MountedStore:
     INVARIANT: `_daemon` is set exactly while we have a daemon that was not waited for.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.store = folder / "store"
+    def __init__(self, folder: Path, *options: str, disk: Path | None = None) -> None:
+        self.store = (disk or folder) / "store"
         self.path = folder / "mnt"
         self.log = folder / "daemon.log"
         self.command: tuple[str, ...] = VFS
@@ -67,7 +68,10 @@ class MountedStore:
         self._daemon: subprocess.Popen[bytes] | None = None
         self._watchdog: threading.Timer | None = None
         self.path.mkdir(parents=True)
-        copy_of_an_empty_store(self.store)
+        if disk is None:
+            copy_of_an_empty_store(self.store)
+        else:
+            vfs("mkfs", self.store)  # on a disk that fails later, a copy would have to be synced
 
     @property
     def pid(self) -> int:
@@ -106,6 +110,21 @@ class MountedStore:
         """Unmount; the daemon has ended without complaint when this returns."""
         vfs("umount", self.path)
         assert self._ended() == 0, self.log_text()
+
+    def unmount_failed(self) -> str:
+        """Unmount a store that has failed; returns what the command told on standard error."""
+        done = subprocess.run(
+            [*VFS, "umount", str(self.path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, ""), f"{done}"
+        assert self._ended() == 1, self.log_text()
+        assert not is_mounted(self.path)
+        return done.stderr
 
     def remount(self, *options: str) -> None:
         """Unmount cleanly and mount again, with the same options when none are given."""

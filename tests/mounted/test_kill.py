@@ -1,7 +1,6 @@
 """kill -9 of the daemon under load, 20 times: what a close, an fsync or a rename acknowledged is there."""
 
 import errno
-import random
 import signal
 import subprocess
 import sys
@@ -12,7 +11,8 @@ import pytest
 
 from tests.mounted import kill_writer
 from tests.mounted.acknowledged import verify
-from tests.mounted.mounting import ROOT, VFS, MountedStore
+from tests.mounted.killing import ASKED_ROUNDS, FIRST_SEED, kill_amid
+from tests.mounted.mounting import ROOT, MountedStore
 
 pytestmark = pytest.mark.mounted
 
@@ -20,9 +20,6 @@ WRITERS = 3
 ROUNDS = 5
 DEATH = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO}
 """What a program gets to see of a daemon that dies."""
-
-FOUND_ERRORS = 4
-"""The exit code of fsck(8); another one says that it could not be done, since the daemon had died."""
 
 Work = list[tuple[Path, Path]]
 
@@ -33,12 +30,6 @@ def start_writer(folder: Path, journal: Path, seed: int) -> subprocess.Popen[str
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def start_check(mounted: MountedStore) -> subprocess.Popen[bytes]:
-    """A check of a mounted store takes a checkpoint, which is a good moment to die in."""
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen([*VFS, "fsck", str(mounted.path)], cwd=ROOT, stdout=quiet, stderr=quiet)
-
-
 def wait_for_load(work: Work) -> None:
     """Until every writer has something acknowledged."""
     end = time.monotonic() + 30
@@ -47,27 +38,22 @@ def wait_for_load(work: Work) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("first_seed", range(0, 20, ROUNDS))
+@pytest.mark.parametrize("first_seed", range(FIRST_SEED, FIRST_SEED + max(20, ASKED_ROUNDS), ROUNDS))
 def test_all_that_was_acknowledged_survives(mounted: MountedStore, tmp_path: Path, first_seed: int) -> None:
     done: Work = []
     operations = 0
     for seed in range(first_seed, first_seed + ROUNDS):
-        chance = random.Random(seed)
         work = [
             (mounted.path / f"{seed}-{number}", tmp_path / f"{seed}-{number}") for number in range(WRITERS)
         ]
         writers = [start_writer(*pair, seed * WRITERS + number) for number, pair in enumerate(work)]
         wait_for_load(work)
-        checking = start_check(mounted) if seed % 2 else None
-        time.sleep(chance.uniform(0.1, 0.8))
-        mounted.kill()
+        kill_amid(mounted, seed, least_seconds=0.1, most_seconds=0.8)
         for writer in writers:
             said, _ = writer.communicate(timeout=30)
             if writer.returncode != -signal.SIGBUS:  # it was writing to a mapping
                 assert writer.returncode == 0, said
                 assert int(said) in DEATH, said
-        if checking is not None:
-            assert checking.wait(timeout=60) != FOUND_ERRORS
         mounted.fsck()
         mounted.mount()
         operations += sum(verify(folder, journal) for folder, journal in work)

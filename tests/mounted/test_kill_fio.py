@@ -1,9 +1,9 @@
 """kill -9 of the daemon under fio: each write that fio was told is done verifies after the next mount.
 
 fio writes blocks with a checksum and their number in them, and on an error saves how far each job had come
-(`verify_state`). Afterwards it goes through the same random order again, up to there, and reads every block back.
-A write is told done when the daemon has answered it (`direct`), or when it is durable (`dsync`), never before:
-the kernel's own cache of pages stands between neither.
+(`verify_state`). Afterwards it goes through the same random order again, up to there, and reads every block
+back. A write is told done when the daemon has answered it (`direct`), or when it is durable (`dsync`), never
+before: the kernel's own cache of pages stands between neither.
 """
 
 import json

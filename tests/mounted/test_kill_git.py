@@ -1,4 +1,4 @@
-"""kill -9 of the daemon under git: each commit whose command had returned is there, and the repository is sound."""
+"""kill -9 of the daemon under git: each commit whose command had returned is there, the repository sound."""
 
 from pathlib import Path
 

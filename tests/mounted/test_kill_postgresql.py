@@ -1,4 +1,4 @@
-"""kill -9 of the daemon under PostgreSQL: its own checks afterwards, and every commit that a client was told of."""
+"""kill -9 of the daemon under PostgreSQL: its own checks afterwards, and each commit a client was told of."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ def open_store() -> Iterator[MountedStore]:
 
 
 class Witness:
-    """A client that inserts numbered rows, each its own transaction, and notes each whose commit has returned."""
+    """A client that inserts numbered rows, each its own transaction, and notes whose commit has returned."""
 
     def __init__(self, cluster: Cluster, folder: Path, number: int, first: int) -> None:
         self._number = number
@@ -52,8 +52,8 @@ class Witness:
         script.write_text(
             "\\set ON_ERROR_STOP on\n"
             + "".join(
-                f"INSERT INTO witness VALUES ({number}, {row}, repeat('{row} ', {row % 300}));\n\\echo {row}\n"
-                for row in range(first, first + ROWS)
+                f"INSERT INTO witness VALUES ({number}, {n}, repeat('{n} ', {n % 300}));\n\\echo {n}\n"
+                for n in range(first, first + ROWS)
             )
         )
         self._noted = folder / f"witness-{number}.out"
@@ -118,9 +118,7 @@ def test_commits_survive_and_the_database_is_sound(open_store: MountedStore, tmp
             committed = [witness.last_commit() for witness in witnesses]
         open_store.mount(*open_store.options)
         with cluster.running():
-            last = [
-                witness.check(cluster, row) for witness, row in zip(witnesses, committed, strict=True)
-            ]
+            last = [witness.check(cluster, row) for witness, row in zip(witnesses, committed, strict=True)]
             accounts, tellers, branches, deltas = cluster.query(INVARIANTS, DATABASE).split("|")
             assert accounts == tellers == branches == deltas
             there = int(cluster.query("SELECT count(*) FROM pgbench_history", DATABASE))

@@ -17,8 +17,8 @@ WRITERS = 3
 ACCOUNTS = 200
 MONEY = 100
 
-# Moves money between accounts, several moves a transaction, with a row of its own that is numbered; prints the
-# number of each transaction whose commit has returned. Ends with the first error that is no busy database.
+# Moves money between accounts, several moves a transaction, with a row of its own that is numbered; prints
+# the number of each transaction whose commit has returned.
 WRITER = """
 import random, sqlite3, sys, time
 name, writer, seed, accounts = sys.argv[1], *map(int, sys.argv[2:])
@@ -26,7 +26,8 @@ chance = random.Random(seed)
 database = sqlite3.connect(name, timeout=60, isolation_level=None)
 database.execute("PRAGMA synchronous=FULL")
 database.execute("PRAGMA cache_size=20")  # pages go out in the midst of a transaction
-[number] = database.execute("SELECT coalesce(max(number), 0) FROM move WHERE writer = ?", (writer,)).fetchone()
+sql = "SELECT coalesce(max(number), 0) FROM move WHERE writer = ?"
+[number] = database.execute(sql, (writer,)).fetchone()
 while True:
     number += 1
     database.execute("BEGIN IMMEDIATE")
@@ -86,7 +87,9 @@ def test_each_transaction_that_was_acknowledged_is_there(
     for seed in seeds(usual):
         chance = random.Random(seed)
         clients = [
-            start_python(WRITER, database, f"{n}", f"{chance.randrange(1 << 30)}", f"{ACCOUNTS}", cwd=tmp_path)
+            start_python(
+                WRITER, database, f"{n}", f"{chance.randrange(1 << 30)}", f"{ACCOUNTS}", cwd=tmp_path
+            )
             for n in range(WRITERS)
         ]
         assert clients[0].stdout is not None

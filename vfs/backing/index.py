@@ -282,10 +282,10 @@ class Index:
         Writes made through a writable one are seen by it alone and are rolled back at the end.
         """
         shared = self._storage.shared_index
-        connection = self._reader
-        if shared:
-            connection = self._storage.index_connection(INDEX_NAME, read_only=not writable)
+        connection = None if shared else self._reader
         try:
+            if connection is None:
+                connection = self._storage.index_connection(INDEX_NAME, read_only=not writable)
             connection.execute("BEGIN")
             try:
                 # The view begins with this reading.
@@ -298,10 +298,10 @@ class Index:
                     connection.execute("ROLLBACK")
         except DAMAGE as error:
             raise IndexDamaged(str(error)) from error
-        except apsw.Error as error:
+        except (apsw.Error, OSError) as error:
             raise StoreUnreadable(self._storage.path, f"its index: {error}") from error
         finally:
-            if shared:
+            if shared and connection is not None:
                 connection.close()
 
 

@@ -28,7 +28,8 @@ def command(target: Path, as_json: bool) -> None:
     else:
         shown = {key: value for key, value in facts.items() if key not in IN_STEPS}
         print_facts(shown if on_terminal() else facts, title=facts["store"])
-        print_table("from what files hold to what is stored", ("", "size", "ratio"), _steps(facts))
+        if "ratios" in facts:  # a disk that cannot be read gives no figures
+            print_table("from what files hold to what is stored", ("", "size", "ratio"), _steps(facts))
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import trio
 
 from vfs.errors import NoSpace, StoreFailed, VfsError
 from vfs.filesystem import FileSystem
+from vfs.mount.logs import tell_once
 
 log = logging.getLogger("vfs")
 
@@ -30,6 +31,7 @@ class Committer:
         self._early = trio.Event()
         self._asked = trio.Event()
         self._answered = trio.Event()  # set when what was asked for has been tried
+        self._told = ""  # why the last checkpoint was not taken, as it was logged: once is enough
         self.checkpointing = trio.Lock()
         """Held while a capture of the state is in flight, and by whoever needs that there is none."""
 
@@ -65,9 +67,10 @@ class Committer:
                 except OSError as failure:
                     error = failure
             self._fs.end_sync(ticket, error)
-            if error is not None:
-                log.error("%s", self._fs.failed)
-                raise StoreFailed(str(error)) from error
+            broken = self._fs.log.failed
+            if broken is not None:
+                self._tell_failure()
+                raise StoreFailed(broken.reason) from error
         finally:
             self._syncing = None
             done.set()
@@ -120,14 +123,25 @@ class Committer:
                 try:
                     await self.commit()
                 except StoreFailed:
-                    continue  # logged where it happened; the mount is read-only from now on
+                    continue  # told where it happened; the mount is read-only from now on
                 except Exception:
                     log.exception("unexpected error in a background commit")  # no reason to end the mount
+
+    def _tell(self, level: int, text: str) -> None:
+        if text != self._told:  # it is tried again every few seconds
+            self._told = text
+            log.log(level, "%s", text)
+
+    def _tell_failure(self) -> None:
+        """One line for the failure that made the mount read-only, wherever it came to light."""
+        if self._fs.failed is not None:
+            tell_once(str(self._fs.failed))
 
     async def _checkpoint_regularly(self) -> None:
         while True:
             with trio.move_on_after(LOOK_SECONDS):
                 await self._asked.wait()
+            self._tell_failure()  # also one that no request was told of: noting an access time, say
             answered = None
             if self._asked.is_set():
                 answered = self._answered
@@ -135,10 +149,13 @@ class Committer:
             if answered is not None or self._fs.checkpoint_due:
                 try:
                     await self.checkpoint()
+                    self._told = ""
                 except NoSpace as error:
-                    log.warning("checkpoint put off: %s", error)
+                    self._tell(logging.WARNING, f"checkpoint put off: {error}")
+                except StoreFailed:
+                    self._tell_failure()
                 except VfsError as error:
-                    log.error("checkpoint failed: %s", error)
+                    self._tell(logging.ERROR, f"checkpoint failed: {error}")
                 except Exception:
                     log.exception("unexpected error in a checkpoint; it is tried again")
             if answered is not None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from vfs.errors import MountError, StoreError, VfsError
+from vfs.errors import MountError, StoreError, StoreFailed, VfsError
 from vfs.filesystem import FileSystem, open_filesystem
 from vfs.mount.adapter import Adapter
 from vfs.mount.control import ControlServer
@@ -168,7 +168,7 @@ class Daemon:
         self._close_error = f"unexpected error while closing {self._store}; the traceback is in its vfs.log"
         try:
             await trio.to_thread.run_sync(fs.close)
-            self._close_error = None if fs.failed is None else str(fs.failed)
+            self._close_error = None if fs.log.failed is None else after_failure(fs.log.failed)
         except VfsError as error:
             self._close_error = str(error)
         finally:
@@ -209,6 +209,14 @@ class Daemon:
             log.error("%s", error)
         if not self._left.is_set():
             pyfuse3.terminate()
+
+
+def after_failure(failure: StoreFailed) -> str:
+    """What whoever unmounts a store that has failed is told."""
+    return (
+        f"unmounted, but the store had failed: {failure.reason}; what was synced before is kept; "
+        "check the disk, then mount again"
+    )
 
 
 def _expected(group: BaseExceptionGroup[BaseException]) -> VfsError | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pyfuse3
 
 from vfs import errors
+from vfs.mount.logs import tell_once
 from vfs.paths import printable
 
 log = logging.getLogger("vfs")
@@ -43,9 +44,6 @@ ERRNO: dict[type[Exception], int] = {
 LOGGED = (errors.StoreFailed, errors.NoDescriptors, errors.DataDamaged, errors.IndexDamaged)
 """Answers that the owner of the store must hear of, beside the program that got EIO; each text once."""
 
-_told: set[str] = set()
-TOLD_LIMIT = 1000
-
 
 def fuse_error(
     error: Exception, path_of: Callable[[int], bytes | None] = lambda ino: None
@@ -57,8 +55,7 @@ def fuse_error(
     if number is None:
         log.error("unexpected error in a request, answered with EIO", exc_info=error)
         return pyfuse3.FUSEError(errno.EIO)
-    if isinstance(error, LOGGED) and str(error) not in _told and len(_told) < TOLD_LIMIT:
-        _told.add(str(error))
+    if isinstance(error, LOGGED):
         path = path_of(error.ino) if isinstance(error, errors.RangeLost) else None
-        log.error("%s%s", "" if path is None else f"{printable(path)}: ", error)
+        tell_once(f"{error}" if path is None else f"{printable(path)}: {error}")
     return pyfuse3.FUSEError(number)

@@ -2,7 +2,8 @@
 
 Promises that nothing is lost on the way: what is said before the log can be opened waits in memory, and
 uncaught exceptions, fatal signals and whatever libraries print to stderr end up in it too. The file is for
-its owner alone and rotates. Never makes the daemon fail because a line could not be written.
+its owner alone and rotates. An error that cannot be written there, since the disk is what it is about, goes
+to the system's log. Never makes the daemon fail, or wait, because a line could not be written.
 """
 
 import faulthandler
@@ -10,8 +11,10 @@ import io
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
+from contextlib import suppress
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +25,22 @@ OLD_LOGS = 4
 KEPT_LINES = 10_000
 FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
 
+SYSTEM_LOG = "/dev/log"
+SYSTEM_ERROR = 3 << 3 | 3
+"""Facility and severity as in RFC 3164: an error of a daemon."""
+
+TOLD_LIMIT = 1000
+
 log = logging.getLogger("vfs")
+
+_told: set[str] = set()
+
+
+def tell_once(text: str) -> None:
+    """An error that comes again with each request, or from several places: one line in the daemon's life."""
+    if text not in _told and len(_told) < TOLD_LIMIT:
+        _told.add(text)
+        log.error("%s", text)
 
 
 class StoreLogHandler(RotatingFileHandler):
@@ -43,6 +61,19 @@ class StoreLogHandler(RotatingFileHandler):
         for standard in (1, 2):
             os.dup2(descriptor, standard)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        if record.levelno >= logging.ERROR:
+            _tell_system(f"{Path(self.baseFilename).parent}: {record.getMessage()}")
+
+
+def _tell_system(text: str) -> None:
+    """A line for the system's log; nothing where there is none, or where it does not take it at once."""
+    line = f"<{SYSTEM_ERROR}>vfs[{os.getpid()}]: {text}".encode("utf-8", "backslashreplace")
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as system:
+        system.setblocking(False)
+        system.connect(SYSTEM_LOG)
+        system.send(line)
 
 
 class DaemonLog:

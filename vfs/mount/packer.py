@@ -17,9 +17,10 @@ from typing import TypeVar
 import trio
 
 from vfs.collecting import Collect, Collection
-from vfs.errors import MountError, NoSpace, VfsError
+from vfs.errors import MountError, NoSpace, StoreFailed, VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
+from vfs.mount.logs import tell_once
 from vfs.pack_pass import PackPass
 
 log = logging.getLogger("vfs")
@@ -84,6 +85,9 @@ class Packer:
                 self._told = ""
             except NoSpace as error:
                 self._tell(logging.WARNING, error)
+                await trio.sleep(RETRY_SECONDS)
+            except StoreFailed as error:
+                tell_once(str(error))
                 await trio.sleep(RETRY_SECONDS)
             except VfsError as error:
                 self._tell(logging.ERROR, error)

@@ -91,10 +91,14 @@ class Verbs:
         fs = self._fs
         with trio.move_on_after(FIGURES_SECONDS):
             await self._committer.up_to_date()  # so that all figures are of this moment
-        sums = await trio.to_thread.run_sync(fs.sums)
+        try:
+            facts = fs.info(await trio.to_thread.run_sync(fs.sums))
+        except (OSError, StoreError) as error:
+            # A disk that cannot be read any more is when people ask: what is known without it is told.
+            facts = {**fs.state(), "no_figures": str(error)}
         options = msgspec.to_builtins(self._options)
         return {
-            **fs.info(sums),
+            **facts,
             "pid": os.getpid(),
             "store": str(self._store),
             "mountpoint": str(self._point),
