@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster whose data lies in a folder: made, started, crashed, checked, by a user without rights.
+"""A PostgreSQL cluster whose data lies in a folder: made, started, crashed, checked, by an ordinary user.
 
 Promises that no server outlives the test: it ends by its own pid, and those that it started with it. Needs
 root, since PostgreSQL refuses to run as root and the tests do; the folders must be reachable for everybody.

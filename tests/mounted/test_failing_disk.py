@@ -1,4 +1,4 @@
-"""The disk under the store fails: the mount turns read-only and says so once; nothing that was synced is lost."""
+"""The disk under the store fails: the mount turns read-only and says so once; what was synced stays."""
 
 import errno
 import json
