@@ -7,6 +7,9 @@ before: the kernel's own cache of pages stands between neither.
 """
 
 import json
+import os
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,15 @@ def command(folder: Path, states: Path, seed: int, *more: str) -> list[str]:
     ]
 
 
+def wait_for_writes(files: list[Path], writer: subprocess.Popen[str]) -> None:
+    """Until each job of fio is at work."""
+    end = time.monotonic() + 60
+    while not all(file.stat().st_mtime_ns for file in files):
+        assert writer.poll() is None, writer.communicate()
+        assert time.monotonic() < end, "fio does not begin"
+        time.sleep(0.01)
+
+
 def counted(report: str, direction: str) -> int:
     """How many reads or writes a run of fio did."""
     job: dict[str, Any] = json.loads(report[report.index("{") :])["jobs"][0]
@@ -62,11 +74,12 @@ def test_each_write_that_fio_was_told_is_done_verifies(mounted: MountedStore, tm
         files = [folder / f"job.{number}.0" for number in range(JOBS)]
         for file in files:
             file.touch()
-            with file.open("r+b") as opened:
-                opened.truncate(FILE_BYTES)  # what was never written reads as zeros, which do not verify
+            os.truncate(file, FILE_BYTES)  # what was never written reads as zeros, which do not verify
+            os.utime(file, (0, 0))
         way = WAYS[seed % 2]
         saving = ("--verify_state_save=1", "--do_verify=0", way)
         writer = start(*command(folder, states, seed, *saving), cwd=tmp_path)
+        wait_for_writes(files, writer)
         kill_amid(mounted, seed, least_seconds=0.4, most_seconds=1.5)
         report, _ = writer.communicate(timeout=60)
         assert writer.returncode != 0, "it can only end with the daemon's death"
