@@ -98,6 +98,27 @@ def test_a_bad_piece_of_a_block_that_is_stored_as_it_is(storage: DirectoryStorag
     assert mend(storage) == 32 * KIB
 
 
+def test_fsck_names_only_the_files_that_a_bad_piece_hits(store: Path) -> None:
+    """Several files lie in the block, and the bad piece is in one of them."""
+    contents = {f"/{number}": noise(20 + number, 40 * KIB) for number in range(5)}
+    with opened(DirectoryStorage(store)) as fs:
+        fs.flush()
+        for name, content in contents.items():
+            fs.write_bytes(name, content)
+        fs.flush()
+    path = max(packs(store), key=lambda path: path.stat().st_mtime_ns)
+    bad = block(store, path, codec=0)
+    assert bad.size == 200 * KIB
+    flip(path, bad.offset + bad.stored - bad.size + 100)
+    report = vfs.check(store, data=True)
+    assert report.problem_count == 1
+    assert len(report.files_damaged) == 1
+    with vfs.open(store, read_only=True) as fs:
+        for name, content in contents.items():
+            if name not in report.files_damaged:
+                assert fs.read_bytes(name) == content
+
+
 def test_bad_sums_of_a_block_cost_the_block(storage: DirectoryStorage, store: Path) -> None:
     path = packs(store)[0]
     bad = block(store, path, codec=0)

@@ -10,6 +10,7 @@ from vfs.checks.report import MOST_FILES, LostRange
 from vfs.checks.view import Query, View
 from vfs.errors import IndexDamaged
 from vfs.inode.extent_map import ExtentMap
+from vfs.inode.extents import BlobRange
 from vfs.limits import ROOT_INO
 from vfs.paths import printable
 
@@ -20,8 +21,8 @@ MOST_PARENTS = 4096
 def name_damaged_files(view: View) -> None:
     """Put the damaged files and the lost ranges into the report, by path where the files have one."""
     numbers = {ino for ino, _ in view.damaged_rows}
-    if view.damaged_blocks:
-        numbers |= _users(view, view.damaged_blocks)
+    if view.damaged_blocks or view.broken_blobs:
+        numbers |= _users(view)
     damaged = sorted(numbers)[:MOST_FILES]
     names = names_of(view.query, [*damaged, *(ino for ino, _, _ in view.lost)])
     view.report.files_damaged_count = len(numbers)
@@ -30,14 +31,30 @@ def name_damaged_files(view: View) -> None:
     view.report.lost = sorted(ranges, key=lambda found: (found.path, found.offset))
 
 
-def _users(view: View, blocks: set[int]) -> set[int]:
-    blobs = {blob for blob, block in view.query("SELECT id, block FROM blob") if block in blocks}
+def _users(view: View) -> set[int]:
+    """The files that name bytes of blobs which cannot be read."""
+    sound: dict[int, list[tuple[int, int]]] = {}
+    for blob, block in view.query("SELECT id, block FROM blob"):
+        where, parts = view.broken_blobs.get(blob, (0, []))
+        if block in view.damaged_blocks:
+            sound[blob] = []
+        elif where == block and blob in view.broken_blobs:
+            sound[blob] = parts
     users = set()
     for ino, _, _, encoded, _, _ in view.segments():
         with suppress(IndexDamaged):
-            if not blobs.isdisjoint(ExtentMap.decode(encoded).blob_references()):
+            segment = ExtentMap.decode(encoded)
+            if sound.keys().isdisjoint(segment.blob_references()):
+                continue
+            extents = [extent for _, extent in segment.placed() if isinstance(extent, BlobRange)]
+            if any(extent.blob in sound and not _is_sound(extent, sound[extent.blob]) for extent in extents):
                 users.add(ino)
     return users
+
+
+def _is_sound(extent: BlobRange, parts: list[tuple[int, int]]) -> bool:
+    end = extent.start + extent.length
+    return any(start <= extent.start and end <= start + length for start, length in parts)
 
 
 def names_of(query: Query, numbers: Iterable[int]) -> dict[int, str]:

@@ -10,6 +10,7 @@ read and verify one block or one range each, and touch nothing else.
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
+from typing import NamedTuple
 
 from vfs.backing.chunks import ChunkReader, chunk_name
 from vfs.backing.packs import PackFile
@@ -17,15 +18,24 @@ from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, PackRow, has
 from vfs.checks.packs import SELECT_BLOCKS
 from vfs.checks.reading import Readers
 from vfs.checks.report import ProgressCall
-from vfs.checks.sound import is_right, read_whole
+from vfs.checks.sound import Part, read_whole, sound_parts_of_blob
 from vfs.checks.view import View
 from vfs.errors import DataDamaged, IndexDamaged, PackDamaged
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange
 from vfs.limits import MIB
 
-Job = Callable[[], list[str]]
-"""Reads and verifies something; returns what is wrong."""
+
+class Verdict(NamedTuple):
+    """What is wrong with a block or a range."""
+
+    problems: list[str]
+    broken: dict[int, list[Part]]
+    """Blobs of the block that are not right as a whole, with the parts that are."""
+
+
+Job = Callable[[], Verdict]
+"""Reads and verifies something."""
 
 
 class DataCheck:
@@ -100,11 +110,12 @@ class DataCheck:
 
     # --- work under way -----------------------------------------------------------------------
 
-    def _taking(self, size: int, damaged: Callable[[str], None]) -> Callable[[list[str]], None]:
-        def take(problems: list[str]) -> None:
-            for problem in problems:
+    def _taking(self, size: int, damaged: Callable[[Verdict], None]) -> Callable[[Verdict], None]:
+        def take(verdict: Verdict) -> None:
+            for problem in verdict.problems:
                 self._view.report.add("data", problem)
-                damaged(problem)
+            if verdict.problems:
+                damaged(verdict)
             before = self._done_bytes // (4 * MIB)
             self._done_bytes += size
             if self._done_bytes // (4 * MIB) != before:
@@ -112,15 +123,17 @@ class DataCheck:
 
         return take
 
-    def _noting_block(self, block: BlockEntry) -> Callable[[str], None]:
-        def note(problem: str) -> None:
-            self._view.damaged_blocks.add(block.id)
-            self._view.add_sick(block.pack, problem)
+    def _noting_block(self, block: BlockEntry) -> Callable[[Verdict], None]:
+        def note(verdict: Verdict) -> None:
+            self._view.broken_blobs.update(
+                (blob, (block.id, parts)) for blob, parts in verdict.broken.items()
+            )
+            self._view.add_sick(block.pack, verdict.problems[0])
 
         return note
 
-    def _noting_row(self, ino: int, number: int) -> Callable[[str], None]:
-        return lambda problem: self._view.damaged_rows.add((ino, number))
+    def _noting_row(self, ino: int, number: int) -> Callable[[Verdict], None]:
+        return lambda verdict: self._view.damaged_rows.add((ino, number))
 
     def _tell(self) -> None:
         if self._progress is not None:
@@ -149,25 +162,24 @@ def blobs_of_rows(view: View, pack: int) -> dict[int, list[BlobEntry]]:
 
 
 def _block_job(pack: PackFile, block: BlockEntry, blobs: list[BlobEntry]) -> Job:
-    def verify() -> list[str]:
+    def verify() -> Verdict:
         state = read_whole(pack, block)
+        parts = {entry.id: sound_parts_of_blob(pack, block, entry, state) for entry in blobs}
+        broken = {entry.id: parts[entry.id] for entry in blobs if parts[entry.id] != [(0, entry.length)]}
         if state.data is None:
-            return [state.reason]
-        return [
-            f"blob {entry.id} in block {block.id} of pack {block.pack} is not what its hash says"
-            for entry in blobs
-            if not is_right(state.data, entry)
-        ]
+            return Verdict([state.reason], broken)
+        where = f"in block {block.id} of pack {block.pack}"
+        return Verdict([f"blob {blob} {where} is not what its hash says" for blob in broken], broken)
 
     return verify
 
 
 def _range_job(reader: ChunkReader, extent: ChunkRange, where: str) -> Job:
-    def verify() -> list[str]:
+    def verify() -> Verdict:
         try:
             reader.read(extent.chunk, extent.frame, extent.start, extent.length)
         except DataDamaged as error:
-            return [f"{where}: {error.facts}"]
-        return []
+            return Verdict([f"{where}: {error.facts}"], {})
+        return Verdict([], {})
 
     return verify

@@ -36,7 +36,7 @@ def read_whole(pack: PackFile, block: BlockEntry) -> BlockState:
         return BlockState(None, f"block {block.id}: {error.facts}")
 
 
-def is_right(data: memoryview, blob: BlobEntry) -> bool:
+def _is_right(data: memoryview, blob: BlobEntry) -> bool:
     """Whether a blob is what its hash says; of the hash may be known only how it begins."""
     digest = blake3(data[blob.offset : blob.offset + blob.length]).digest()
     return digest[: len(blob.hash)] == blob.hash
@@ -47,7 +47,7 @@ def sound_parts_of_blob(pack: PackFile, block: BlockEntry, blob: BlobEntry, stat
     if blob.offset < 0 or blob.offset + blob.length > block.size:
         return []
     if state.data is not None:
-        return [(0, blob.length)] if is_right(state.data, blob) else []
+        return [(0, blob.length)] if _is_right(state.data, blob) else []
     if block.codec != Codec.NONE:
         return []
     end = blob.offset + blob.length

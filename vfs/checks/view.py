@@ -60,6 +60,9 @@ class View:
         self.damaged_rows: set[tuple[int, int]] = set()
         """(inode, segment) of maps that are damaged, or name bytes that are."""
         self.damaged_blocks: set[int] = set()
+        """Those that cannot be found as a whole, or have other rows than they should."""
+        self.broken_blobs: dict[int, tuple[int, list[tuple[int, int]]]] = {}
+        """Blobs whose data is wrong: the block where it is, and (offset, length) of what of it is right."""
         self.sick_packs: dict[int, str] = {}
         """Packs of which something is wrong, in their file or in rows about them: the first reason."""
         self.strangers: list[str] = []
