@@ -15,8 +15,8 @@ from vfs.limits import MIB
 from vfs.trees.items import OWN_STORE, SOCKETS, FileEnd, Hole, Item, Node, Problem, Skipped
 
 READ_BYTES = MIB
-MOST_DEEP = 500
-"""Folders open at once: one for each level."""
+MOST_OPEN = 64
+"""Folders open at once, the innermost ones and the top: those between are opened again on the way back."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -42,44 +42,46 @@ class FolderSource:
             descriptor = os.open(self._folder, _FOLDER & ~os.O_NOFOLLOW)
         except OSError as error:
             raise StoreError(f"cannot read {os.fsdecode(self._folder)}: {error.strerror}") from error
+        levels = [_Level(descriptor, b"", self._folder)]
         try:
             yield _node(b"", os.fstat(descriptor), self._folder, follow=True)
-            yield from self._inside(descriptor, b"", self._folder, 0)
-        finally:
-            os.close(descriptor)
-
-    def _inside(self, descriptor: int, path: bytes, place: bytes, depth: int) -> Iterator[Item]:
-        """What is in an open folder; `path` of it in the tree, `place` of it on the host."""
-        try:
-            names = sorted(os.fsencode(name) for name in os.listdir(descriptor))
-        except OSError as error:
-            yield _problem(path, error)
-            return
-        for name in names:
-            inner = path + b"/" + name if path else name
-            where = place.rstrip(b"/") + b"/" + name
-            if where in self._avoid:
-                yield Skipped(inner, OWN_STORE)
-                continue
-            try:
-                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                kind = stat.S_IFMT(found.st_mode)
-                if kind == stat.S_IFDIR:
-                    if depth >= MOST_DEEP:
-                        yield Problem(inner, f"more than {MOST_DEEP} folders deep")
-                        continue
-                    opened = os.open(name, _FOLDER, dir_fd=descriptor)
-                    try:
-                        yield _node(inner, found, b"/proc/self/fd/%d" % opened, follow=True)
-                        yield from self._inside(opened, inner, where, depth + 1)
-                    finally:
-                        os.close(opened)
-                elif kind == stat.S_IFREG:
-                    yield from self._file(descriptor, name, inner, found)
+            yield from levels[0].list()
+            while levels:
+                name = next(levels[-1].names, None)
+                if name is None:
+                    yield from _leave(levels)
                 else:
-                    yield self._special(descriptor, name, inner, found)
-            except OSError as error:
-                yield _problem(inner, error)
+                    yield from self._entry(levels, name)
+        finally:
+            for level in levels:
+                level.close()
+
+    def _entry(self, levels: list["_Level"], name: bytes) -> Iterator[Item]:
+        """One entry of the innermost folder; what is in it, where it is a folder, comes next."""
+        level = levels[-1]
+        descriptor = level.descriptor
+        assert descriptor is not None, "only folders further out are closed"
+        inner = level.path + b"/" + name if level.path else name
+        where = level.place.rstrip(b"/") + b"/" + name
+        if where in self._avoid:
+            yield Skipped(inner, OWN_STORE)
+            return
+        try:
+            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            kind = stat.S_IFMT(found.st_mode)
+            if kind == stat.S_IFDIR:
+                opened = os.open(name, _FOLDER, dir_fd=descriptor)
+                levels.append(_Level(opened, inner, where))
+                if len(levels) > MOST_OPEN + 1:
+                    levels[-MOST_OPEN - 1].close()
+                yield _node(inner, found, b"/proc/self/fd/%d" % opened, follow=True)
+                yield from levels[-1].list()
+            elif kind == stat.S_IFREG:
+                yield from self._file(descriptor, name, inner, found)
+            else:
+                yield self._special(descriptor, name, inner, found)
+        except OSError as error:
+            yield _problem(inner, error)
 
     def _special(self, descriptor: int, name: bytes, path: bytes, found: os.stat_result) -> Item:
         if stat.S_ISSOCK(found.st_mode):
@@ -141,6 +143,60 @@ class FolderSource:
             start += len(data)
             self.done_bytes += len(data)
             yield data
+
+
+class _Level:
+    """A folder on the way in: `path` in the tree, `place` on the host, `names` that are still to come."""
+
+    def __init__(self, descriptor: int, path: bytes, place: bytes) -> None:
+        self.descriptor: int | None = descriptor
+        self.path = path
+        self.place = place
+        self.names: Iterator[bytes] = iter(())
+        self._identity = _identity(descriptor)
+
+    def list(self) -> Iterator[Problem]:
+        """Learn the names; a problem instead of them where that cannot be."""
+        assert self.descriptor is not None, "it was just opened"
+        try:
+            self.names = iter(sorted(os.fsencode(name) for name in os.listdir(self.descriptor)))
+        except OSError as error:
+            yield _problem(self.path, error)
+
+    def reopen(self, below: int) -> bool:
+        """Come back from an open folder in it; False when that lies elsewhere by now."""
+        try:
+            opened = os.open(b"..", _FOLDER, dir_fd=below)
+        except OSError:
+            return False
+        self.descriptor = opened
+        if _identity(opened) != self._identity:
+            self.close()
+        return self.descriptor is not None
+
+    def close(self) -> None:
+        """Give the descriptor back; idempotent."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def _leave(levels: list[_Level]) -> Iterator[Problem]:
+    """Go on in the folder around the innermost one."""
+    left = levels.pop()
+    try:
+        assert left.descriptor is not None, "it was the innermost"
+        if not levels or levels[-1].descriptor is not None or levels[-1].reopen(left.descriptor):
+            return
+    finally:
+        left.close()
+    while levels[-1].descriptor is None:  # the top stays open
+        yield Problem(levels.pop().path, "was moved while it was being read")
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
 
 
 class _Shrunk(Exception):
