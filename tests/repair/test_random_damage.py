@@ -1,8 +1,8 @@
 """Random damage anywhere in a store: a repair always ends with one that opens, everything that reads is what
 was written, and a second repair finds nothing. `make repair SEEDS=n` runs more of it.
 
-What was written is known piece by piece: every 64 bytes of every file name the file, the place and the version,
-so a wrong byte shows wherever it comes from.
+What was written is known piece by piece: every 64 bytes of every file name the file, the place and the
+version, so a wrong byte shows wherever it comes from.
 """
 
 import os

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from vfs.backing.chunks import LOG_FOLDER
+from vfs.backing.chunks import LOG_FOLDER, chunk_numbers, read_chunk_header
 from vfs.backing.draft import INDEX_FILES, DraftStorage, copy_readable
+from vfs.backing.frames import BadBytes
 from vfs.backing.index import INDEX_NAME
 from vfs.backing.lock import StoreLock
 from vfs.backing.pages import PageFile
@@ -82,7 +83,7 @@ class Repair:
         for name in INDEX_FILES:
             copy_readable(self._storage, name, looking.above)
         try:
-            if not self._damaged(looking, superblock_reason):
+            if not self._damaged(looking, superblock.uuid, superblock_reason):
                 return
             draft = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
             maker = DraftMaker(draft, looking.above, plan, self._progress, root_owner(self._storage.path))
@@ -94,7 +95,7 @@ class Repair:
         self.left = check_storage(draft, self._progress, data=True)
         self._losses()
 
-    def _damaged(self, looking: DraftStorage, superblock_reason: str | None) -> bool:
+    def _damaged(self, looking: DraftStorage, uuid: bytes, superblock_reason: str | None) -> bool:
         """Whether there is anything to repair."""
         if superblock_reason is not None:
             self.found.add("superblock", superblock_reason)
@@ -106,6 +107,7 @@ class Repair:
         if self.found.clean:
             try:
                 self._empty_pages(looking)
+                self._chunk_headers(uuid)
                 if self.found.clean:
                     self.found = check_storage(looking, self._progress)
                 if self.found.clean:
@@ -113,6 +115,19 @@ class Repair:
             except (StoreError, OSError) as error:
                 self.found.add("store", str(error))
         return not self.found.clean
+
+    def _chunk_headers(self, uuid: bytes) -> None:
+        """A chunk before others whose header is wrong: nothing needs the header but to remove the chunk."""
+        bad: list[tuple[int, str]] = []
+        for number in chunk_numbers(self._storage):
+            try:
+                read_chunk_header(self._storage, number, uuid)
+            except (BadBytes, OSError) as error:
+                bad.append((number, str(error)))
+            else:
+                for other, reason in bad:
+                    self.found.add("log", f"chunk {other}: {reason}")
+                bad.clear()  # what is bad at the end may be a torn tail
 
     def _empty_pages(self, looking: DraftStorage) -> None:
         if looking.above.exists(INDEX_NAME):
