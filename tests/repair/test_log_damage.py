@@ -158,6 +158,10 @@ def test_a_chunk_that_is_gone(killed: Killed) -> None:
 
 
 def test_a_chunk_without_its_header_gets_one(killed: Killed) -> None:
+    fs = vfs.open(killed.path)
+    fs.roll_log()
+    fs.sync()
+    fs.store.close()
     path = killed.chunk(killed.frames[0])
     data = path.read_bytes()
     path.write_bytes(bytes(64) + data[64:])

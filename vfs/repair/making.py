@@ -90,6 +90,7 @@ class DraftMaker:
         found = survey(self._draft, superblock.uuid)
         if not found.numbers:
             self._plan.add(LOG, "there is no chunk: what only the log had is lost")
+        self._mend_chunks(superblock.uuid, found)
         for name in INDEX_FILES:
             self._set_aside(name)
         index = Index.create(self._draft)
@@ -262,26 +263,27 @@ class DraftMaker:
 
     # --- the log ------------------------------------------------------------------------------
 
-    def _log(self, uuid: bytes, found: Survey, damaged: bool) -> None:
-        """A new chunk to go on with; old ones stay while extents point into them."""
+    def _mend_chunks(self, uuid: bytes, found: Survey) -> None:
+        """Put right what the chunks themselves tell: heads with one wrong bit, and headers."""
         for number in found.numbers:
             name = chunk_name(number)
             patches = list(found.mended.get(number, []))
             if patches:
-                self._plan.add(
-                    LOG, f"{len(patches)} heads of frames in {name} have a wrong bit: it is put right"
-                )
-            if number not in self._referenced:
-                if damaged or patches or number in found.bad_headers:
-                    self._set_aside(name)
-                    self._plan.add(LOG, f"{name} is set aside: no file needs it any more")
-                continue
-            if number in found.bad_headers:
-                header = encode_chunk_header(uuid, number, found.first_lsns.get(number, 1), 0)
-                patches.insert(0, (0, header))
+                text = f"{len(patches)} heads of frames in {name} have a wrong bit: it is put right"
+                self._plan.add(LOG, text, len(patches))
+            if number in found.bad_headers and number in found.first_lsns:
+                patches.insert(0, (0, encode_chunk_header(uuid, number, found.first_lsns[number], 0)))
                 self._plan.add(LOG, f"{name} gets a new header")
             if patches:
                 self._rewrite(name, patches)
+
+    def _log(self, uuid: bytes, found: Survey, damaged: bool) -> None:
+        """A new chunk to go on with; old ones stay while extents point into them."""
+        for number in found.numbers:
+            touched = number in found.bad_headers or number in found.mended
+            if number not in self._referenced and (damaged or touched):
+                self._draft.unlink(chunk_name(number))
+                self._plan.add(LOG, f"{chunk_name(number)} is set aside: no file needs it any more")
         file = self._draft.create(chunk_name(self._chunk))
         file.append((encode_chunk_header(uuid, self._chunk, self._lsn + 1, self._lsn),))
         file.close()
