@@ -4,7 +4,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test crash stress kill bench lock
+.PHONY: help setup check format format-check lint types test crash repair stress kill bench lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,9 @@ stress: setup ## a crowd of processes for SECONDS=180 beside packing and gc, and
 kill: setup ## kill -9 of the daemon under fio, git, SQLite and PostgreSQL, ROUNDS=20 times each (SEED=first)
 	VFS_KILL_ROUNDS=$(or $(ROUNDS),20) VFS_KILL_SEED=$(or $(SEED),0) $(BIN)/python -m pytest \
 		tests/mounted/test_kill*.py --timeout 7200 -rP $(ARGS)
+
+repair: setup ## repairs after random damage, of SEEDS=200 kinds; ARGS go to pytest
+	VFS_REPAIR_SEEDS=$(or $(SEEDS),200) $(BIN)/python -m pytest tests/repair/test_random_damage.py -rP $(ARGS)
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained)
 	$(BIN)/python -m bench $(ARGS)
