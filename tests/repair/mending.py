@@ -6,15 +6,17 @@ The judge of what is lost is reading itself, before and after: it knows nothing 
 import copy
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.crash.disks import ScratchDisk
+from tests.packed_stores import noise, text
 from tests.simulated.disk import SimulatedStorage
 from vfs.backing.creation import CreationOptions
 from vfs.backing.index import Index
-from vfs.backing.storage import Storage
+from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.superblock import Superblock
 from vfs.checker import Report, check_storage
 from vfs.errors import DataDamaged, IndexDamaged, RangeLost
@@ -24,6 +26,7 @@ from vfs.repair.data import DataPlan, find_data
 from vfs.repair.rescue import apply_data
 
 STEP = 500
+KIB = 1024
 Contents = dict[str, bytes]
 Bytes = dict[str, bytearray]
 """Path -> for each byte of the file whether it cannot be read."""
@@ -145,3 +148,40 @@ def check_life_goes_on(storage: Storage, paths: Contents, lost: Bytes) -> None:
         assert fs.read_bytes(path) == content
     fs.store.close_files()
     assert checked(storage).lost == []
+
+
+CONTENTS = {
+    "/noise": noise(1, 700_000),
+    "/text": text(1, 300_000),
+    "/copy": text(1, 300_000),
+    "/small": noise(2, 3000),
+    "/second": noise(3, 200_000) + text(2, 100_000),
+    "/raw": noise(4, 300_000),
+    "/tiny": b"in memory, then in the log",
+}
+
+
+def mend(storage: DirectoryStorage, *, heals: bool = False) -> int:
+    """Find, compare with what could be read before, apply, and look; returns how many bytes are lost.
+
+    `heals`: the pack itself knows better than the index, so that more can be read afterwards.
+    """
+    plan = find(storage)
+    assert not plan.empty
+    assert plan.problem_count >= len(plan.problems) > 0
+    lost = told(plan, CONTENTS)
+    if not heals:
+        fs = opened(storage, read_only=True)
+        assert lost == unreadable(fs, CONTENTS), "lost is what could not be read"
+        fs.store.close_files()
+    apply(storage, plan)
+    check_mended(storage, CONTENTS, lost)
+    check_life_goes_on(storage, CONTENTS, lost)
+    return plan.lost_bytes
+
+
+def change(store: Path, statements: str) -> None:
+    """As if SQLite's own checksums had not seen it."""
+    connection = apsw.Connection(str(store / "index.db"))
+    connection.execute(statements)
+    connection.close()

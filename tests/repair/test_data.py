@@ -5,79 +5,30 @@ else is kept, fsck is clean, and a second repair finds nothing.
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import apsw
 import pytest
 from blake3 import blake3
 
 import vfs
-from tests.packed_stores import block, flip, noise, packs, text
-from tests.repair.mending import apply, check_life_goes_on, check_mended, find, opened, told, unreadable
+from tests.packed_stores import block, flip, noise, packs
+from tests.repair.mending import (
+    CONTENTS,
+    KIB,
+    apply,
+    check_life_goes_on,
+    check_mended,
+    find,
+    mend,
+    opened,
+    told,
+)
 from vfs.backing.chunks import chunk_name
 from vfs.backing.creation import CreationOptions
 from vfs.backing.pack_format import BLOB, BLOCK, TRAILER_BYTES
 from vfs.backing.storage import DirectoryStorage
 from vfs.inode.extents import ChunkRange
-
-KIB = 1024
-CONTENTS = {
-    "/noise": noise(1, 700_000),
-    "/text": text(1, 300_000),
-    "/copy": text(1, 300_000),
-    "/small": noise(2, 3000),
-    "/second": noise(3, 200_000) + text(2, 100_000),
-    "/raw": noise(4, 300_000),
-    "/tiny": b"in memory, then in the log",
-}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two packs with blocks of both kinds, several pieces in those that are stored as they are, and a log."""
-    path = tmp_path_factory.mktemp("made") / "store"
-    vfs.mkfs(path, CreationOptions(block_bytes=256 * KIB, blob_bytes=64 * KIB))
-    with vfs.open(path, pack_workers=0) as fs:
-        fs.autopilot = False
-        for group in (("/noise", "/text", "/copy", "/small"), ("/second",)):
-            for name in group:
-                fs.write_bytes(name, CONTENTS[name])
-            fs.flush()
-        for name in ("/raw", "/tiny"):
-            fs.write_bytes(name, CONTENTS[name])
-    return path
-
-
-@pytest.fixture
-def store(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "store"))
-
-
-@pytest.fixture
-def storage(store: Path) -> Iterator[DirectoryStorage]:
-    storage = DirectoryStorage(store)
-    yield storage
-    storage.close()
-
-
-def mend(storage: DirectoryStorage, *, heals: bool = False) -> int:
-    """Find, compare with what could be read before, apply, and look; returns how many bytes are lost.
-
-    `heals`: the pack itself knows better than the index, so that more can be read afterwards.
-    """
-    plan = find(storage)
-    assert not plan.empty
-    assert plan.problem_count >= len(plan.problems) > 0
-    lost = told(plan, CONTENTS)
-    if not heals:
-        fs = opened(storage, read_only=True)
-        assert lost == unreadable(fs, CONTENTS), "lost is what could not be read"
-        fs.store.close_files()
-    apply(storage, plan)
-    check_mended(storage, CONTENTS, lost)
-    check_life_goes_on(storage, CONTENTS, lost)
-    return plan.lost_bytes
 
 
 def test_a_store_without_damage_is_left_alone(storage: DirectoryStorage, store: Path) -> None:
@@ -259,81 +210,6 @@ def test_what_is_saved_does_not_rely_on_what_goes(tmp_path: Path) -> None:
     storage.close()
 
 
-# --- rows -------------------------------------------------------------------------------------------
-
-ROWS = {
-    "offset of a block": "UPDATE block SET offset=offset+1 WHERE id={block}",
-    "stored": "UPDATE block SET stored=stored-1 WHERE id={block}",
-    "size": "UPDATE block SET size=size-1 WHERE id={block}",
-    "codec": "UPDATE block SET codec=1-codec WHERE id={block}",
-    "unknown codec": "UPDATE block SET codec=77 WHERE id={block}",
-    "checksum": "UPDATE block SET checksum=checksum+1 WHERE id={block}",
-    "another pack": "UPDATE block SET pack=3-pack WHERE id={block}",
-    "no pack": "UPDATE block SET pack=99 WHERE id={block}",
-    "no block": "DELETE FROM block WHERE id={block}",
-    "another block": "UPDATE blob SET block=block+1 WHERE id={blob}",
-    "a block that is not there": "UPDATE blob SET block=99999 WHERE id={blob}",
-    "length": "UPDATE blob SET length=length-1 WHERE id={blob}",
-    "place beyond the block": "UPDATE blob SET offset=offset+9999999 WHERE id={blob}",
-    "prefix": "UPDATE blob SET prefix=prefix+1 WHERE id={blob}",
-    "no blob": "DELETE FROM blob WHERE id={blob}",
-    "a blob that nobody has": "INSERT INTO blob VALUES(77777, 1, {block}, 0, 10, 0)",
-    "state": "UPDATE pack SET state=7 WHERE id=1",
-    "name": "UPDATE pack SET name='" + "b" * 64 + "' WHERE id=1",
-    "size of a pack": "UPDATE pack SET size=size+1 WHERE id=1",
-    "no row of a pack": "DELETE FROM pack WHERE id=1",
-    "all rows": "DELETE FROM pack; DELETE FROM block; DELETE FROM blob WHERE id > 3",
-    "reserved numbers": "UPDATE meta SET value=1 WHERE key IN ('next_blob', 'next_block', 'next_pack')",
-}
-
-
-def change(store: Path, statements: str) -> None:
-    """As if SQLite's own checksums had not seen it."""
-    connection = apsw.Connection(str(store / "index.db"))
-    connection.execute(statements)
-    connection.close()
-
-
-@pytest.mark.parametrize(("what", "codec"), [(what, number % 2) for number, what in enumerate(ROWS)])
-def test_a_wrong_row_costs_nothing_as_long_as_the_pack_knows_better(
-    storage: DirectoryStorage, store: Path, what: str, codec: int
-) -> None:
-    wrong = block(store, packs(store)[0], codec=codec)
-    connection = apsw.Connection(str(store / "index.db"))
-    (blob,) = next(iter(connection.execute("SELECT min(id) FROM blob WHERE block=?", (wrong.id,))))
-    connection.close()
-    change(store, ROWS[what].format(block=wrong.id, blob=blob))
-    assert mend(storage, heals=True) == 0
-
-
-COUNTS = {
-    "references of a blob": "UPDATE blob SET refs=refs+1 WHERE id=2",
-    "references of chunks": "UPDATE chunk SET referenced=referenced+5",
-    "no references of chunks": "DELETE FROM chunk",
-    "sums": "UPDATE meta SET value=value+1 WHERE key IN ('blob_bytes', 'referenced_bytes', 'lost_bytes')",
-    "allocated bytes of a segment": "UPDATE extent SET allocated=allocated+1 WHERE ino=2",
-    "allocated bytes of a file": "UPDATE inode SET allocated=1 WHERE ino=2",
-    "the lowest chunk": "UPDATE extent SET chunk=chunk+1 WHERE chunk IS NOT NULL",
-    "a segment of no file": (
-        "INSERT INTO extent SELECT 999, 0, 1, allocated, map, chunk FROM extent WHERE ino=2"
-    ),
-}
-
-
-@pytest.mark.parametrize("what", COUNTS)
-def test_wrong_counts_are_counted_anew(storage: DirectoryStorage, store: Path, what: str) -> None:
-    change(store, COUNTS[what])
-    assert mend(storage) == 0
-
-
-def test_a_map_that_cannot_be_decoded_loses_its_segment(storage: DirectoryStorage, store: Path) -> None:
-    change(
-        store,
-        "UPDATE extent SET map=x'c1' WHERE ino=(SELECT ino FROM entry WHERE name=CAST('second' AS BLOB))",
-    )
-    assert mend(storage) == len(CONTENTS["/second"])
-
-
 # --- the log ----------------------------------------------------------------------------------------
 
 
@@ -384,24 +260,3 @@ def test_damage_in_many_places(storage: DirectoryStorage, store: Path, seed: int
         elif size > 100:
             flip(path, rng.randrange(64, size))
     assert mend(storage) > 0 or find(storage).empty
-
-
-# --- strangers --------------------------------------------------------------------------------------
-
-
-def test_packs_that_nobody_names_go_only_when_the_index_is_whole(
-    storage: DirectoryStorage, store: Path
-) -> None:
-    second = "WHERE ino=(SELECT ino FROM entry WHERE name=CAST('second' AS BLOB))"
-    change(store, "DELETE FROM blob WHERE block IN (SELECT id FROM block WHERE pack=2)")
-    change(store, "DELETE FROM pack WHERE id=2; DELETE FROM block WHERE pack=2")
-    change(store, f"DELETE FROM extent {second}; UPDATE inode SET allocated=0, size=0 {second}")
-    plan = find(storage, index_is_whole=False)
-    assert len(plan.unknown) == 1
-    apply(storage, plan)
-    assert (store / plan.unknown[0]).exists()
-    plan = find(storage)
-    assert plan.waste == [plan.problems[0].split()[0]]
-    apply(storage, plan)
-    assert not (store / plan.waste[0]).exists()
-    assert find(storage).empty
