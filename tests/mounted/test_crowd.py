@@ -21,7 +21,7 @@ from tests.mounted.test_memory import drop_kernel_caches
 from tests.mounted.trees import describe
 from tests.mounted.vitals import MIB, vitals, watched
 
-SECONDS = float(os.environ.get("VFS_STRESS_SECONDS", "12"))
+SECONDS = float(os.environ.get("VFS_STRESS_SECONDS", "10"))
 SEED = int(os.environ.get("VFS_STRESS_SEED", "1"))
 
 pytestmark = [pytest.mark.mounted, pytest.mark.timeout(4 * SECONDS + 300)]

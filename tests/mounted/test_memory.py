@@ -16,6 +16,7 @@ pytestmark = pytest.mark.mounted
 MIB = 1 << 20
 FILES = 2500
 ATTRIBUTED = 350
+WALKED = 30_000
 
 
 def resident_bytes(mounted: MountedStore) -> int:
@@ -103,3 +104,22 @@ def test_large_attributes_of_many_files(mount_store: Mounter) -> None:
         mounted.fsck()
     print(f"{at_first} at first, at most {most}")
     assert most.memory_bytes < at_first.memory_bytes + 35 * MIB, "half of what was read"
+
+
+def test_a_walk_of_many_files(mount_store: Mounter) -> None:
+    mounted = mount_store()
+    mounted.unmount()
+    with library.open(mounted.store) as fs:
+        for number in range(WALKED // 100):
+            folder = fs.make_directory(f"/{number}").ino
+            for name in range(100):
+                fs.mknod(folder, b"%d" % name, 0o644)
+    mounted.mount("cache_size=1M")
+    at_first = vitals(mounted.pid)
+    with watched(mounted.pid) as most:
+        for _ in range(2):
+            found = sum(len(files) for _, _, files in os.walk(mounted.path))
+            assert found == WALKED
+            drop_kernel_caches()
+    print(f"{at_first} at first, at most {most}")
+    assert most.memory_bytes < at_first.memory_bytes + 20 * MIB, "a third of what all inodes would take"
