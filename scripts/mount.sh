@@ -44,7 +44,7 @@ how_to_unmount() { printf 'unmount with: %q umount %q\n' "$venv/bin/vfs" "$mount
 
 # A mount whose daemon died answers ENOTCONN, but to `stat` maybe with what the kernel remembers; `stat -f` always
 # asks the daemon. `vfs mount` clears it.
-is_dead_mount() { [[ $(LC_ALL=C stat -f -- "$mountpoint" 2>&1) == *'endpoint is not connected'* ]]; }
+is_dead_mount() { [[ $(LC_ALL=C timeout 10 stat -f -- "$mountpoint" 2>&1) == *'endpoint is not connected'* ]]; }
 
 is_mount_of_store() {
     mountpoint -q -- "$mountpoint" && ! is_dead_mount || return 1

@@ -106,10 +106,13 @@ def test_a_mount_whose_daemon_died_is_mounted_anew(folder: Path) -> None:
     (folder / "mount point" / "file").write_text("kept")
     vfs = CHECKOUT / ".venv/bin/vfs"
     facts = json.loads(subprocess.check_output([vfs, "info", "--json", folder / "mount point"]))
-    os.kill(facts["pid"], signal.SIGKILL)
-    anew = mount("store", "mount point", cwd=folder)
+    with subprocess.Popen(["sleep", "60"], cwd=folder / "mount point") as still_inside:
+        os.kill(facts["pid"], signal.SIGKILL)
+        anew = mount("store", "mount point", cwd=folder)
+        still_inside.kill()
     assert anew.returncode == 0, anew.stdout
     assert "already" not in anew.stdout
+    assert f"clearing {folder / 'mount point'}: the daemon of this mount has died" in anew.stdout
     assert (folder / "mount point" / "file").read_text() == "kept"
     subprocess.run([vfs, "umount", folder / "mount point"], check=True, timeout=60)
 

@@ -18,7 +18,13 @@ LINES_IN_A_FUNCTION = 60
 # from there and from below. Modules of no folder (filesystem, changes, recovery, ...) are the layer "vfs".
 LAYERS = [
     ("vfs.errors", "vfs.limits"),
-    ("vfs.backing.storage", "vfs.backing.descriptors"),
+    (
+        "vfs.backing.storage",
+        "vfs.backing.descriptors",
+        "vfs.backing.directory_file",
+        "vfs.backing.inflight",
+        "vfs.backing.populate",
+    ),
     ("vfs.backing",),
     ("vfs.inode",),
     ("vfs",),
@@ -45,7 +51,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "vfs/mount/committer.py::Committer._checkpoint_regularly": "the same",
     "vfs/mount/packer.py::Packer._work_regularly": "the same, in packing and collecting",
     "vfs/trees/ahead.py::Ahead._read": "handed to the thread that takes the items, which raises it",
-    "vfs/mount/control.py::_guarded": "a bug in one verb is logged and answered; the daemon lives on",
+    "vfs/mount/control.py::guarded": "a bug in one verb is logged and answered; the daemon lives on",
 }
 LATE_IMPORTS: dict[str, str] = {}
 

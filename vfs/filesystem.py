@@ -158,6 +158,19 @@ class FileSystem(Planting, Collecting):
         """What the index of the last checkpoint adds up to; in any thread."""
         return read_sums(self.store.index)
 
+    def glance(self) -> dict[str, Any]:
+        """Those of its figures that can be read in any thread at any time, without the disk."""
+        totals = self.table.totals
+        return {
+            **self.state(),
+            "files": totals.files,
+            "directories": totals.directories,
+            "logical_bytes": totals.logical_bytes,
+            "last_lsn": self.log.last_lsn,
+            "synced_lsn": self.log.synced_lsn,
+            "memory_bytes": self.limiter.used_bytes,
+        }
+
     def state(self) -> dict[str, Any]:
         """What `info` can tell without the disk: which store it is, and what is wrong with it."""
         return {

@@ -10,6 +10,7 @@ import pytest
 import vfs
 from vfs.errors import MountError, NotAStore, StoreNotFound
 from vfs.mount import preconditions
+from vfs.mount.healing import already_mounted
 from vfs.mount.mountinfo import Mount
 from vfs.mount.owner import find_owner, wait_until_free
 from vfs.mount.preconditions import (
@@ -20,7 +21,6 @@ from vfs.mount.preconditions import (
     check_point,
     check_store,
 )
-from vfs.mount.prepare import already_mounted
 
 
 def vfs_mount(point: Path, type_: str = "fuse.vfs") -> Mount:

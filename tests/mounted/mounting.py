@@ -109,7 +109,7 @@ class MountedStore:
     def unmount(self) -> None:
         """Unmount; the daemon has ended without complaint when this returns."""
         vfs("umount", self.path)
-        assert self._ended() == 0, self.log_text()
+        assert self.ended() == 0, self.log_text()
 
     def unmount_failed(self) -> str:
         """Unmount a store that has failed; returns what the command told on standard error."""
@@ -135,11 +135,12 @@ class MountedStore:
         """kill -9 of the daemon, and the mount that it leaves behind is cleared."""
         assert self._daemon is not None, "not mounted"
         self._daemon.kill()
-        self._ended()
+        self.ended()
         vfs("umount", "--lazy", self.path)
         assert not is_mounted(self.path)
 
-    def _ended(self) -> int:
+    def ended(self) -> int:
+        """Wait for the daemon to end; its exit code."""
         assert self._daemon is not None
         code = self._daemon.wait(timeout=60)
         self._daemon = None
@@ -173,7 +174,7 @@ class MountedStore:
         """What must not stay behind when an assertion above failed."""
         if self._daemon is not None:
             self._daemon.kill()
-            self._ended()
+            self.ended()
         if is_mounted(self.path):
             subprocess.run(["umount", "--lazy", str(self.path)], check=False)
 

@@ -8,10 +8,13 @@ Never interprets a mode, a name or an extent map: it keeps rows.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import get_ident
+from time import monotonic
 from typing import Any
 
 import apsw
 
+from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
 from vfs.backing.storage import Storage
@@ -144,12 +147,16 @@ class Index:
     # --- reading ---------------------------------------------------------------------------
 
     def _all(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+        thread = get_ident()
+        CALLS[thread] = ("read of", INDEX_NAME, monotonic())
         try:
             return self._cursor.execute(sql, arguments).fetchall()
         except apsw.FullError as error:  # whoever reads first has to undo a commit that was cut off
             raise NoSpace(str(error)) from error
         except DAMAGE as error:
             raise IndexDamaged(str(error)) from error
+        finally:
+            CALLS.pop(thread, None)
 
     def _one(self, sql: str, arguments: tuple[Any, ...]) -> Any:
         # To its end: a statement left open keeps its view of the index, and as long as there is one when a
@@ -223,7 +230,7 @@ class Index:
         Raises `NoSpace` when the disk is full (nothing changed, may be tried again) and
         `IndexUnwritten` for every other failure of SQLite. Waits for one in another thread.
         """
-        with self._writing:
+        with self._writing, disk_call(LONG, INDEX_NAME):
             yield from self._transaction()
 
     def _transaction(self) -> Iterator["Transaction"]:
@@ -232,7 +239,8 @@ class Index:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Transaction(connection, self.generation)
-                connection.execute("COMMIT")
+                with disk_call("commit of", INDEX_NAME):
+                    connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

@@ -6,11 +6,9 @@ means.
 """
 
 import errno
-import mmap
 import os
 import stat
 import threading
-import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -21,19 +19,10 @@ import apsw
 import apsw.sqlite_extra
 
 from vfs.backing.descriptors import told_apart
+from vfs.backing.directory_file import Buffer as Buffer
+from vfs.backing.directory_file import DirectoryFile
+from vfs.backing.inflight import disk_call
 from vfs.errors import NotAStore, StoreNotFound, StoreUnreadable
-
-Buffer = bytes | bytearray | memoryview
-
-MADV_POPULATE_READ = getattr(mmap, "MADV_POPULATE_READ", 22)  # Linux 5.14; named since Python 3.14
-PREFETCH_STEP_BYTES = 128 * 1024
-"""A longer wish is cut off in silence at the disk's read-ahead size, and the rest would come page by page."""
-
-PROBE_BYTES = 128 * 1024
-"""Distance of the bytes that `resident` asks for: a usual read-ahead, so what lies between came along."""
-
-MOST_PIECES = 1024
-"""IOV_MAX: buffers that one writev(2) takes."""
 
 NEARLY_FULL_BYTES = 1 << 30
 """With less room, what is being freed counts."""
@@ -133,113 +122,6 @@ class Storage(Protocol):
         """Give the folder back; files that are open stay open."""
 
 
-class DirectoryFile:
-    """A file of a `DirectoryStorage`.
-
-    The descriptor is closed by `close` or with the last reference, so that a reader which still holds the
-    object while another thread lets go of it never reads through a number that has come to mean another file.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-        self._closing = weakref.finalize(self, os.close, descriptor)
-        self._closing.atexit = False
-        self._mapped: mmap.mmap | None = None
-
-    def append(self, pieces: Sequence[Buffer]) -> None:
-        # O_APPEND: the end is where the kernel says it is, also after a truncate.
-        if not 1 < len(pieces) <= MOST_PIECES:
-            rest: Buffer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            written = os.write(self._fd, rest)
-        else:
-            written = os.writev(self._fd, pieces)
-            if written == sum(map(len, pieces)):
-                return
-            rest = b"".join(pieces)
-        # A short write is no error by itself: the next one says why (usually ENOSPC) or completes it.
-        while written < len(rest):
-            rest = memoryview(rest)[written:]
-            written = os.write(self._fd, rest)
-            if written == 0:
-                raise OSError(errno.EIO, "write of 0 bytes")
-
-    def pread(self, length: int, offset: int) -> bytes:
-        data = os.pread(self._fd, length, offset)
-        if len(data) == length or not data:
-            return data
-        pieces = [data]
-        while data and (length := length - len(data)):
-            offset += len(data)
-            data = os.pread(self._fd, length, offset)
-            pieces.append(data)
-        return b"".join(pieces)
-
-    def resident(self, length: int, offset: int) -> bool:
-        last = offset + max(length, 1) - 1
-        probe = [bytearray(1)]
-        try:
-            for position in range(offset, last, PROBE_BYTES):
-                os.preadv(self._fd, probe, position, os.RWF_NOWAIT)
-            os.preadv(self._fd, probe, last, os.RWF_NOWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:  # EOPNOTSUPP: this file system cannot tell. Any other error shows in the read itself.
-            return True
-        return True
-
-    def truncate(self, size_bytes: int) -> None:
-        os.ftruncate(self._fd, size_bytes)
-
-    def sync(self) -> None:
-        os.fdatasync(self._fd)
-
-    def map(self) -> memoryview:
-        length = self.size()
-        if length == 0:
-            return memoryview(b"")
-        with told_apart("a file to map it"):  # a mapping keeps a descriptor of its own
-            self._mapped = mmap.mmap(self._fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-        # The kernel would read 128 KiB around every page it misses; who reads in order asks with `prefetch`.
-        self._mapped.madvise(mmap.MADV_RANDOM)
-        with suppress(OSError):
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
-        return memoryview(self._mapped)
-
-    def fault_in(self, length: int, offset: int) -> None:
-        if self._mapped is None or length <= 0:
-            return
-        start = offset - offset % mmap.PAGESIZE
-        self.prefetch(length, offset)  # one request to the disk instead of one for each page
-        try:
-            self._mapped.madvise(MADV_POPULATE_READ, start, offset + length - start)
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # kernel before 5.14: a plain read fetches the pages, or fails
-                os.pread(self._fd, length, offset)
-            elif error.errno == errno.EFAULT:
-                raise OSError(errno.EIO, "the disk cannot read this range") from error
-            else:
-                raise
-
-    def prefetch(self, length: int, offset: int) -> None:
-        end = offset + length
-        with suppress(OSError):
-            for start in range(offset, end, PREFETCH_STEP_BYTES):
-                step = min(PREFETCH_STEP_BYTES, end - start)
-                os.posix_fadvise(self._fd, start, step, os.POSIX_FADV_WILLNEED)
-
-    def drop_cache(self, offset: int) -> None:
-        os.posix_fadvise(self._fd, offset, 0, os.POSIX_FADV_DONTNEED)
-
-    def size(self) -> int:
-        return os.fstat(self._fd).st_size
-
-    def close(self) -> None:
-        # The mapping itself goes with the last view of it: closing it here would pull it away from a reader.
-        self._mapped = None
-        self._fd = -1
-        self._closing()
-
-
 _checksums_loaded = threading.Lock()
 
 
@@ -277,27 +159,32 @@ class DirectoryStorage:
         return self._folders[""]
 
     def create(self, name: str) -> DirectoryFile:
-        return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        with disk_call("creation of", name):
+            return self._open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
 
     def open(self, name: str, *, writable: bool = False) -> DirectoryFile:
-        return self._open(name, os.O_RDWR | os.O_APPEND if writable else os.O_RDONLY)
+        with disk_call("opening of", name):
+            return self._open(name, os.O_RDWR | os.O_APPEND if writable else os.O_RDONLY)
 
     def rename(self, old: str, new: str) -> None:
         old_folder, old_name = self._locate(old)
         new_folder, new_name = self._locate(new)
-        os.rename(old_name, new_name, src_dir_fd=old_folder, dst_dir_fd=new_folder)
+        with disk_call("rename to", new):
+            os.rename(old_name, new_name, src_dir_fd=old_folder, dst_dir_fd=new_folder)
 
     def unlink(self, name: str) -> None:
         folder, last = self._locate(name)
         # A file is freed with its last descriptor, which takes tens of milliseconds for 64 MiB: elsewhere.
         held = os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            os.unlink(last, dir_fd=folder)
+            with disk_call("removal of", name):
+                os.unlink(last, dir_fd=folder)
         finally:
             self._freed = self._freeing.submit(os.close, held)
 
     def list(self, folder: str) -> list[str]:
-        return sorted(os.listdir(self._folder(folder)))
+        with disk_call("listing of", folder or "the store"):
+            return sorted(os.listdir(self._folder(folder)))
 
     def exists(self, name: str) -> bool:
         try:
@@ -312,10 +199,12 @@ class DirectoryStorage:
 
     def make_folder(self, name: str) -> None:
         folder, last = self._locate(name)
-        os.mkdir(last, 0o700, dir_fd=folder)
+        with disk_call("creation of", name):
+            os.mkdir(last, 0o700, dir_fd=folder)
 
     def sync_folder(self, name: str) -> None:
-        os.fsync(self._folder(name))
+        with disk_call("sync of", name or "the store's folder"):
+            os.fsync(self._folder(name))
 
     def space(self) -> Space:
         host = os.fstatvfs(self.fileno())
@@ -373,7 +262,7 @@ class DirectoryStorage:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise OSError(errno.EINVAL, f"not a regular file: {name}")
-        return DirectoryFile(descriptor)
+        return DirectoryFile(descriptor, name)
 
     def _locate(self, name: str) -> tuple[int, str]:
         """Return the descriptor of the folder that holds `name`, and its last component."""

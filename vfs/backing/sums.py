@@ -6,7 +6,8 @@ blobs but not with files. Never changes a row.
 
 from typing import Any, NamedTuple
 
-from vfs.backing.index import Index
+from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.inflight import disk_call
 from vfs.backing.places import COMING, THERE
 
 _CHUNKS = "SELECT count(*), ifnull(sum(referenced), 0) FROM chunk"
@@ -50,7 +51,7 @@ class Sums(NamedTuple):
 
 def read_sums(index: Index) -> Sums:
     """Add up; in any thread."""
-    with index.checking(writable=False) as transaction:
+    with disk_call("read of", INDEX_NAME), index.checking(writable=False) as transaction:
 
         def row(sql: str) -> tuple[Any, ...]:
             found: tuple[Any, ...] = next(transaction.query(sql))

@@ -10,8 +10,16 @@ from vfs.cli.output import on_terminal, print_facts, print_json, print_table, si
 from vfs.cli.target import find_target
 from vfs.cli.verb import json_option, to_path, verb
 
-NOT_MOUNTED = {"pid": None, "mountpoint": None, "read_only": None, "mounted_seconds": None, "options": None}
-
+NOT_MOUNTED: dict[str, Any] = {
+    "pid": None,
+    "mountpoint": None,
+    "read_only": None,
+    "mounted_seconds": None,
+    "options": None,
+    "figures_age_seconds": 0.0,
+    "waiting": [],
+    "waiting_requests": 0,
+}
 
 IN_STEPS = {"logical_bytes", "allocated_bytes", "unique_bytes", "stored_bytes", "ratios"}
 """What people see in the table of steps."""
@@ -27,7 +35,8 @@ def command(target: Path, as_json: bool) -> None:
         print_json(facts)
     else:
         shown = {key: value for key, value in facts.items() if key not in IN_STEPS}
-        print_facts(shown if on_terminal() else facts, title=facts["store"])
+        shown = dict(shown if on_terminal() else facts, waiting=_waiting(facts))
+        print_facts(shown, title=facts["store"])
         if "ratios" in facts:  # a disk that cannot be read gives no figures
             print_table("from what files hold to what is stored", ("", "size", "ratio"), _steps(facts))
 
@@ -43,6 +52,14 @@ def read_facts(path: Path) -> dict[str, Any]:
             facts = {**fs.info(), **NOT_MOUNTED, "store": str(store)}
     first = ("store", "mountpoint", "pid")
     return {key: facts.get(key) for key in first} | facts
+
+
+def _waiting(facts: dict[str, Any]) -> str | None:
+    """What the daemon waits for, in one line."""
+    if not facts["waiting"]:
+        return None
+    calls = ", ".join(f"{wait['what']} since {wait['seconds']:g} s" for wait in facts["waiting"])
+    return f"{calls} ({facts['waiting_requests']} requests wait)"
 
 
 def _steps(facts: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -31,6 +31,10 @@ def find_target(path: Path) -> Target:
         quoted = shlex.quote(str(mount.point))
         raise MountError(f"{path} lies inside a mount; give the mount point itself: {quoted}")
     store = resolved if mount is None else mount.store
+    # The daemon comes first: it answers also while the disk of the store does not.
+    daemon = None if mount is None else ControlClient.connect(store)
+    if daemon is not None:
+        return Target(store, daemon)
     try:
         check_store(store, mounts)
     except NotAStore as error:

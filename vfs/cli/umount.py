@@ -17,6 +17,6 @@ def command(mountpoint: Path, lazy: bool) -> None:
 
     This also clears a mount whose daemon died.
     """
-    with progress_bar(f"unmounting {mountpoint}"):
-        outcome = unmount(mountpoint, lazy=lazy)
+    with progress_bar(f"unmounting {mountpoint}") as on_progress:
+        outcome = unmount(mountpoint, lazy=lazy, on_progress=on_progress)
     print_lines([f"unmounted {mountpoint}: {outcome.value}"])

@@ -43,6 +43,9 @@ from vfs.namespace import Caller
 P = ParamSpec("P")
 R = TypeVar("R")
 
+READING_THREADS = 32
+"""Cold reads at a time; more of them wait for one of these, and for nothing that others need."""
+
 READDIR_ROWS = 256
 """Entries fetched at a time; the kernel's buffer holds some 25, the rest waits for its next request."""
 
@@ -72,10 +75,13 @@ def _waiting(
     """A handler that may wait for the disk in a thread."""
 
     async def handler(self: "Adapter", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.waiting += 1
         try:
             return await function(self, *args, **kwargs)
         except Exception as error:
             raise fuse_error(error, self.fs.path_of) from None
+        finally:
+            self.waiting -= 1
 
     update_wrapper(handler, function)
     return handler
@@ -94,6 +100,9 @@ class Adapter(pyfuse3.Operations):
         self.packer = Packer(fs, self.committer, automatic=options.pack)
         self._ahead = ReadAhead(fs)
         self._throttle = Throttle()
+        self._reading = trio.CapacityLimiter(READING_THREADS)
+        self.waiting = 0
+        """Requests that may wait for the disk and are not answered yet; any thread may look."""
         self._slows_down = options.pack  # waiting for what nobody does would be for ever
         self._timeout = options.attr_timeout_seconds
         self._noxattr = options.noxattr
@@ -299,7 +308,7 @@ class Adapter(pyfuse3.Operations):
         plan = self.fs.begin_read(fh, off, size)
         try:
             self._ahead.follow(plan)
-            return await trio.to_thread.run_sync(self.fs.run_read, plan)
+            return await trio.to_thread.run_sync(self.fs.run_read, plan, limiter=self._reading)
         finally:
             self.fs.end_read(plan)
 

@@ -15,6 +15,9 @@ from vfs.mount.logs import tell_once
 
 log = logging.getLogger("vfs")
 
+THREADS = 2
+"""One for a sync and one for an index transaction: no number of slow reads keeps either from it."""
+
 LOOK_SECONDS = 1.0
 """How often it is looked whether a checkpoint is due."""
 
@@ -27,6 +30,7 @@ class Committer:
 
     def __init__(self, fs: FileSystem) -> None:
         self._fs = fs
+        self._threads = trio.CapacityLimiter(THREADS)
         self._syncing: trio.Event | None = None
         self._early = trio.Event()
         self._asked = trio.Event()
@@ -63,7 +67,7 @@ class Committer:
             error: BaseException | None = None
             with trio.CancelScope(shield=True):
                 try:
-                    await trio.to_thread.run_sync(self._fs.run_sync, ticket)
+                    await trio.to_thread.run_sync(self._fs.run_sync, ticket, limiter=self._threads)
                 except OSError as failure:
                     error = failure
             self._fs.end_sync(ticket, error)
@@ -88,7 +92,7 @@ class Committer:
                     await trio.lowlevel.checkpoint()
                 await self.commit(anyway=anyway)
                 with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(fs.commit_checkpoint)
+                    await trio.to_thread.run_sync(fs.commit_checkpoint, limiter=self._threads)
             except BaseException:
                 fs.abandon_checkpoint()
                 raise

@@ -3,8 +3,9 @@
 Promises that only the store's owner and root are heard, that whatever a client sends or fails to send
 costs bounded memory and time, and that no fault in a verb ends the daemon. Never decides what a verb does.
 
-Concurrency: lives in the trio thread, one task a connection. `withdraw` ends the verbs that need the store
-before the store is closed; those that wait for that very end (`outlives`) are answered after it.
+Concurrency: lives in one trio loop, one task a connection; which loop that is, and where a verb runs, others
+decide (`run`). `withdraw` ends the verbs that need the store before the store is closed; those that wait for
+that very end (`outlives`) are answered after it.
 """
 
 import logging
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import trio
 
+from vfs.backing.inflight import disk_call
 from vfs.errors import MountError, VfsError
 from vfs.mount.protocol import (
     HEARTBEAT_SECONDS,
@@ -84,13 +86,31 @@ class Verb(NamedTuple):
     outlives: bool = False
 
 
+Run = Callable[[Verb, dict[str, Any], Progress], Awaitable[dict[str, Any]]]
+"""Runs a verb to its reply, a result or an error."""
+
+
+async def guarded(verb: Verb, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Run a verb; whatever it raises becomes the reply."""
+    try:
+        return {"result": await verb.answer(request, progress)}
+    except VfsError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        log.exception("unexpected error in the control verb %r", request.get("verb"))
+        return {
+            "error": f"unexpected {type(error).__name__}: {error}; the traceback is in vfs.log of the store"
+        }
+
+
 class ControlServer:
     """The socket in the store's folder and the conversations on it."""
 
-    def __init__(self, store: Path, verbs: Mapping[str, Verb]) -> None:
+    def __init__(self, store: Path, verbs: Mapping[str, Verb], run: Run = guarded) -> None:
         # dependencies
         self._store = store
         self._verbs = verbs
+        self._run = run
         # mutable
         self._clients = Crowd()
         self._workers = Crowd()
@@ -110,7 +130,8 @@ class ControlServer:
     async def withdraw(self) -> None:
         """Nobody new finds us from here on, and no verb uses the store any more when this returns."""
         self._withdrawn = True
-        self._remove()
+        # In a thread: on a disk that hangs this waits too, and somebody may want to know what for.
+        await trio.to_thread.run_sync(self._remove)
         for scope in self._scopes:
             scope.cancel()
         await self._workers.gone()
@@ -151,7 +172,8 @@ class ControlServer:
         identity, self._identity = self._identity, None
         if identity is None:
             return
-        with suppress(OSError), socket_address(self._store) as address:
+        removing = disk_call("removal of", SOCKET_NAME)
+        with suppress(OSError), removing, socket_address(self._store) as address:
             found = os.lstat(address)
             if (found.st_dev, found.st_ino) == identity:
                 os.unlink(address)
@@ -189,23 +211,11 @@ class ControlServer:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_tell, stream, progress, nursery.cancel_scope)
-                    reply = await _guarded(verb, request, progress)
+                    reply = await self._run(verb, request, progress)
                     nursery.cancel_scope.cancel()
             finally:
                 self._scopes.discard(scope)
         return reply
-
-
-async def _guarded(verb: Verb, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    try:
-        return {"result": await verb.answer(request, progress)}
-    except VfsError as error:
-        return {"error": str(error)}
-    except Exception as error:
-        log.exception("unexpected error in the control verb %r", request.get("verb"))
-        return {
-            "error": f"unexpected {type(error).__name__}: {error}; the traceback is in vfs.log of the store"
-        }
 
 
 async def _tell(stream: trio.SocketStream, progress: Progress, scope: trio.CancelScope) -> None:

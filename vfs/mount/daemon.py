@@ -3,8 +3,9 @@
 Promises that a mount never outlives it except by SIGKILL: whatever ends it, a signal, an unmount or an
 exception, the mount goes first and the store is closed after it, cleanly where that is possible.
 
-Concurrency: everything runs in the trio thread, but for unmounting (a program that the kernel makes wait
-for us) and the last checkpoint, which no request competes with any more. Order of leaving, and why:
+Concurrency: everything runs in the trio thread, but for the control socket, which has a thread of its own,
+unmounting (a program that the kernel makes wait for us) and the last checkpoint, which no request competes
+with any more. Order of leaving, and why:
 1. requests end: the mount is off the tree, or the kernel's connection is over
 2. the background work and the control verbs that use the store end
 3. the control socket's name goes, while the lock still keeps a successor from making its own
@@ -15,22 +16,26 @@ for us) and the last checkpoint, which no request competes with any more. Order 
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pyfuse3
 import trio
 
 from vfs.errors import MountError, StoreError, StoreFailed, VfsError
 from vfs.filesystem import FileSystem, open_filesystem
 from vfs.mount.adapter import Adapter
-from vfs.mount.control import ControlServer
+from vfs.mount.control_thread import ControlThread
 from vfs.mount.detach import MountBusy, detach, flush_pages
 from vfs.mount.kernel import KernelMount
 from vfs.mount.logs import DaemonLog
 from vfs.mount.options import MountOptions
 from vfs.mount.tuning import tune_process
 from vfs.mount.verbs import Ending, Verbs
+from vfs.mount.watch import Watch
 
 log = logging.getLogger("vfs")
 
@@ -117,14 +122,12 @@ class Daemon:
         verbs = Verbs(
             fs,
             self._store,
-            self._point,
-            self._options,
             committer=self._adapter.committer,
             packer=self._adapter.packer,
             stop=self._want_stop,
             ending=self._ending,
         )
-        control = ControlServer(self._store, verbs.verbs())
+        control = ControlThread(self._store, verbs.verbs(), self._watch(fs))
         with trio.open_signal_receiver(*SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             async with trio.open_nursery() as nursery:
@@ -138,9 +141,24 @@ class Daemon:
                         await self._leave(fs, control)
                 nursery.cancel_scope.cancel()
 
-    async def _start_control(self, nursery: trio.Nursery, control: ControlServer) -> None:
+    def _watch(self, fs: FileSystem) -> Watch:
+        begin = time.monotonic()
+        options = msgspec.to_builtins(self._options)
+        facts = {
+            "pid": os.getpid(),
+            "store": str(self._store),
+            "mountpoint": str(self._point),
+            "options": {name: value for name, value in options.items() if name != "kernel_flags"},
+        }
+
+        def changing() -> dict[str, Any]:
+            return {**fs.glance(), "mounted_seconds": round(time.monotonic() - begin, 3)}
+
+        return Watch(facts, changing, lambda: self._adapter.waiting, self._mount.device)
+
+    async def _start_control(self, nursery: trio.Nursery, control: ControlThread) -> None:
         try:
-            await nursery.start(control.serve)
+            await control.start(nursery)
         except MountError as error:
             if not self._options.read_only:
                 raise
@@ -160,7 +178,7 @@ class Daemon:
         log.info("mounted %s at %s", self._store, self._point)
         self._announce()
 
-    async def _leave(self, fs: FileSystem, control: ControlServer) -> None:
+    async def _leave(self, fs: FileSystem, control: ControlThread) -> None:
         self._left.set()
         self._mount.remove()
         await control.withdraw()

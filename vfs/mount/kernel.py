@@ -27,7 +27,7 @@ class KernelMount:
 
     def __init__(self, point: Path, device: str | None) -> None:
         self.point = point
-        self._device = device  # as in mountinfo; tells our mount from one that came later to the same place
+        self.device = device  # as in mountinfo; tells our mount from one that came later to the same place
         self._attached = True
 
     @classmethod
@@ -54,8 +54,8 @@ class KernelMount:
         That is waited for elsewhere. To ask our own mount for anything, to find out, would be a trap: a
         thread that waits in the kernel for this process keeps it from leaving, and even from being killed.
         """
-        if self._device is not None:
-            raise_read_ahead(self._device)
+        if self.device is not None:
+            raise_read_ahead(self.device)
 
     def remove(self) -> None:
         """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""
@@ -65,7 +65,7 @@ class KernelMount:
         pyfuse3.close(unmount=True)
         # libfuse leaves the mount where the connection was cut (/sys/fs/fuse/connections/*/abort).
         mount = mount_at(self.point, read_mounts())
-        if mount is not None and mount.device == self._device:
+        if mount is not None and mount.device == self.device:
             try:
                 detach(self.point, lazy=True)
             except MountError as error:

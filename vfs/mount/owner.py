@@ -5,12 +5,14 @@ Promises an answer without waiting and without writing. Never keeps the lock tha
 
 import fcntl
 import os
+import signal
 import time
 from pathlib import Path
 
 from vfs.backing.lock import LONGEST_BYTES, NAME
 
 LOOK_SECONDS = 0.02
+PROC = Path("/proc")
 
 
 class Owner:
@@ -18,6 +20,16 @@ class Owner:
 
     def __init__(self, pid: int | None) -> None:
         self.pid = pid
+
+    def is_dying(self) -> bool:
+        """Whether it was killed, and the kernel has not taken it apart yet: some thread of it waits there."""
+        if self.pid is None:
+            return False
+        try:
+            tasks = list((PROC / str(self.pid) / "task").iterdir())
+            return any(_is_killed((task / "status").read_text("ascii", "replace")) for task in tasks)
+        except OSError:
+            return False  # gone, or of another world
 
     def __str__(self) -> str:
         return "another process" if self.pid is None else f"process {self.pid}"
@@ -48,6 +60,13 @@ def wait_until_free(store: Path, seconds: float) -> bool:
             return False
         time.sleep(LOOK_SECONDS)
     return True
+
+
+def _is_killed(status: str) -> bool:
+    """Whether a thread's /proc/PID/task/TID/status says that it has ended or shall."""
+    fields = dict(line.partition(":\t")[::2] for line in status.splitlines())
+    killed = int(fields.get("SigPnd", "0"), 16) | int(fields.get("ShdPnd", "0"), 16)
+    return fields.get("State", "")[:1] in ("Z", "X") or bool(killed >> (signal.SIGKILL - 1) & 1)
 
 
 def _pid(descriptor: int) -> int | None:

@@ -14,6 +14,7 @@ from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
 from vfs.errors import MountError, NotAStore, StoreNotFound, StoreUnreadable
 from vfs.mount.mountinfo import Mount, mount_at, vfs_around, vfs_at
 from vfs.mount.options import MountOptions
+from vfs.mount.probe import is_dead
 
 FUSE_DEVICE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
@@ -62,6 +63,11 @@ def check_point(point: Path, mounts: Sequence[Mount]) -> None:
     """The mount point is an empty directory on which nothing is mounted."""
     quoted = shlex.quote(str(point))
     mount = vfs_at(point, mounts)
+    if mount is not None and is_dead(point):
+        raise MountError(
+            f"{point} is the dead mount of another store, {mount.store}, whose daemon has died; "
+            f"mount that one again, or clear it with: vfs umount {quoted}"
+        )
     if mount is not None:
         raise MountError(
             f"{point} is the mount point of {mount.store}; unmount it first: vfs umount {quoted}"

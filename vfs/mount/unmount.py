@@ -6,10 +6,13 @@ looks at the mount's files, so that a mount that hangs does not hang the caller 
 
 import enum
 import shlex
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 
-from vfs.errors import MountError
-from vfs.mount.client import ControlClient, DaemonGone
+from vfs.errors import MountError, VfsError
+from vfs.mount.client import ControlClient, DaemonGone, OnProgress
 from vfs.mount.detach import detach
 from vfs.mount.mountinfo import Mount, mounts_of, read_mounts, resolve, vfs_around, vfs_at
 from vfs.mount.owner import find_owner, wait_until_free
@@ -28,14 +31,14 @@ class Outcome(enum.Enum):
     CLEARED = "its daemon had died; nothing that was acknowledged is lost"
 
 
-def unmount(path: Path, *, lazy: bool = False) -> Outcome:
+def unmount(path: Path, *, lazy: bool = False, on_progress: OnProgress | None = None) -> Outcome:
     """Unmount the mount point. MountBusy when it is in use and not `lazy`, MountError when it cannot be."""
     mounts = read_mounts()
     point = resolve(path, mounts)
     mount = vfs_at(point, mounts)
     if mount is None:
         raise _not_a_mount_point(path, point, mounts)
-    if is_dead(point):
+    if not _answers(mount, mounts) and is_dead(point):
         detach(point, lazy=True)
         return Outcome.CLEARED
     copies = [other for other in mounts_of(mount.store, mounts) if other.device == mount.device]
@@ -45,10 +48,21 @@ def unmount(path: Path, *, lazy: bool = False) -> Outcome:
     if lazy:
         detach(point, lazy=True)
         return Outcome.CLOSED if wait_until_free(mount.store, LAZY_SECONDS) else Outcome.DETACHED
-    return _unmount_and_wait(mount)
+    return _unmount_and_wait(mount, on_progress)
 
 
-def _unmount_and_wait(mount: Mount) -> Outcome:
+def _answers(mount: Mount, mounts: list[Mount]) -> bool:
+    """Whether the daemon of a mount certainly lives, though it may hang: somebody listens for its store."""
+    if len(mounts_of(mount.store, mounts)) > 1:
+        return False  # who knows which of them it serves
+    client = ControlClient.connect(mount.store)
+    if client is None:
+        return False
+    with client:
+        return True
+
+
+def _unmount_and_wait(mount: Mount, on_progress: OnProgress | None) -> Outcome:
     # The daemon must know that we wait before the unmount, or it could be gone before we ask.
     client = ControlClient.connect(mount.store)
     outcome = Outcome.CLOSED
@@ -61,9 +75,8 @@ def _unmount_and_wait(mount: Mount) -> Outcome:
     else:
         with client:
             client.send("await_close")
-            detach(mount.point)
             try:
-                client.result()
+                _first_failure(_begin(detach, mount.point), _begin(client.result, on_progress))
             except DaemonGone:
                 raise MountError(
                     f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
@@ -75,6 +88,31 @@ def _unmount_and_wait(mount: Mount) -> Outcome:
             f"{mount.point} is off the tree, but {owner} still uses {mount.store}; see vfs.log in it"
         )
     return outcome
+
+
+def _begin(function: Callable[..., object], *arguments: object) -> Future[object]:
+    """Call a function in a thread that nobody waits for at the end of the process, should it hang."""
+    future: Future[object] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except (VfsError, OSError) as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def _first_failure(detaching: Future[object], closing: Future[object]) -> None:
+    """Return when both have come to their end, raise as soon as one of them fails.
+
+    The kernel waits for a daemon that waits for a disk: then the daemon's word comes first.
+    """
+    wait((detaching, closing), return_when=FIRST_EXCEPTION)
+    for future in (detaching, closing):
+        if future.done():
+            future.result()
 
 
 def _not_a_mount_point(path: Path, point: Path, mounts: list[Mount]) -> MountError:

@@ -5,8 +5,6 @@ in `verbs`. Never closes the store: it only asks for that, and waits.
 """
 
 import logging
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,19 @@ from vfs.errors import NoSpace, StoreError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
-from vfs.mount.options import MountOptions
 from vfs.mount.packer import Packer
 from vfs.mount.tree_verbs import TreeVerbs
+from vfs.mount.watch import disk_is_slow
 
 log = logging.getLogger("vfs")
 
 FIGURES_SECONDS = 2.0
 """How long `info` waits at most for the checkpoint that makes its figures exact."""
+
+LOOK_SECONDS = 0.1
+
+THREADS = 4
+"""Of verbs that look at much: they wait for each other, never for requests."""
 
 
 class Ending:
@@ -55,8 +58,6 @@ class Verbs:
         self,
         fs: FileSystem,
         store: Path,
-        point: Path,
-        options: MountOptions,
         *,
         committer: Committer,
         packer: Packer,
@@ -65,13 +66,11 @@ class Verbs:
     ) -> None:
         self._fs = fs
         self._store = store
-        self._point = point
-        self._options = options
         self._committer = committer
         self._packer = packer
         self._stop = stop
         self._ending = ending
-        self._since = time.time()
+        self._threads = trio.CapacityLimiter(THREADS)
 
     def verbs(self) -> dict[str, Verb]:
         """Every verb by its name."""
@@ -88,23 +87,21 @@ class Verbs:
 
     async def info(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Figures of the store and of its mount."""
+        await self._catch_up()  # so that all figures are of this moment
         fs = self._fs
-        with trio.move_on_after(FIGURES_SECONDS):
-            await self._committer.up_to_date()  # so that all figures are of this moment
         try:
-            facts = fs.info(await trio.to_thread.run_sync(fs.sums))
+            return fs.info(await trio.to_thread.run_sync(fs.sums, limiter=self._threads))
         except (OSError, StoreError) as error:
             # A disk that cannot be read any more is when people ask: what is known without it is told.
-            facts = {**fs.state(), "no_figures": str(error)}
-        options = msgspec.to_builtins(self._options)
-        return {
-            **facts,
-            "pid": os.getpid(),
-            "store": str(self._store),
-            "mountpoint": str(self._point),
-            "mounted_seconds": round(time.time() - self._since, 3),
-            "options": {name: value for name, value in options.items() if name != "kernel_flags"},
-        }
+            return {**fs.state(), "no_figures": str(error)}
+
+    async def _catch_up(self) -> None:
+        """Have a checkpoint taken, if that goes as quickly as somebody who asks for figures may wait."""
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + FIGURES_SECONDS
+            nursery.start_soon(_leave_a_slow_disk, nursery.cancel_scope)
+            await self._committer.up_to_date()
+            nursery.cancel_scope.cancel()
 
     async def flush(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Pack everything that is stored at this moment."""
@@ -141,7 +138,7 @@ class Verbs:
 
         epoch = fs.epochs.enter()  # keeps the chunks and packs that the check looks into
         try:
-            found = await trio.to_thread.run_sync(check)
+            found = await trio.to_thread.run_sync(check, limiter=self._threads)
         finally:
             fs.epochs.leave(epoch)
         return report_fields(found)
@@ -155,6 +152,12 @@ class Verbs:
         """Answer when the store is closed, whoever unmounts it."""
         await self._ending.wait()
         return {"clean": True}
+
+
+async def _leave_a_slow_disk(scope: trio.CancelScope) -> None:
+    while not disk_is_slow():  # noqa: ASYNC110 -- what waits for the disk cannot tell
+        await trio.sleep(LOOK_SECONDS)
+    scope.cancel()
 
 
 def report_fields(report: Report) -> dict[str, Any]:

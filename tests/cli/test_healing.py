@@ -1,0 +1,131 @@
+"""Mounting where a daemon died: in use, stacked, by many at once, still dying, and of another store."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vfs as library
+from tests.cli.living import is_mounted, mount, program_inside
+from tests.cli.shell import vfs
+from vfs.mount.mountinfo import mounts_of, read_mounts
+from vfs.mount.owner import Owner, find_owner, wait_until_free
+
+pytestmark = pytest.mark.mounted
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts other things")
+
+
+def cleared(point: Path) -> str:
+    return f"vfs: warning: clearing {point}: the daemon of this mount has died\n"
+
+
+def dead_mount(store: Path, point: Path) -> None:
+    pid = mount(store, point)
+    (point / "file").write_text("data")
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until_free(store, 20)
+
+
+def test_programs_that_still_use_the_dead_mount_keep_nobody_from_mounting_again(
+    store: Path, point: Path
+) -> None:
+    pid = mount(store, point)
+    (point / "file").write_text("data")
+    with program_inside(point) as program:
+        os.kill(pid, signal.SIGKILL)
+        mount(store, point, warning=cleared(point))
+        assert (point / "file").read_text() == "data"
+        assert (point / "held").exists()
+        assert program.poll() is None
+        assert len(mounts_of(store, read_mounts())) == 1
+    assert vfs("umount", point).code == 0
+
+
+@root_only
+def test_a_dead_mount_that_shows_twice(store: Path, point: Path, tmp_path: Path) -> None:
+    pid = mount(store, point)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    subprocess.run(["mount", "--bind", point, copy], check=True)
+    subprocess.run(["mount", "--bind", point, point], check=True)  # stacked on itself
+    assert len(mounts_of(store, read_mounts())) == 3
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until_free(store, 20)
+    ran = vfs("mount", store, point)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("clearing ") == 3
+    assert [mount_.point for mount_ in mounts_of(store, read_mounts())] == [point]
+    assert vfs("umount", point).code == 0
+
+
+@root_only
+def test_a_dead_mount_under_another_file_system(store: Path, point: Path, tmp_path: Path) -> None:
+    pid = mount(store, point)
+    subprocess.run(["mount", "-t", "tmpfs", "over it", point], check=True)
+    try:
+        assert "is already mounted at" in vfs("mount", store, point).error
+        os.kill(pid, signal.SIGKILL)
+        assert wait_until_free(store, 20)
+        ran = vfs("mount", store, point)
+        assert ran.code == 1
+        assert f"{point} is the mount point of over it (tmpfs); choose a free one" in ran.err
+        other = tmp_path / "other"
+        other.mkdir()
+        ran = vfs("mount", store, other)  # it is in nobody's way there
+        assert ran.code == 0, ran.err
+        assert "lies under another mount" in ran.error
+        assert vfs("umount", other).code == 0
+    finally:
+        subprocess.run(["umount", point], check=True)
+    assert vfs("umount", point).code == 0
+
+
+def test_many_mount_at_once_over_a_dead_mount_and_one_of_them_does(store: Path, point: Path) -> None:
+    dead_mount(store, point)
+    command = [sys.executable, "-m", "vfs", "mount", str(store), str(point)]
+    tries = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(5)]
+    ended = [(process.communicate(timeout=100), process.returncode) for process in tries]
+    assert sorted(code for _, code in ended) == [0, 1, 1, 1, 1], ended
+    assert len(mounts_of(store, read_mounts())) == 1
+    assert (point / "file").read_text() == "data"
+    for (_, error), code in ended:
+        assert code == 0 or b"Traceback" not in error
+    assert vfs("umount", point).code == 0
+
+
+def test_a_daemon_that_still_dies_is_waited_for(store: Path, point: Path) -> None:
+    pid = mount(store, point)
+    (point / "file").write_text("data")
+    os.kill(pid, signal.SIGKILL)  # and mount at once, dead or not
+    ran = vfs("mount", store, point)
+    assert ran.code == 0, ran.err
+    assert (point / "file").read_text() == "data"
+    assert vfs("umount", point).code == 0
+
+
+def test_a_killed_process_is_told_from_a_living_one() -> None:
+    assert not Owner(os.getpid()).is_dying()
+    assert not Owner(None).is_dying()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert not Owner(process.pid).is_dying()
+        process.kill()
+        assert Owner(process.pid).is_dying()  # until it is waited for
+    assert not Owner(process.pid).is_dying()
+
+
+def test_the_dead_mount_of_another_store_is_left_alone(store: Path, point: Path, tmp_path: Path) -> None:
+    dead_mount(store, point)
+    other = tmp_path / "other store"
+    library.mkfs(other)
+    ran = vfs("mount", other, point)
+    assert ran.code == 1
+    assert f"{point} is the dead mount of another store, {store}, whose daemon has died" in ran.error
+    assert "vfs umount" in ran.error
+    assert is_mounted(store)
+    assert find_owner(other) is None
+    mount(store, point, warning=cleared(point))
+    assert vfs("umount", point).code == 0

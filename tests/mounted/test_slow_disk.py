@@ -1,0 +1,140 @@
+"""A disk that hangs or is slow keeps nobody from asking what the daemon waits for, and loses nothing."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mounted import impatient_daemon
+from tests.mounted.loop_disk import LoopDisk, loop_disk
+from tests.mounted.mounting import VFS, MountedStore, is_mounted, vfs
+from tests.mounted.programs import needs_root, start_python, wait_for
+from vfs.mount.client import ControlClient
+
+pytestmark = pytest.mark.mounted
+
+ANSWER_SECONDS = 3.0
+
+# Appends and syncs a line at a time, and prints the number of each that was acknowledged.
+WRITER = """
+import os, select, sys
+descriptor = os.open("written", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+number = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    os.write(descriptor, b"%08d\\n" % number)
+    os.fsync(descriptor)
+    print(number, flush=True)
+    number += 1
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[LoopDisk]:
+    with loop_disk(tmp_path / "loop") as made:
+        yield made
+
+
+def ask_info(store: Path) -> dict[str, Any]:
+    """What the daemon answers, which must not take long."""
+    begin = time.monotonic()
+    client = ControlClient.connect(store)
+    assert client is not None
+    with client:
+        facts = client.ask("info")
+    assert time.monotonic() - begin < ANSWER_SECONDS
+    return facts
+
+
+def wait_until_stuck(store: Path, seconds: float = 2.5) -> dict[str, Any]:
+    """Until some call to the disk has taken so long; the facts of that moment."""
+    end = time.monotonic() + 30
+    while True:
+        facts = ask_info(store)
+        if any(wait["seconds"] >= seconds for wait in facts["waiting"]):
+            return facts
+        assert time.monotonic() < end, facts
+        time.sleep(0.1)
+
+
+def start_writer(mounted: MountedStore) -> subprocess.Popen[str]:
+    writer = start_python(WRITER, cwd=mounted.path)
+    assert writer.stdout is not None
+    for _ in range(3):
+        writer.stdout.readline()
+    return writer
+
+
+def start_verbs(mounted: MountedStore, *verbs: str) -> list[subprocess.Popen[str]]:
+    return [
+        subprocess.Popen(
+            [*VFS, verb, str(mounted.path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for verb in verbs
+    ]
+
+
+def error_of(process: subprocess.Popen[str]) -> str:
+    """The one line with which a verb failed."""
+    said, error = process.communicate(timeout=60)
+    assert process.returncode != 0, said
+    assert error.count("\n") == 1, error
+    return error
+
+
+@pytest.fixture
+def hanging(disk: LoopDisk) -> Iterator[MountedStore]:
+    """A mounted store on a disk that may be frozen; at the end all goes on, and the store is sound."""
+    mounted = MountedStore(disk.path)
+    mounted.command = (sys.executable, "-m", impatient_daemon.__name__)
+    mounted.mount()
+    try:
+        yield mounted
+        disk.thaw()
+        mounted.finish()
+    finally:
+        disk.thaw()
+        mounted.abandon()
+
+
+@needs_root
+def test_while_the_disk_hangs_info_says_what_is_waited_for(disk: LoopDisk, hanging: MountedStore) -> None:
+    assert ask_info(hanging.store)["waiting"] == []
+    writer = start_writer(hanging)
+    disk.freeze()
+    facts = wait_until_stuck(hanging.store)
+    assert any("log/chunk-" in wait["what"] for wait in facts["waiting"]), facts["waiting"]
+    assert (facts["pid"], facts["store"]) == (hanging.pid, str(hanging.store))
+    assert facts["waiting_requests"] >= 1
+    assert facts["logical_bytes"] >= 9
+    line = next(line for line in vfs("info", hanging.path).splitlines() if line.startswith("waiting:"))
+    assert "log/chunk-" in line
+    assert "since" in line
+    for process in start_verbs(hanging, "flush", "gc", "fsck"):
+        error = error_of(process)
+        assert "the disk of the store does not answer: the daemon waits for " in error
+        assert "log/chunk-" in error
+    assert "is in use by python" in error_of(*start_verbs(hanging, "umount"))
+    vfs("umount", "--lazy", hanging.path)
+    assert not is_mounted(hanging.path)
+    disk.thaw()
+    rest = wait_for(writer).split()
+    assert hanging.ended() == 0
+    hanging.mount()
+    content = (hanging.path / "written").read_text().split()
+    assert content == [f"{number:08d}" for number in range(int(rest[-1]) + 1)]
+
+
+@needs_root
+def test_an_unmount_says_what_it_waits_for(disk: LoopDisk, hanging: MountedStore) -> None:
+    (hanging.path / "file").write_text("data")
+    disk.freeze()
+    error = error_of(*start_verbs(hanging, "umount"))
+    assert "the disk of the store does not answer: the daemon waits for " in error
+    disk.thaw()
+    assert hanging.ended() == 0
+    hanging.mount()
+    assert (hanging.path / "file").read_text() == "data"

@@ -1,0 +1,156 @@
+"""A file of a store on the real disk: the calls that read, write and sync it.
+
+Promises that each call that may wait for the disk is noted while it waits, and waits without keeping other
+threads from running, so that somebody can still say what is waited for. Never decides what a file means.
+"""
+
+import errno
+import mmap
+import os
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import get_ident
+from time import monotonic
+
+from vfs.backing.descriptors import told_apart
+from vfs.backing.inflight import CALLS, disk_call
+from vfs.backing.populate import address_of, populate
+
+Buffer = bytes | bytearray | memoryview
+
+PREFETCH_STEP_BYTES = 128 * 1024
+"""A longer wish is cut off in silence at the disk's read-ahead size, and the rest would come page by page."""
+
+PROBE_BYTES = 128 * 1024
+"""Distance of the bytes that `resident` asks for: a usual read-ahead, so what lies between came along."""
+
+MOST_PIECES = 1024
+"""IOV_MAX: buffers that one writev(2) takes."""
+
+
+class DirectoryFile:
+    """A file of a `DirectoryStorage`.
+
+    The descriptor is closed by `close` or with the last reference, so that a reader which still holds the
+    object while another thread lets go of it never reads through a number that has come to mean another file.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._fd = descriptor
+        self._name = name
+        self._closing = weakref.finalize(self, os.close, descriptor)
+        self._closing.atexit = False
+        self._mapped: mmap.mmap | None = None
+        self._address = 0  # of the mapping
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        thread = get_ident()
+        CALLS[thread] = ("append to", self._name, monotonic())
+        try:
+            self._append(pieces)
+        finally:
+            del CALLS[thread]
+
+    def _append(self, pieces: Sequence[Buffer]) -> None:
+        # O_APPEND: the end is where the kernel says it is, also after a truncate.
+        if not 1 < len(pieces) <= MOST_PIECES:
+            rest: Buffer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            written = os.write(self._fd, rest)
+        else:
+            written = os.writev(self._fd, pieces)
+            if written == sum(map(len, pieces)):
+                return
+            rest = b"".join(pieces)
+        # A short write is no error by itself: the next one says why (usually ENOSPC) or completes it.
+        while written < len(rest):
+            rest = memoryview(rest)[written:]
+            written = os.write(self._fd, rest)
+            if written == 0:
+                raise OSError(errno.EIO, "write of 0 bytes")
+
+    def pread(self, length: int, offset: int) -> bytes:
+        thread = get_ident()
+        CALLS[thread] = ("read of", self._name, monotonic())
+        try:
+            return self._pread(length, offset)
+        finally:
+            del CALLS[thread]
+
+    def _pread(self, length: int, offset: int) -> bytes:
+        data = os.pread(self._fd, length, offset)
+        if len(data) == length or not data:
+            return data
+        pieces = [data]
+        while data and (length := length - len(data)):
+            offset += len(data)
+            data = os.pread(self._fd, length, offset)
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def resident(self, length: int, offset: int) -> bool:
+        last = offset + max(length, 1) - 1
+        probe = [bytearray(1)]
+        try:
+            for position in range(offset, last, PROBE_BYTES):
+                os.preadv(self._fd, probe, position, os.RWF_NOWAIT)
+            os.preadv(self._fd, probe, last, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:  # EOPNOTSUPP: this file system cannot tell. Any other error shows in the read itself.
+            return True
+        return True
+
+    def truncate(self, size_bytes: int) -> None:
+        with disk_call("truncation of", self._name):
+            os.ftruncate(self._fd, size_bytes)
+
+    def sync(self) -> None:
+        with disk_call("sync of", self._name):
+            os.fdatasync(self._fd)
+
+    def map(self) -> memoryview:
+        length = self.size()
+        if length == 0:
+            return memoryview(b"")
+        with told_apart("a file to map it"):  # a mapping keeps a descriptor of its own
+            self._mapped = mmap.mmap(self._fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        # The kernel would read 128 KiB around every page it misses; who reads in order asks with `prefetch`.
+        self._mapped.madvise(mmap.MADV_RANDOM)
+        with suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        self._address = address_of(self._mapped)
+        return memoryview(self._mapped)
+
+    def fault_in(self, length: int, offset: int) -> None:
+        mapped = self._mapped  # keeps the mapping for as long as this takes
+        if mapped is None or length <= 0:
+            return
+        start = offset - offset % mmap.PAGESIZE
+        self.prefetch(length, offset)  # one request to the disk instead of one for each page
+        thread = get_ident()
+        CALLS[thread] = ("read of", self._name, monotonic())
+        try:
+            if not populate(self._address + start, min(offset + length, len(mapped)) - start):
+                os.pread(self._fd, length, offset)  # an old kernel: a plain read fetches the pages, or fails
+        finally:
+            del CALLS[thread]
+
+    def prefetch(self, length: int, offset: int) -> None:
+        end = offset + length
+        with suppress(OSError):
+            for start in range(offset, end, PREFETCH_STEP_BYTES):
+                step = min(PREFETCH_STEP_BYTES, end - start)
+                os.posix_fadvise(self._fd, start, step, os.POSIX_FADV_WILLNEED)
+
+    def drop_cache(self, offset: int) -> None:
+        os.posix_fadvise(self._fd, offset, 0, os.POSIX_FADV_DONTNEED)
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def close(self) -> None:
+        # The mapping itself goes with the last view of it: closing it here would pull it away from a reader.
+        self._mapped = None
+        self._fd = -1
+        self._closing()
