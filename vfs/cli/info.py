@@ -16,6 +16,8 @@ NOT_MOUNTED: dict[str, Any] = {
     "read_only": None,
     "mounted_seconds": None,
     "options": None,
+    "supervisor_pid": None,
+    "restarts": None,
     "figures_age_seconds": 0.0,
     "waiting": [],
     "waiting_requests": 0,

@@ -13,9 +13,10 @@ from vfs.cli.verb import to_path, verb
 from vfs.errors import VfsError
 from vfs.mount.daemon import Daemon
 from vfs.mount.launcher import ReadyPipe, launch
-from vfs.mount.logs import DaemonLog
+from vfs.mount.logs import DaemonLog, log_restarts
 from vfs.mount.options import MountOptions, known_options
 from vfs.mount.prepare import prepare
+from vfs.mount.supervisor import Place, Supervisor
 
 
 @verb("mount")
@@ -26,33 +27,40 @@ from vfs.mount.prepare import prepare
 )
 @click.option("--read-only", is_flag=True, help="The same as -o ro.")
 @click.option("--foreground", is_flag=True, help="Stay here until unmounted, and log to stderr.")
+@click.option("--supervise", is_flag=True, help="Start the daemon again when it dies, and log that.")
 @click.option("--ready-fd", type=int, hidden=True)
+@click.option("--restarts", type=int, hidden=True)
+@click.option("--log-to-stderr", is_flag=True, hidden=True)
 def command(
     store: Path,
     mountpoint: Path,
     texts: tuple[str, ...],
     read_only: bool,
     foreground: bool,
+    supervise: bool,
     ready_fd: int | None,
-) -> None:
+    restarts: int | None,
+    log_to_stderr: bool,
+) -> int:
     """Mount STORE at the empty folder MOUNTPOINT."""
     options = MountOptions.parse(texts, read_only=read_only)
     if foreground:
-        _serve(store, mountpoint, options, ready_fd)
-        return
+        pipe = ReadyPipe(ready_fd, supervised=restarts is not None)
+        try:
+            if supervise:
+                places = prepare(store, mountpoint, options)
+                log_restarts(places.store, foreground=ready_fd is None)
+                return Supervisor(Place(*places, texts, read_only), pipe, foreground=ready_fd is None).run()
+            log = DaemonLog(to_file=ready_fd is not None and not log_to_stderr, debug=options.debug)
+            places = prepare(store, mountpoint, options)
+            Daemon(places.store, places.point, options, log, pipe, restarts).run()
+        except VfsError as error:
+            pipe.failed(str(error))
+            raise
+        return 0
     places = prepare(store, mountpoint, options)
     with progress_bar(f"mounting {places.store}"):
-        pid = launch(places.store, places.point, texts, read_only=read_only)
+        pid = launch(places.store, places.point, texts, read_only=read_only, supervise=supervise)
     point = shlex.quote(str(places.point))
     print_lines([f"mounted {places.store} at {places.point} (pid {pid}); unmount with: vfs umount {point}"])
-
-
-def _serve(store: Path, mountpoint: Path, options: MountOptions, ready_fd: int | None) -> None:
-    pipe = ReadyPipe(ready_fd)
-    log = DaemonLog(to_file=ready_fd is not None, debug=options.debug)
-    try:
-        places = prepare(store, mountpoint, options)
-        Daemon(places.store, places.point, options, log, pipe.ready).run()
-    except VfsError as error:
-        pipe.failed(str(error))
-        raise
+    return 0

@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,13 @@ from vfs.filesystem import FileSystem, open_filesystem
 from vfs.mount.adapter import Adapter
 from vfs.mount.control_thread import ControlThread
 from vfs.mount.detach import MountBusy, detach, flush_pages
+from vfs.mount.healing import clear_dead
 from vfs.mount.kernel import KernelMount
+from vfs.mount.launcher import ReadyPipe
 from vfs.mount.logs import DaemonLog
+from vfs.mount.mountinfo import read_mounts
 from vfs.mount.options import MountOptions
+from vfs.mount.preconditions import NotEmpty, check_point
 from vfs.mount.tuning import tune_process
 from vfs.mount.verbs import Ending, Verbs
 from vfs.mount.watch import Watch
@@ -66,14 +70,17 @@ class Daemon:
         point: Path,
         options: MountOptions,
         daemon_log: DaemonLog,
-        announce: Callable[[], None],
+        pipe: ReadyPipe,
+        restarts: int | None = None,
     ) -> None:
         # constant
         self._store = store
         self._point = point
         self._options = options
         self._log = daemon_log
-        self._announce = announce
+        self._pipe = pipe
+        self._restarts = restarts  # how often our supervisor has done that; None without one
+        self._parent = os.getppid()
         # mutable
         self._stop_wanted = False
         self._wake_stopper = trio.Event()
@@ -104,6 +111,7 @@ class Daemon:
 
     def _serve(self, fs: FileSystem) -> None:
         self._adapter = Greeted(fs, self._options)
+        self._take_place()
         # A signal that comes before trio can take it waits: it must not leave a mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._mount = KernelMount.attach(self._adapter, self._store, self._point, self._options)
@@ -117,6 +125,19 @@ class Daemon:
             self._mount.remove()
         if self._close_error is not None:
             raise StoreError(self._close_error)
+
+    def _take_place(self) -> None:
+        """Clear what a dead daemon left, as late as can be: until we are there, the folder below shows."""
+        again = clear_dead(self._store) or bool(self._restarts)
+        try:
+            check_point(self._point, read_mounts())
+        except NotEmpty:
+            if not again:
+                raise
+            # A program that went on writing found it. To refuse would leave all programs there for good.
+            log.warning(
+                "what was written into the folder %s while nothing was mounted is hidden", self._point
+            )
 
     async def _live(self, fs: FileSystem) -> None:
         verbs = Verbs(
@@ -152,9 +173,18 @@ class Daemon:
         }
 
         def changing() -> dict[str, Any]:
-            return {**fs.glance(), "mounted_seconds": round(time.monotonic() - begin, 3)}
+            return {
+                **fs.glance(),
+                "mounted_seconds": round(time.monotonic() - begin, 3),
+                "supervisor_pid": self._supervisor(),
+                "restarts": self._restarts,
+            }
 
         return Watch(facts, changing, lambda: self._adapter.waiting, self._mount.device)
+
+    def _supervisor(self) -> int | None:
+        """The process that starts us again, if there is one and it lives."""
+        return self._parent if self._restarts is not None and os.getppid() == self._parent else None
 
     async def _start_control(self, nursery: trio.Nursery, control: ControlThread) -> None:
         try:
@@ -169,6 +199,7 @@ class Daemon:
             await nursery.start(self._adapter.background)
             nursery.start_soon(self._say_ready)
             await pyfuse3.main()
+            self._pipe.leaving()
             self._left.set()
             nursery.cancel_scope.cancel()
 
@@ -176,7 +207,7 @@ class Daemon:
         await self._adapter.greeted.wait()
         self._mount.tune()
         log.info("mounted %s at %s", self._store, self._point)
-        self._announce()
+        self._pipe.ready()
 
     async def _leave(self, fs: FileSystem, control: ControlThread) -> None:
         self._left.set()
@@ -208,6 +239,7 @@ class Daemon:
 
     def _want_stop(self) -> None:
         self._stop_wanted = True
+        self._pipe.leaving()
         self._wake_stopper.set()
 
     async def _stopper(self) -> None:

@@ -1,19 +1,12 @@
-"""Clears the mounts that a dead daemon of a store left behind, so that the store can be mounted again.
+"""Mounting where a daemon died: whether a store's mounts are dead, and taking those off.
 
-Promises never to take off a mount that still answers, nor one of another store, and that of several who do
-this at the same time one does it and the others find it done. Never waits longer than it says.
-
-The claim is an flock on the store's folder, held from looking at the mounts to the end of detaching. A mount
-is detached by its path, and nobody can put a living one into the place of the dead one meanwhile.
+Promises never to take off a mount that is served, nor one of another store. Whoever clears holds the lock of
+the store, and is about to mount: so of several who try at the same time one does it, what it takes off can
+only be dead, and the folder below shows for milliseconds. Never waits longer than it says.
 """
 
-import fcntl
 import logging
-import os
 import shlex
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from vfs.errors import MountError
@@ -27,28 +20,30 @@ log = logging.getLogger("vfs")
 DYING_SECONDS = 10.0
 """A killed daemon keeps its lock until the kernel has taken it apart."""
 
-CLAIM_SECONDS = 60.0
-"""Detaching takes that long at most, and somebody may be at it."""
 
-LOOK_SECONDS = 0.05
-
-
-def clear_dead(store: Path) -> None:
-    """Detach the mounts of a store whose daemon is dead; MountError when one lives, or is not dead yet."""
-    if not mounts_of(store, read_mounts()):
-        _wait_for_the_dying(store)
-        return
-    with _claim(store):
-        _wait_for_the_dying(store)
-        while (mount := _uppermost(store)) is not None:
+def refuse_living(store: Path) -> None:
+    """MountError when a mount of the store is served, or its daemon was killed but is not dead yet."""
+    _wait_for_the_dying(store)
+    mounts = read_mounts()
+    for mount in mounts_of(store, mounts):
+        if _shows(mount, mounts):
             if not is_dead(mount.point):
                 raise already_mounted(store, mount.point)
             log.warning("clearing %s: the daemon of this mount has died", mount.point)
-            detach(mount.point, lazy=True)
-        if not wait_until_free(store, DYING_SECONDS):
-            raise MountError(
-                f"{store} is in use by {find_owner(store)}, which does not serve a mount; end it"
-            )
+        elif find_owner(store) is not None:
+            raise already_mounted(store, mount.point)
+
+
+def clear_dead(store: Path) -> bool:
+    """Detach every mount of the store; the caller owns it, so nobody serves them. True when there was one.
+
+    One that is hidden under somebody else's mount stays: it is in nobody's way.
+    """
+    found = False
+    while (mount := _uppermost(store)) is not None:
+        found = True
+        detach(mount.point, lazy=True)
+    return found
 
 
 def already_mounted(store: Path, point: Path) -> MountError:
@@ -59,20 +54,18 @@ def already_mounted(store: Path, point: Path) -> MountError:
     return MountError(f"{store} is already mounted at {point}{by}; unmount it first: {command}")
 
 
-def _uppermost(store: Path) -> Mount | None:
-    """A mount of the store that can be reached by its path; those that lie under another one wait their turn.
+def _shows(mount: Mount, mounts: list[Mount]) -> bool:
+    """Whether a look at the mount's path ends at a mount of the same device."""
+    shown = mount_at(mount.point, mounts)
+    return shown is not None and shown.device == mount.device
 
-    One that stays hidden under somebody else's mount is in nobody's way, unless its daemon lives.
-    """
+
+def _uppermost(store: Path) -> Mount | None:
+    """A mount of the store that can be reached by its path; those under another one wait their turn."""
     mounts = read_mounts()
-    ours = mounts_of(store, mounts)
-    for mount in reversed(ours):
+    for mount in reversed(mounts_of(store, mounts)):
         if mount_at(mount.point, mounts) == mount:
             return mount
-    if ours:
-        if find_owner(store) is not None:
-            raise already_mounted(store, ours[-1].point)
-        log.warning("a dead mount of this store lies under another mount at %s", ours[-1].point)
     return None
 
 
@@ -86,23 +79,3 @@ def _wait_for_the_dying(store: Path) -> None:
             f"{owner}, the daemon of {store}, was killed, but cannot end while it waits for the disk; "
             "mount again when that answers"
         )
-
-
-@contextmanager
-def _claim(store: Path) -> Iterator[None]:
-    descriptor = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        end = time.monotonic() + CLAIM_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise MountError(
-                        f"another program keeps {store} locked to clear its mount; try again"
-                    ) from None
-                time.sleep(LOOK_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)

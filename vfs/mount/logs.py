@@ -76,6 +76,34 @@ def _tell_system(text: str) -> None:
         system.send(line)
 
 
+class RestartLog(logging.Handler):
+    """Adds lines to the log file of a store that a daemon writes at the same time, through its rotations."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__()
+        self._path = store / LOG_NAME
+        _formatted(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with suppress(OSError):  # a store on a full or read-only disk is no reason to end
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+
+
+def log_restarts(store: Path, *, foreground: bool) -> None:
+    """Have what the supervisor says of a mount written to its store, and to stderr in the foreground."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(RestartLog(store))
+    if foreground:
+        root.addHandler(_formatted(logging.StreamHandler(sys.stderr)))
+
+
 class DaemonLog:
     """The daemon's log during its life. `to_file`: in the background; otherwise stderr, from the start."""
 

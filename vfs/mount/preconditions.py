@@ -22,6 +22,10 @@ FUSERMOUNT = "fusermount3"
 CONTAINER = "in a container, start it with --device /dev/fuse --cap-add SYS_ADMIN"
 
 
+class NotEmpty(MountError):
+    """Something lies in the folder that would be hidden by the mount."""
+
+
 def check_store(store: Path, mounts: Sequence[Mount]) -> None:
     """Refuse what cannot be a store before anything is created in it."""
     mount = vfs_around(store, mounts)
@@ -42,7 +46,9 @@ def check_store(store: Path, mounts: Sequence[Mount]) -> None:
 def check_mount(store: Path, point: Path, options: MountOptions, mounts: Sequence[Mount]) -> None:
     """Everything but the store itself; both paths are resolved."""
     check_apart(store, point)
-    check_point(point, mounts)
+    shown = vfs_at(point, mounts)
+    if shown is None or shown.store != store:  # else it is dead, and hides the folder until it is cleared
+        check_point(point, mounts)
     check_device()
     check_fusermount()
     if options.allow_other:
@@ -90,7 +96,7 @@ def check_point(point: Path, mounts: Sequence[Mount]) -> None:
     if SUPERBLOCK_NAME in names:
         raise MountError(f"mount point {point} is a store; the order is: vfs mount STORE MOUNTPOINT")
     if names:
-        raise MountError(f"mount point {point} is not empty; give an empty directory")
+        raise NotEmpty(f"mount point {point} is not empty; give an empty directory")
     if os.geteuid() != 0 and not os.access(point, os.W_OK):
         raise MountError(f"no permission to mount on {point}: you cannot write to it; give one of your own")
 

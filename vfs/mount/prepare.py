@@ -1,13 +1,13 @@
 """The last steps before a mount: where exactly, and whether anything stands in the way.
 
-Promises that what it returns passed every check, and that a dead mount of the same store is out of the
-way. Never clears a mount that still answers, or one of another store.
+Promises that what it returns passed every check that can be made without owning the store; dead mounts of the
+same store do not count as being in the way. Never changes anything.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
-from vfs.mount.healing import clear_dead
+from vfs.mount.healing import refuse_living
 from vfs.mount.mountinfo import read_mounts, resolve
 from vfs.mount.options import MountOptions
 from vfs.mount.preconditions import check_mount, check_store
@@ -25,6 +25,6 @@ def prepare(store: Path, point: Path, options: MountOptions) -> Places:
     mounts = read_mounts()
     places = Places(resolve(store, mounts), resolve(point, mounts))
     check_store(places.store, mounts)
-    clear_dead(places.store)
+    refuse_living(places.store)
     check_mount(places.store, places.point, options, read_mounts())
     return places

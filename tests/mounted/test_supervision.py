@@ -1,0 +1,211 @@
+"""`vfs mount --supervise`: a daemon that dies comes again, one that is told to end does not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tests.cli.living import eventually, is_mounted, log_of
+from tests.cli.shell import vfs
+from tests.mounted.mounting import VFS, copy_of_an_empty_store
+from vfs.mount.owner import find_owner, wait_until_free
+
+pytestmark = pytest.mark.mounted
+
+SECONDS = 30.0
+
+# Writes and syncs numbered files, whatever happens to the mount. Prints which of them are safe there.
+WRITER = """
+import os, select, sys
+folder, number = sys.argv[1], 0
+below = os.stat(os.path.dirname(folder)).st_dev
+while not select.select([sys.stdin], [], [], 0)[0]:
+    number += 1
+    try:
+        descriptor = os.open(f"{folder}/{number:06d}", os.O_WRONLY | os.O_CREAT)
+        try:
+            os.write(descriptor, b"%06d" % number)
+            os.fsync(descriptor)
+            mounted = os.fstat(descriptor).st_dev != below
+        finally:
+            os.close(descriptor)
+    except OSError:
+        continue
+    if mounted:
+        print(number, flush=True)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    copy_of_an_empty_store(tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def point(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "mnt"
+    path.mkdir()
+    yield path
+    if is_mounted(tmp_path / "store"):
+        subprocess.run(["fusermount3", "-u", "-z", "-q", "--", str(path)], check=False, timeout=20)
+
+
+def info(point: Path) -> dict[str, Any]:
+    ran = vfs("info", "--json", point)
+    assert ran.code == 0, ran.err
+    facts: dict[str, Any] = ran.document
+    return facts
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/exe").exists()
+
+
+def children_of(pid: int) -> list[int]:
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in files for child in file.read_text().split()]
+
+
+def wait_for_line(stream: IO[str] | None, words: str) -> None:
+    """Read what a program says until it has said that."""
+    assert stream is not None
+    said = []
+    while words not in (line := stream.readline()):
+        said.append(line)
+        assert line, said
+
+
+def serving(store: Path, *, other_than: int) -> int:
+    """The daemon that serves the store, once it is another one than that; its pid."""
+
+    def served() -> bool:
+        owner = find_owner(store)
+        return owner is not None and owner.pid not in (None, other_than) and is_mounted(store)
+
+    eventually(served, SECONDS)
+    owner = find_owner(store)
+    assert owner is not None
+    assert owner.pid is not None
+    return owner.pid
+
+
+def memory_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point: Path) -> None:
+    ran = vfs("mount", "--supervise", "-o", "commit=1", store, point)
+    assert (ran.code, ran.err) == (0, "")
+    facts = info(point)
+    daemon, supervisor = facts["pid"], facts["supervisor_pid"]
+    assert f"(pid {daemon})" in ran.out
+    assert (facts["restarts"], children_of(supervisor)) == (0, [daemon])
+    memory = memory_kib(supervisor)
+    said = store.parent / "said"
+    command = [sys.executable, "-c", WRITER, str(point)]
+    with open(said, "wb") as out, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out) as writer:
+        for kills in range(1, 5):
+            size = said.stat().st_size
+            eventually(lambda size=size: said.stat().st_size > size, SECONDS)  # type: ignore[misc]
+            if kills < 4:
+                os.kill(daemon, signal.SIGKILL)
+                daemon = serving(store, other_than=daemon)
+        writer.communicate(b"", timeout=60)
+    facts = info(point)
+    assert (facts["pid"], facts["supervisor_pid"], facts["restarts"]) == (daemon, supervisor, 3)
+    assert facts["options"]["commit_seconds"] == 1
+    acknowledged = [int(line) for line in said.read_text().split()]
+    assert len(acknowledged) >= 4
+    for number in acknowledged:
+        assert (point / f"{number:06d}").read_bytes() == b"%06d" % number
+    assert log_of(store).count("supervisor: the daemon ended by SIGKILL; restart ") == 3
+    assert log_of(store).count("supervisor: mounted again at ") == 3
+    assert children_of(supervisor) == [daemon]
+    assert memory_kib(supervisor) < memory * 1.2
+    assert vfs("umount", point).code == 0
+    eventually(lambda: not is_alive(supervisor), SECONDS)
+    assert find_owner(store) is None
+    assert vfs("fsck", store).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_supervisor_ends_both_cleanly(store: Path, point: Path, number: int) -> None:
+    command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        wait_for_line(supervisor.stderr, " INFO mounted ")
+        daemon = serving(store, other_than=0)
+        if number == signal.SIGINT:  # first a death, which shows on stderr too
+            os.kill(daemon, signal.SIGKILL)
+            wait_for_line(supervisor.stderr, "restart 1")
+            wait_for_line(supervisor.stderr, "mounted again")
+            daemon = serving(store, other_than=daemon)
+        supervisor.send_signal(number)
+        _, said = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 0, said
+    assert not is_alive(daemon)
+    assert not is_mounted(store)
+    assert find_owner(store) is None
+
+
+def test_a_daemon_that_was_told_to_end_stays_ended(store: Path, point: Path) -> None:
+    assert vfs("mount", "--supervise", store, point).code == 0
+    facts = info(point)
+    os.kill(facts["pid"], signal.SIGTERM)
+    eventually(lambda: not is_alive(facts["supervisor_pid"]), SECONDS)
+    assert wait_until_free(store, SECONDS)
+    assert not is_mounted(store)
+    assert "restart" not in log_of(store)
+
+
+def test_without_its_supervisor_the_daemon_goes_on_alone(store: Path, point: Path) -> None:
+    assert vfs("mount", "--supervise", store, point).code == 0
+    facts = info(point)
+    os.kill(facts["supervisor_pid"], signal.SIGKILL)
+    eventually(lambda: not is_alive(facts["supervisor_pid"]), SECONDS)
+    (point / "file").write_text("data")
+    alone = info(point)
+    assert (alone["pid"], alone["supervisor_pid"]) == (facts["pid"], None)
+    assert vfs("umount", point).code == 0
+    assert not is_alive(facts["pid"])
+
+
+def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
+    """With the waits of a tenth; each restart comes later than the one before."""
+    code = (
+        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
+        "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        daemon = 0
+        for _ in range(4):
+            wait_for_line(supervisor.stderr, "mounted again" if daemon else " INFO mounted ")
+            daemon = serving(store, other_than=daemon)
+            os.kill(daemon, signal.SIGKILL)
+        _, said = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 128 + signal.SIGKILL
+    assert "given up, it was the death number 4 within 60 s" in said
+    assert "given up" in log_of(store)
+    with pytest.raises(OSError, match="not connected"):
+        os.listdir(point)
+    assert "its daemon had died" in vfs("umount", point).out
+
+
+def test_what_cannot_begin_is_not_tried_again(store: Path, point: Path) -> None:
+    (store / "control.sock").write_text("not a socket")
+    begin = time.monotonic()
+    ran = vfs("mount", "--supervise", store, point)
+    assert ran.code == 1
+    assert "control.sock in the store is not a socket" in ran.error
+    assert time.monotonic() - begin < SECONDS
+    assert not is_mounted(store)
+    assert json.loads(vfs("info", "--json", store).out)["restarts"] is None

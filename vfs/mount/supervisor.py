@@ -1,0 +1,176 @@
+"""Keeps a mount alive: starts its daemon, and starts it again when it dies.
+
+Promises that a daemon which was unmounted, or told to end, is not started again; that each restart is logged
+with its reason; and that it gives up, with a line that says so, on a daemon that dies again and again. Then
+the dead mount stays: programs get errors, and do not write into the folder below. Never serves a request,
+never opens the store: killed with -9 it leaves a daemon that goes on alone.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from vfs.errors import MountError
+from vfs.mount.launcher import ReadyPipe, daemon_command, daemon_environment, read_message
+from vfs.mount.notify import VARIABLE as NOTIFY_VARIABLE
+from vfs.mount.notify import notify
+from vfs.mount.unmount import unmount
+
+log = logging.getLogger("vfs")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+DELAYS_SECONDS = (0.0, 1.0, 2.0, 4.0)
+"""Before the first, second, ... restart within the window; one more death, and it gives up."""
+
+WINDOW_SECONDS = 60.0
+
+
+class Place(NamedTuple):
+    """What is mounted where and how, as the daemon is to be told."""
+
+    store: Path
+    point: Path
+    options: Sequence[str]
+    read_only: bool
+
+
+class Life(NamedTuple):
+    """How one daemon's life went. `meant`: it was unmounted or told to end."""
+
+    exit_code: int
+    ready: bool
+    meant: bool
+    error: str | None
+
+    def reason(self) -> str:
+        """Why it ended, for a line in the log."""
+        if self.exit_code < 0:
+            return f"by {signal.Signals(-self.exit_code).name}"
+        said = f": {self.error}" if self.error is not None else ""
+        return f"with exit code {self.exit_code}{said}"
+
+
+class Supervisor:
+    """One supervised mount. `run` is its whole life."""
+
+    def __init__(self, place: Place, pipe: ReadyPipe, *, foreground: bool) -> None:
+        # constant
+        self._place = place
+        self._pipe = pipe
+        self._foreground = foreground
+        # mutable
+        self._daemon: trio.Process | None = None
+        self._stopping = trio.Event()
+        self._deaths: deque[float] = deque()
+        self._restarts = 0
+
+    def run(self) -> int:
+        """Supervise until the daemon ends for good; its exit code. MountError when it could not begin."""
+        return trio.run(self._run)
+
+    async def _run(self) -> int:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pass_on, signals)
+                life = await self._keep_alive()
+                nursery.cancel_scope.cancel()
+        if not life.ready and self._restarts == 0 and life.error is not None:
+            raise MountError(life.error)
+        return life.exit_code if life.exit_code >= 0 else 128 - life.exit_code
+
+    async def _pass_on(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            self._stopping.set()
+            notify("STOPPING=1")
+            if self._daemon is not None and self._daemon.poll() is None:
+                self._daemon.send_signal(number)
+
+    async def _keep_alive(self) -> Life:
+        while True:
+            life = await self._live()
+            if life.meant or self._stopping.is_set() or not (life.ready or self._restarts):
+                return life
+            delay = self._delay()
+            if delay is None:
+                log.error(
+                    "supervisor: the daemon ended %s; given up, it was the death number %d within %g s;"
+                    " see why, then mount again",
+                    life.reason(),
+                    len(self._deaths),
+                    WINDOW_SECONDS,
+                )
+                return life
+            self._restarts += 1
+            later = f" in {delay:g} s" if delay else ""
+            log.warning("supervisor: the daemon ended %s; restart %d%s", life.reason(), self._restarts, later)
+            notify(f"STATUS=restart {self._restarts}: the daemon ended {life.reason()}")
+            with trio.move_on_after(delay):
+                await self._stopping.wait()
+            if self._stopping.is_set():
+                with suppress(MountError):  # it is gone already
+                    await trio.to_thread.run_sync(unmount, self._place.point)
+                return Life(0, ready=False, meant=True, error=None)
+
+    def _delay(self) -> float | None:
+        """How long to wait before the next start, None to give up."""
+        now = trio.current_time()
+        self._deaths.append(now)
+        while self._deaths[0] < now - WINDOW_SECONDS:
+            self._deaths.popleft()
+        number = len(self._deaths)
+        return DELAYS_SECONDS[number - 1] if number <= len(DELAYS_SECONDS) else None
+
+    # --- one life -----------------------------------------------------------------------------
+
+    async def _live(self) -> Life:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        async with trio.lowlevel.FdStream(reading) as stream:
+            try:
+                self._daemon = await self._start(writing)
+            finally:
+                os.close(writing)
+            ready, meant, error = False, False, None
+            async for message in _messages(stream):
+                if "ready" in message:
+                    ready = True
+                    self._ready(message)
+                meant = meant or "leaving" in message
+                error = message.get("error", error)
+            code = await self._daemon.wait()
+        return Life(code, ready, meant, None if error is None else str(error))
+
+    async def _start(self, descriptor: int) -> trio.Process:
+        place = self._place
+        more = [f"--restarts={self._restarts}", *(["--log-to-stderr"] if self._foreground else [])]
+        command = daemon_command(place.store, place.point, place.options, place.read_only, descriptor, *more)
+        environment = daemon_environment()
+        environment.pop(NOTIFY_VARIABLE, None)  # it is us whom systemd listens to
+        return await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, pass_fds=(descriptor,), env=environment
+        )
+
+    def _ready(self, message: dict[str, object]) -> None:
+        pid = message["pid"]
+        notify(f"READY=1\nSTATUS=serving {self._place.point} by process {pid}, {self._restarts} restarts")
+        if self._restarts:
+            log.warning("supervisor: mounted again at %s by process %s", self._place.point, pid)
+        else:
+            self._pipe.ready(int(str(pid)))
+
+
+async def _messages(stream: trio.lowlevel.FdStream) -> AsyncIterator[dict[str, object]]:
+    """What the daemon says until it ends."""
+    rest = b""
+    async for piece in stream:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield read_message(line)
