@@ -47,11 +47,13 @@ class Journal:
         read_only: bool = False,
         commit_seconds: float = 5.0,
         cache_bytes: int = CACHE_BYTES,
+        noatime: bool = False,
     ) -> None:
         self.store = store
         self.log = store.log
         self.read_only = read_only
         self.commit_seconds = commit_seconds
+        self.noatime = noatime
         self.autopilot = True  # commit and checkpoint between operations; a daemon does it beside them
         self.limiter = MemoryLimiter(cache_bytes // 2)
         self.table = InodeTable(
@@ -113,6 +115,8 @@ class Journal:
 
     def accessed(self, inode: Inode) -> None:
         """relatime: note an access when the noted one is older than the last change, or than a day."""
+        if self.noatime:
+            return
         atime = inode.atime_ns
         if atime > inode.mtime_ns and atime > inode.ctime_ns and now_ns() - atime < RELATIME_NS:
             return

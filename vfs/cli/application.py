@@ -28,6 +28,8 @@ VERBS = {
     "import": "vfs.cli.import_",
     "export": "vfs.cli.export",
     "fsck": "vfs.cli.fsck",
+    "mount.fuse.vfs": "vfs.cli.system_mount",
+    "umount.fuse.vfs": "vfs.cli.system_umount",
 }
 """Where each verb lives, in the order of the help text."""
 
@@ -78,6 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(Failure(unexpected(error), CODES.error), given, error)
     return int(code or 0)
+
+
+def system_mount() -> int:
+    """What mount(8) runs for the type fuse.vfs."""
+    return main(["mount.fuse.vfs", *sys.argv[1:]])
+
+
+def system_umount() -> int:
+    """What umount(8) runs for it."""
+    return main(["umount.fuse.vfs", *sys.argv[1:]])
 
 
 class WarningLines(logging.Handler):

@@ -58,9 +58,21 @@ def command(
             pipe.failed(str(error))
             raise
         return 0
+    print_lines([mount_in_background(store, mountpoint, options, texts, read_only, supervise)])
+    return 0
+
+
+def mount_in_background(
+    store: Path,
+    mountpoint: Path,
+    options: MountOptions,
+    texts: tuple[str, ...],
+    read_only: bool,
+    supervise: bool,
+) -> str:
+    """Mount, and return what there is to say of it when it answers. `texts` are the options as given."""
     places = prepare(store, mountpoint, options)
     with progress_bar(f"mounting {places.store}"):
         pid = launch(places.store, places.point, texts, read_only=read_only, supervise=supervise)
     point = shlex.quote(str(places.point))
-    print_lines([f"mounted {places.store} at {places.point} (pid {pid}); unmount with: vfs umount {point}"])
-    return 0
+    return f"mounted {places.store} at {places.point} (pid {pid}); unmount with: vfs umount {point}"

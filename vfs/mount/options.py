@@ -25,7 +25,7 @@ LEAST_COMMIT_SECONDS, MOST_COMMIT_SECONDS = 0.1, 300.0
 MOST_TIMEOUT_SECONDS = 365 * 86400.0
 LEAST_CACHE_BYTES, MOST_CACHE_BYTES = MIB, 1 << 40
 LEAST_BACKLOG_BYTES, MOST_BACKLOG_BYTES = 64 * MIB, 1 << 50
-OPPOSITES = (("nodev", "dev"), ("nosuid", "suid"), ("noexec", "exec"))
+OPPOSITES = (("nodev", "dev"), ("nosuid", "suid"), ("noexec", "exec"), ("sync", "async"))
 
 
 class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,7 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Raw data that may wait to be packed before writers are slowed; None: the default."""
     pack: bool = True
     """False: only `vfs flush` packs."""
+    noatime: bool = False
     debug: bool = False
     kernel_flags: tuple[str, ...] = ()
 
@@ -79,6 +80,8 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
             "commit_seconds": self.commit_seconds,
             "cache_bytes": self.cache_bytes,
         }
+        if self.noatime:
+            given["noatime"] = True
         if self.compression is not None:
             given["compression"] = self.compression
         if self.backlog_bytes is not None:
@@ -95,6 +98,8 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
         }
         if self.read_only:
             names.add("ro")
+        if self.noatime:
+            names.add("noatime")  # so that it shows among the options of the mount
         if self.allow_other:
             names.add("allow_other")
         return names
@@ -163,7 +168,10 @@ KNOWN = {
         hint="SIZE (such as 4G)",
     ),
     "nopack": Option("pack", constant=False),
+    "noatime": Option("noatime", constant=True),
+    "relatime": Option("noatime", constant=False),
     "debug": Option("debug", constant=True),
+    "dirsync": Option(KERNEL + "dirsync", constant=True),
     **{flag: Option(KERNEL + flag, constant=True) for pair in OPPOSITES for flag in pair},
 }
 

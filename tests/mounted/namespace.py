@@ -1,0 +1,49 @@
+"""A script in a mount namespace of its own, where programs can be installed and devices opened to all.
+
+Promises that nothing of it shows outside or stays behind: what is mounted there goes with its last process.
+Needs root.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.mounted.mounting import ROOT
+from tests.mounted.programs import CLEAN_ENVIRONMENT
+
+BIN = Path(sys.executable).parent
+
+# As if `ln -s ... /sbin` had been done: /sbin is a folder of links to what was there, and of ours.
+PRELUDE = """
+sbin=$(readlink -f /sbin)
+mkdir "$work/was" "$work/sbin"
+mount --bind "$sbin" "$work/was"
+cp -rs "$work/was/." "$work/sbin/"
+ln -s "$bin/mount.fuse.vfs" "$bin/umount.fuse.vfs" "$work/sbin/"
+mount --bind "$work/sbin" "$sbin"
+mknod -m 666 "$work/fuse" c 10 229
+mount --bind "$work/fuse" /dev/fuse
+vfs() { "$bin/python" -m vfs "$@"; }
+as_nobody=(
+    setpriv --reuid=65534 --regid=65534 --clear-groups
+    --inh-caps=+dac_read_search --ambient-caps=+dac_read_search --
+)
+"""
+
+
+def in_namespace(work: Path, script: str) -> str:
+    """Run a bash script with `set -eu`, `$work`, `$bin` and what the prelude makes; what it prints."""
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "bash", "-euc", PRELUDE + script],
+        cwd=ROOT,
+        env={**CLEAN_ENVIRONMENT, "work": os.fspath(work), "bin": os.fspath(BIN)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
