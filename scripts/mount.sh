@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Mounts a store from a bare machine: sets up what is missing, creates the store if it does not exist, mounts
-# it in the background, and returns when the mount answers. Run again it only mounts; run on a mount of the
-# same store it changes nothing. It never creates a store in a folder that holds anything.
+# it in the background, and returns when the mount answers. Run again it only mounts, also where a daemon has
+# died; run on a mount of the same store it changes nothing. It never creates a store in a folder that holds anything.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
-usage='usage: mount.sh STORE MOUNTPOINT [-o OPTIONS]'
+usage='usage: mount.sh STORE MOUNTPOINT [-o OPTIONS] [--supervise]'
 
 paths=()
 options=()
@@ -17,6 +17,7 @@ while (($#)); do
             options+=(-o "$2")
             shift
             ;;
+        --supervise) options+=(--supervise) ;;
         -o?*) options+=(-o "${1#-o}") ;;
         -h | --help)
             printf '%s\n' "$usage"

@@ -108,7 +108,7 @@ def test_a_mount_whose_daemon_died_is_mounted_anew(folder: Path) -> None:
     facts = json.loads(subprocess.check_output([vfs, "info", "--json", folder / "mount point"]))
     with subprocess.Popen(["sleep", "60"], cwd=folder / "mount point") as still_inside:
         os.kill(facts["pid"], signal.SIGKILL)
-        anew = mount("store", "mount point", cwd=folder)
+        anew = mount("store", "mount point", "--supervise", cwd=folder)
         still_inside.kill()
     assert anew.returncode == 0, anew.stdout
     assert "already" not in anew.stdout

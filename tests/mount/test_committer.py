@@ -10,8 +10,11 @@ import trio.testing
 
 import vfs
 from vfs.backing.log import SyncTicket
+from vfs.contents import ReadPlan
 from vfs.errors import NoSpace, ReadOnly, StoreFailed
+from vfs.mount.adapter import Adapter
 from vfs.mount.committer import Committer
+from vfs.mount.options import MountOptions
 
 
 @pytest.fixture
@@ -261,3 +264,37 @@ async def test_chunks_that_packing_emptied_go_although_nothing_changed(fs: vfs.F
     assert not len(fs.table.tracker)
     await committer.checkpoint()
     assert len(fs.log.chunk_numbers()) == 1
+
+
+async def test_no_number_of_slow_reads_keeps_a_sync_or_a_checkpoint_from_beginning(
+    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.write_bytes("/file", b"content")
+    ino = fs.resolve("/file").ino
+    adapter = Adapter(fs, MountOptions())
+    read_on = threading.Event()
+    real = fs.run_read
+
+    def read_when_told(plan: ReadPlan) -> bytes | memoryview:
+        assert read_on.wait(60)
+        return real(plan)
+
+    monkeypatch.setattr(fs, "read_resident", lambda ino, offset, length: None)
+    monkeypatch.setattr(fs, "run_read", read_when_told)
+    answers: list[bytes] = []
+
+    async def read() -> None:
+        answers.append(bytes(await adapter.read(ino, 0, 7)))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert adapter.waiting == 100
+        with trio.fail_after(30):
+            await adapter.committer.commit()
+            await adapter.committer.checkpoint(anyway=True)
+        assert not answers
+        read_on.set()
+    assert answers == [b"content"] * 100
+    assert adapter.waiting == 0

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class MountedStore:
         assert self._daemon is not None, "not mounted"
         return self._daemon.pid
 
-    def mount(self, *options: str) -> None:
+    def mount(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
         """Start the daemon and return when the mount answers."""
         assert self._daemon is None
         self.options = options
@@ -88,6 +89,7 @@ class MountedStore:
             daemon = subprocess.Popen(
                 [*self.command, "mount", "--foreground", *given, str(self.store), str(self.path)],
                 cwd=ROOT,
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,20 +1,24 @@
-"""The vfs command on a disk that is slow to sync and to read: each sync, and each read, takes 0.2 s more."""
+"""The vfs command on a disk that is slow to sync and to read: each sync, and each read, takes 0.2 s
+more, or VFS_SLOW_SECONDS."""
 
+import os
 import sys
 import time
 
+from vfs.backing.inflight import disk_call
 from vfs.backing.log import SyncTicket
 from vfs.cli import main
 from vfs.contents import ReadPlan
 from vfs.filesystem import FileSystem
 
-SLOW_SECONDS = 0.2
+SLOW_SECONDS = float(os.environ.get("VFS_SLOW_SECONDS", "0.2"))
 
 run_sync, run_read = FileSystem.run_sync, FileSystem.run_read
 
 
 def sync_slowly(fs: FileSystem, ticket: SyncTicket) -> None:
-    time.sleep(SLOW_SECONDS)
+    with disk_call("sync of", "log"):
+        time.sleep(SLOW_SECONDS)
     run_sync(fs, ticket)
 
 

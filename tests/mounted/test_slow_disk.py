@@ -1,5 +1,8 @@
 """A disk that hangs or is slow keeps nobody from asking what the daemon waits for, and loses nothing."""
 
+import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -9,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.mounted import impatient_daemon
+from tests.mounted import impatient_daemon, slow_daemon
 from tests.mounted.loop_disk import LoopDisk, loop_disk
-from tests.mounted.mounting import VFS, MountedStore, is_mounted, vfs
+from tests.mounted.mounting import ROOT, VFS, MountedStore, is_mounted, vfs
 from tests.mounted.programs import needs_root, start_python, wait_for
 from vfs.mount.client import ControlClient
 
@@ -138,3 +141,84 @@ def test_an_unmount_says_what_it_waits_for(disk: LoopDisk, hanging: MountedStore
     assert hanging.ended() == 0
     hanging.mount()
     assert (hanging.path / "file").read_text() == "data"
+
+
+@needs_root
+def test_a_killed_daemon_that_cannot_end_is_named_and_heals_when_the_disk_answers(
+    disk: LoopDisk, hanging: MountedStore
+) -> None:
+    """A thread that waits for a disk keeps its process, and with it the lock and the mount."""
+    (hanging.path / "file").write_text("data")
+    subprocess.run(["sync", "-f", hanging.path / "file"], check=True, timeout=60)
+    disk.freeze()
+    with start_python("open('more', 'w')", cwd=hanging.path) as maker:
+        wait_until_stuck(hanging.store, 0.5)
+        os.kill(hanging.pid, signal.SIGKILL)
+        mounting = subprocess.Popen(
+            [*VFS, "mount", str(hanging.store), str(hanging.path)], stderr=subprocess.PIPE, text=True
+        )
+        assert mounting.stderr is not None
+        assert f"waiting for process {hanging.pid} to end: it was killed" in mounting.stderr.readline()
+        disk.thaw()
+        _, said = mounting.communicate(timeout=60)
+        assert mounting.returncode == 0, said
+        maker.communicate(timeout=60)
+    assert hanging.ended() == -signal.SIGKILL
+    assert (hanging.path / "file").read_text() == "data"
+    vfs("umount", hanging.path)
+    hanging.mount()
+
+
+def test_a_slow_sync_is_named_while_all_figures_are_given(mounted: MountedStore) -> None:
+    mounted.unmount()
+    mounted.command = (sys.executable, "-m", slow_daemon.__name__)
+    mounted.mount("commit=300", environment={"VFS_SLOW_SECONDS": "4"})
+    (mounted.path / "file").write_bytes(b"x" * 1000)
+    syncing = start_python("import os\nos.fsync(os.open('file', os.O_RDWR))", cwd=mounted.path)
+    facts = wait_until_stuck(mounted.store, 1.2)
+    assert [wait["what"] for wait in facts["waiting"]] == ["sync of log"]
+    assert facts["waiting"][0]["thread"] == "worker"
+    assert (facts["figures_age_seconds"], facts["logical_bytes"]) == (0.0, 1000)
+    assert "ratios" in facts
+    assert wait_for(syncing) == ""
+
+
+# Maps a file, and has a thread fetch what is not in memory; meanwhile says what that waits for.
+FETCHER = """
+import sys, threading, time
+from vfs.backing.inflight import calls_under_way
+from vfs.backing.storage import DirectoryStorage
+file = DirectoryStorage(sys.argv[1]).open("cold")
+view = file.map()
+print("mapped", flush=True)
+sys.stdin.readline()
+fetching = threading.Thread(target=file.fault_in, args=(len(view), 0))
+fetching.start()
+while not (calls := calls_under_way(0.5)):
+    time.sleep(0.01)
+print(calls[0].what, flush=True)
+sys.stdin.readline()
+fetching.join()
+print(bytes(view).count(b"x"), flush=True)
+"""
+
+
+def test_a_cold_read_that_hangs_stops_no_other_thread(mounted: MountedStore) -> None:
+    """The disk is a mount of ours whose daemon is stopped: it answers nothing until it is let go on."""
+    (mounted.path / "cold").write_bytes(b"x" * 100_000)
+    mounted.remount()
+    fetcher = start_python(FETCHER, mounted.path, cwd=ROOT)
+    assert fetcher.stdout is not None
+    assert fetcher.stdin is not None
+    assert fetcher.stdout.readline() == "mapped\n"
+    os.kill(mounted.pid, signal.SIGSTOP)
+    try:
+        fetcher.stdin.write("\n")
+        fetcher.stdin.flush()
+        ready, _, _ = select.select([fetcher.stdout], [], [], 30)
+        assert ready, "every thread stands still"
+        assert fetcher.stdout.readline() == "read of cold\n"
+    finally:
+        os.kill(mounted.pid, signal.SIGCONT)
+    fetcher.stdin.write("\n")
+    assert wait_for(fetcher) == "100000\n"

@@ -54,6 +54,3 @@ def command(
     )
     if verbose:
         print_lines([said])
-
-
-command.hidden = True

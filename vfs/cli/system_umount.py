@@ -35,6 +35,3 @@ def command(
     outcome = unmount(mountpoint, lazy=lazy)
     if verbose:
         print_lines([f"unmounted {mountpoint}: {outcome.value}"])
-
-
-command.hidden = True
