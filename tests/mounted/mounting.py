@@ -124,7 +124,7 @@ class MountedStore:
             check=False,
         )
         assert (done.returncode, done.stdout) == (1, ""), f"{done}"
-        assert self._ended() == 1, self.log_text()
+        assert self.ended() == 1, self.log_text()
         assert not is_mounted(self.path)
         return done.stderr
 
