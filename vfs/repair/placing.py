@@ -23,7 +23,6 @@ Each step is skipped when it has been done, so it may be begun again at any time
 
 import errno
 import json
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -70,7 +69,7 @@ def next_folder(storage: Storage) -> str:
     return f"{DAMAGED_FOLDER}/{number}"
 
 
-def place(draft: DraftStorage, set_aside: Iterable[str], plan: dict[str, Any]) -> str:
+def place(draft: DraftStorage, set_aside: set[str], plan: dict[str, Any]) -> str:
     """Make the store what the draft is; returns the folder that has what was replaced."""
     storage = draft.below
     written: list[str] = []
@@ -79,8 +78,8 @@ def place(draft: DraftStorage, set_aside: Iterable[str], plan: dict[str, Any]) -
             storage.unlink(name)
         folder = next_folder(storage)
         _make_folders(storage, folder, draft.folders())
-        steps = _steps(draft, folder, set(set_aside), plan)
-        _sync_chunks(storage)
+        steps = _steps(draft, folder, set_aside, plan)
+        _sync_chunks(storage, set_aside)
         for name in draft.written():
             written.append(_staged(name))
             copy_file(draft.above, name, storage, written[-1])
@@ -196,12 +195,12 @@ def _kept(folder: str, name: str) -> str:
     return f"{folder}/{name.replace('/', '-')}"
 
 
-def _sync_chunks(storage: Storage) -> None:
+def _sync_chunks(storage: Storage, set_aside: set[str]) -> None:
     if not _is_folder(storage, LOG_FOLDER):
         return
-    for number in chunk_numbers(storage):
-        with suppress(FileNotFoundError):
-            _sync(storage, chunk_name(number))
+    for name in map(chunk_name, chunk_numbers(storage)):
+        if name not in set_aside:
+            _sync(storage, name)
     storage.sync_folder(LOG_FOLDER)
 
 

@@ -4,6 +4,7 @@ Promises that nothing in the store is written before `act`, that a store without
 and that the plan names everything that changes. The caller holds the lock of the store.
 """
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,12 @@ ScratchCall = Callable[[], Storage]
 """Gives an empty place to work in; whoever gave it takes it away."""
 
 PENDING = "an interrupted repair"
+
+OWN_FILES = re.compile(
+    r"superblock\.json(\.new)?|lock|log|packs|index\.db(-wal|-shm|-journal)?|vfs\.log.*|control\.sock"
+    r"|damaged|new-repair-.*"
+)
+"""What a store has in its folder."""
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -147,6 +154,9 @@ class Repair:
             self.plan.lose(path, length)
         for note in self.left.notes:
             self.plan.note(note)
+        for name in self._storage.list(""):
+            if not OWN_FILES.fullmatch(name):
+                self.plan.note(f"{name} is no part of a store: it stays as it is")
 
     # --- acting -------------------------------------------------------------------------------
 
