@@ -70,7 +70,9 @@ def _lines(report: dict[str, Any]) -> list[str]:
         speed = report["data_bytes"] / report["data_seconds"] / 1e6
         lines.append(f"read {size_text(report['data_bytes'])} of data at {speed:.0f} MB/s")
     counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report["counts"].items())
-    result = "clean" if report["clean"] else f"{report['problem_count']} problems"
+    result = (
+        "clean" if report["clean"] else f"{report['problem_count']} problems; unmount, and: vfs fsck --repair"
+    )
     return [*lines, f"{report['store']}: {result}" + (f" ({counts})" if counts else "")]
 
 

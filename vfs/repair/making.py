@@ -237,7 +237,7 @@ class DraftMaker:
         plan = find_data(index, self._draft, superblock.uuid, self._progress, index_is_whole=True)
         for pack in plan.packs:
             name = f"pack {pack.id}" if not pack.name else f"{PACKS_FOLDER}/{pack.name}"
-            self._plan.add(DATA, f"{name} goes ({pack.reason})")
+            self._plan.add(DATA, f"{name} goes ({pack.reason.rpartition(': ')[2]})")
         if plan.finds:
             text = f"{len(plan.finds)} contents of these that verify are copied into a new pack"
             self._plan.add(DATA, text, len(plan.finds))
