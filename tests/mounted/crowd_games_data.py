@@ -205,6 +205,63 @@ class Counters:
             require(int((folder / kind).read_bytes()) == steps, f"{kind}: not {steps}")
 
 
+class Bulk:
+    """A large file of each process, replaced now and then: what packs are made of, and what dies in them."""
+
+    LARGEST = 3 << 20
+
+    def __init__(self, folder: Path, number: int, count: int, note: Note) -> None:
+        self.folder, self.number, self.note = folder, number, note
+        self.version = 0
+
+    @staticmethod
+    def prepare(folder: Path, count: int) -> None:
+        pass
+
+    @classmethod
+    def content(cls, number: int, version: int) -> bytes:
+        """Half of it is like in the version before, and in other files of the same version."""
+        size = cls.LARGEST * (1 + version % 3) // 3
+        return noise(4 * version + 2, size // 2) + noise(
+            4 * (number * 1_000_000 + version // 2) + 1, size // 2
+        )
+
+    def play(self, chance: random.Random) -> None:
+        path = self.folder / f"{self.number}"
+        if not self.version or chance.random() < 0.06:
+            new = self.folder / f"new-{self.number}"
+            with open(new, "wb", buffering=0) as file:
+                file.write(self.content(self.number, self.version + 1))
+                os.fsync(file.fileno())
+            os.rename(new, path)
+            self.version += 1
+            self.note(self.version)
+            return
+        expected = self.content(self.number, self.version)
+        at = chance.randrange(len(expected))
+        descriptor = os.open(path, os.O_RDONLY)
+        found = read_up_to(descriptor, 200_000, at)
+        os.close(descriptor)
+        require(found == expected[at : at + 200_000], f"{path} is not version {self.version} at {at}")
+
+    def finish(self) -> None:
+        if self.version:
+            content = (self.folder / f"{self.number}").read_bytes()
+            require(content == self.content(self.number, self.version), f"large file {self.number}")
+
+    @classmethod
+    def verify(cls, folder: Path, facts: Facts, count: int, *, finished: bool) -> None:
+        versions: dict[int, int] = {}
+        for number, version in facts:
+            versions[number] = version
+        for number, version in versions.items():
+            found = (folder / f"{number}").read_bytes()
+            allowed = [cls.content(number, version)] + (
+                [] if finished else [cls.content(number, version + 1)]
+            )
+            require(found in allowed, f"large file {number} is not version {version}")
+
+
 class Attributes:
     """One file that carries an extended attribute of each process: everyone finds its own as it was set."""
 

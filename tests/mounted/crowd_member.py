@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.mounted.crowd_games_data import Appends, Attributes, Counters, Regions, Slots
+from tests.mounted.crowd_games_data import Appends, Attributes, Bulk, Counters, Regions, Slots
 from tests.mounted.crowd_games_names import Claims, Game, Links, Listing, Tokens, Versions, require
 from tests.mounted.crowd_operations import draw, perform
 from tests.mounted.crowd_tree import Node, apply, describe, empty_tree, look, paths_of, read_up_to, survey
@@ -32,6 +32,7 @@ GAMES: dict[str, type[Game]] = {
     "slots": Slots,
     "counters": Counters,
     "attributes": Attributes,
+    "bulk": Bulk,
 }
 MOST_HELD = 8
 
@@ -75,6 +76,7 @@ class Member:
         if operation[0] == "unlink" and self.tree[operation[1]].kind == "file" and self.chance.random() < 0.5:
             self._hold(operation[1])
         perform(self.own, operation)
+        os.statvfs(self.own)  # asks the daemon: after its death the kernel lets close(2) succeed all the same
         self.journal.write("done")
         apply(operation, self.tree)
         self.done[operation[0]] += 1

@@ -6,6 +6,7 @@ The default run is short; `make stress SECONDS=n` runs it for longer, with the s
 import json
 import os
 import random
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from tests.mounted.conftest import Mounter
 from tests.mounted.crowd import Crowd
-from tests.mounted.mounting import MountedStore, vfs
+from tests.mounted.mounting import ROOT, VFS, MountedStore, vfs
 from tests.mounted.test_memory import drop_kernel_caches
 from tests.mounted.trees import describe
 from tests.mounted.vitals import MIB, vitals, watched
@@ -61,6 +62,12 @@ def upkeep(mounted: MountedStore, *verbs: str) -> Iterator[Counter[str]]:
         thread.join()
     if failures:
         raise failures[0]
+
+
+def start_verb(mounted: MountedStore, verb: str) -> subprocess.Popen[bytes]:
+    """Something that is under way when the daemon is killed."""
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([*VFS, verb, str(mounted.path)], cwd=ROOT, stdout=quiet, stderr=quiet)
 
 
 def test_a_crowd_beside_packing_and_gc(mount_store: Mounter, tmp_path: Path) -> None:
@@ -108,10 +115,13 @@ def test_a_crowd_whose_daemon_is_killed(mount_store: Mounter, tmp_path: Path) ->
         crowds.append(crowd)
         try:
             crowd.start(SECONDS + 60)
-            threading.Event().wait(chance.uniform(1, 3))
+            threading.Event().wait(chance.uniform(0.5, 2.5))
+            beside = start_verb(mounted, ("flush", "gc", "fsck")[number % 3])
+            threading.Event().wait(chance.uniform(0.2, 0.8))
             assert crowd.running
             mounted.kill()
             crowd.join(30)
+            beside.wait(timeout=60)  # it may have ended well, or not found its daemon any more
         finally:
             crowd.end()
         mounted.fsck()

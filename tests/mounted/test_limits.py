@@ -69,3 +69,18 @@ def test_the_size_of_a_directory_is_its_number_of_entries(mounted: MountedStore)
         (mounted.path / f"{number}").touch()
     os.unlink(mounted.path / "3")
     assert os.stat(mounted.path).st_size == 6
+
+
+def test_a_close_after_the_daemon_has_died_says_nothing(mounted: MountedStore) -> None:
+    (mounted.path / "first").write_bytes(b"closed while the daemon lived")
+    closed = os.open(mounted.path / "closed", os.O_WRONLY | os.O_CREAT)
+    synced = os.open(mounted.path / "synced", os.O_WRONLY | os.O_CREAT)
+    for descriptor in (closed, synced):
+        os.write(descriptor, b"in the kernel's cache")
+    mounted.kill()
+    assert refusal(lambda: os.fsync(synced)) == errno.ENOTCONN
+    os.close(closed)
+    os.close(synced)
+    mounted.mount()
+    assert (mounted.path / "first").read_bytes() == b"closed while the daemon lived"
+    assert os.stat(mounted.path / "closed").st_size == 0
