@@ -25,6 +25,9 @@ from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange
 from vfs.limits import MIB
 
+MAPPED_CHUNKS = 8
+"""Open at once by a check: a daemon that has one made has its own beside them."""
+
 
 class Verdict(NamedTuple):
     """What is wrong with a block or a range."""
@@ -86,7 +89,7 @@ class DataCheck:
         # The pack is not closed here, but with the last job that reads from it.
 
     def _log(self, readers: Readers) -> None:
-        reader = ChunkReader(self._view.storage, self._view.uuid)
+        reader = ChunkReader(self._view.storage, self._view.uuid, MAPPED_CHUNKS)
         for number in self._view.log.chunk_numbers():
             self._from_the_disk(chunk_name(number))
         for ino, number, extent in self._ranges():
