@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+from msgspec.msgpack import encode
 
 import vfs
 from tests.packed_stores import noise
 from tests.repair.stores import FOUND, check_life_goes_on, mend, shown
 from tests.test_checker import damage
+from vfs.backing.storage import DirectoryStorage
+from vfs.backing.superblock import Superblock
+from vfs.inode.extents import BlobRange, ChunkRange
 from vfs.limits import ROOT_INO
 
 
@@ -163,3 +167,28 @@ def test_values_of_the_wrong_type_and_absurd_ones(store: Path) -> None:
     assert numbers(store)["/a/b/c"] == known["/a/b/c"]
     check_life_goes_on(store)
     assert max(numbers(store).values()) < 2**48, ROOT_INO
+
+
+@pytest.mark.parametrize("number", [2**31, 2**40, 2**63 - 1])
+def test_absurd_places_in_maps(store: Path, number: int) -> None:
+    known = numbers(store)
+    damage(
+        store, "UPDATE extent SET map=? WHERE ino=?", encode([BlobRange(5000, number, 0)]), known["/a/file"]
+    )
+    chunk = encode([ChunkRange(5000, number, 64, 200)])
+    damage(store, "UPDATE extent SET map=? WHERE ino=?", chunk, known["/a/b/file"])
+    damage(store, "UPDATE meta SET value=? WHERE key='chunk'", number)
+    mended = mend(store)
+    assert {loss.path for loss in mended.plan.losses} == {"/a/file", "/a/b/file"}
+    check_life_goes_on(store)
+
+
+def test_options_that_cannot_be(store: Path) -> None:
+    """Somebody wrote them by hand, with a right checksum."""
+    storage = DirectoryStorage(store)
+    block = Superblock.read(storage)
+    (store / "superblock.json").write_bytes(Superblock(block.uuid, 5, {"block_bytes": -1}).encode())
+    storage.close()
+    mended = mend(store)
+    assert mended.says("it gets default options")
+    check_life_goes_on(store)

@@ -12,7 +12,6 @@ from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import Lost
 from vfs.limits import SEGMENT_BYTES
 from vfs.repair.plan import Plan
-from vfs.repair.rows import MOST_NUMBER
 
 EXTENTS = "extents"
 MOST_SEGMENTS = 1 << 16
@@ -66,12 +65,12 @@ class ContentMender:
         """A file is at least as long as what its extents cover."""
         raised: dict[int, int] = {}
         for ino, number, segment, size in self._segments():
-            self.highest_blob = max(self.highest_blob, *segment.blob_references(), 0)
-            self.highest_chunk = max(self.highest_chunk, *segment.references(), 0)
+            blobs, chunks = segment.blob_references(), segment.references()
+            self.highest_blob = max(self.highest_blob, *blobs, 0)
+            self.highest_chunk = max(self.highest_chunk, *chunks, 0)
             end = number * SEGMENT_BYTES + segment.length
             if end > size:
                 raised[ino] = max(end, raised.get(ino, 0))
-        self.highest_blob = min(self.highest_blob, MOST_NUMBER)
         for ino, size in raised.items():
             self._mending.change("UPDATE inode SET size=? WHERE ino=?", (size, ino))
             self._plan.add(EXTENTS, f"the size of inode {ino} is below its extents: it becomes {size}")

@@ -42,7 +42,7 @@ from vfs.repair.recount import recount
 from vfs.repair.recovered import name_contents
 from vfs.repair.replaying import Replayed, replay
 from vfs.repair.rescue import apply_data
-from vfs.repair.rows import MOST_NUMBER, MOST_RESERVED, RowLoader, read_numbers
+from vfs.repair.rows import MOST_CHUNK, MOST_NUMBER, MOST_RESERVED, RowLoader, read_numbers
 from vfs.repair.uncertain import settle_uncertain
 
 INDEX, LOG, FOLDERS, DATA = "index", "log", "folders", "data"
@@ -228,7 +228,9 @@ class DraftMaker:
         mending.put_sequences({INO_SEQUENCE: self._lost_and_found.next_ino})
         noted = old.meta.get("lsn", 0)
         self._lsn = max(found.last_lsn, noted if noted < MOST_NUMBER else 0) + 1
-        self._chunk = max([*found.numbers, contents.highest_chunk, old.meta.get("chunk", 0), 0]) + 1
+        noted_chunk = old.meta.get("chunk", 0)
+        chunks = [number for number in (*found.numbers, noted_chunk) if number < MOST_CHUNK]
+        self._chunk = max([*chunks, contents.highest_chunk, 0]) + 1
         mending.put_meta({"lsn": self._lsn})
         mending.end_mending()
 

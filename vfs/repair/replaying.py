@@ -11,9 +11,10 @@ import msgspec
 from vfs.backing.index import Index
 from vfs.backing.log_salvage import Missing, SalvagedFrame, Survey, salvage_frames
 from vfs.backing.storage import Storage
-from vfs.changes import DataPlace, decode
+from vfs.changes import DataPlace, Place, Together, decode
 from vfs.checkpoint import write_capture
 from vfs.errors import OperationError, StoreError
+from vfs.inode.extent_map import ExtentMap
 from vfs.inode.inode import Inode
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.table import InodeTable
@@ -21,11 +22,14 @@ from vfs.journal import INO_SEQUENCE
 from vfs.limits import MIB
 from vfs.repair.lenient import LenientTable
 from vfs.repair.plan import Plan
+from vfs.repair.rows import is_possible
 
 LOG = "log"
 CHANGES_AT_ONCE = 20_000
 CACHED_INODES = 20_000
 MEMORY_BYTES = 32 * MIB
+MOST_VALUE = 2**63 - 2
+"""The largest number that can still be counted on from in SQLite."""
 
 
 class Replayed(NamedTuple):
@@ -85,11 +89,28 @@ def _apply(lenient: LenientTable, frame: SalvagedFrame, plan: Plan) -> bool:
     data = frame.data if frame.data is not None else memoryview(bytes(frame.data_length))
     try:
         change = decode(frame.command)
+        _check_numbers(change)
         lenient.apply(change, DataPlace(frame.lsn, *frame.place, data), verified=frame.data is not None)
     except (msgspec.MsgspecError, OperationError, StoreError, KeyError, ValueError) as error:
         plan.add(LOG, f"record {frame.lsn} cannot be applied and is left out ({error})")
         return False
     return frame.data is not None
+
+
+def _check_numbers(change: msgspec.Struct) -> None:
+    """ValueError when a number of a record is none that the index could hold."""
+    for value in msgspec.structs.astuple(change):
+        if type(value) is int and not -MOST_VALUE <= value <= MOST_VALUE:
+            raise ValueError(f"{value} is no possible number")
+    if isinstance(change, Place):
+        for extent in change.extents:
+            segment = ExtentMap()
+            segment.replace(0, [extent])
+            if not is_possible(segment):
+                raise ValueError("it names places that cannot be")
+    if isinstance(change, Together):
+        for one in change.changes:
+            _check_numbers(one)
 
 
 def _commit(index: Index, table: InodeTable) -> None:

@@ -31,6 +31,9 @@ MOST_NUMBER = 1 << 62
 MOST_RESERVED = 1 << 48
 """A sequence that says it is further is damaged: at a million numbers a second that takes nine years."""
 
+MOST_CHUNK = 1 << 31
+"""A chunk's number has 32 bits in its header: so many chunks are 128 PiB."""
+
 UNKNOWN_MAP = b"\xc1"
 """Stands for a map that cannot be decoded: no msgpack begins like that."""
 
@@ -152,6 +155,8 @@ class RowLoader:
         allocated, lowest = 0, None
         try:
             found = ExtentMap.decode(encoded if isinstance(encoded, bytes) else UNKNOWN_MAP)
+            if not is_possible(found):
+                raise IndexDamaged("a map names places that cannot be")
             allocated, lowest = found.allocated, found.lowest_chunk()
         except IndexDamaged:
             self.undecodable.append((ino, segment))
@@ -165,6 +170,12 @@ class RowLoader:
         if not 0 < len(name) <= XATTR_NAME_BYTES or len(value) > XATTR_VALUE_BYTES:
             return None
         return (ino, name, HEAD_GENERATION, value)
+
+
+def is_possible(segment: ExtentMap) -> bool:
+    """Whether all chunks and blobs that a map names have numbers that can have been handed out."""
+    chunks, blobs = max(segment.references(), default=0), max(segment.blob_references(), default=0)
+    return chunks < MOST_CHUNK and blobs < MOST_RESERVED
 
 
 def free_name(name: bytes, taken: Callable[[bytes], bool]) -> bytes:

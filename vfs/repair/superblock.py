@@ -15,7 +15,7 @@ from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import Storage
 from vfs.backing.superblock import FORMAT, Superblock
 from vfs.clock import now_ns
-from vfs.errors import NotAStore, StoreUnreadable
+from vfs.errors import NotAStore, OptionError, StoreUnreadable
 from vfs.repair.plan import Plan
 
 SUPERBLOCK = "superblock"
@@ -35,6 +35,11 @@ def find_superblock(storage: Storage, plan: Plan) -> tuple[Superblock, bool, str
         options = CreationOptions().to_fields()
         plan.add(SUPERBLOCK, f"{error.reason}: it is made anew for store {uuid.hex()}, with default options")
         return Superblock(uuid, now_ns(), options), True, error.reason
+    try:
+        CreationOptions.from_fields(block.options)
+    except OptionError as error:
+        plan.add(SUPERBLOCK, f"{error}: it gets default options")
+        return Superblock(block.uuid, block.created_ns, CreationOptions().to_fields()), True, str(error)
     if block.format < FORMAT:
         plan.add(SUPERBLOCK, f"the store has format {block.format}: it becomes one of format {FORMAT}")
         return Superblock(block.uuid, block.created_ns, block.options), True, None
