@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,9 +70,11 @@ def write_more(fs: FileSystem) -> None:
 
 
 def crashed(path: Path) -> None:
-    """More, synced, and then a kill: the index does not have it."""
+    """More, synced, and then a kill: a part is in SQLite's own log, the rest is not in the index."""
     fs = vfs.open(path, pack_workers=0)
     fs.autopilot = False
+    fs.write_bytes("/a/before", noise(99, 4_000))
+    fs.checkpoint()
     for number in range(12):
         fs.write_bytes(f"/a/new{number}", noise(100 + number, 3_000 + 7_000 * number))
     fs.rename(1, b"last", fs.resolve("/a/b/c").ino, b"moved")
@@ -81,7 +84,16 @@ def crashed(path: Path) -> None:
     fs.sync()
     fs.mknod(1, b"after", 0o644)
     fs.sync()
+    kill(fs, path)
+
+
+def kill(fs: FileSystem, path: Path) -> None:
+    """Leave the store as a kill does: closing it would bring SQLite's own log into the index."""
+    left = path.with_name("left")
+    shutil.copytree(path, left)
     fs.store.close()
+    shutil.rmtree(path)
+    left.rename(path)
 
 
 def shown(path: Path) -> Tree:

@@ -1,6 +1,8 @@
 """A store without its index, or with a part of it: names from the log, contents from the packs by hash."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,17 @@ def lose_index(store: Path) -> None:
     """The index, with what SQLite has beside it."""
     for path in store.glob("index.db*"):
         path.unlink()
+
+
+def spoil_root(store: Path, table: str) -> None:
+    """Damage the first page of a table."""
+    data = bytearray((store / "index.db").read_bytes())
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(bytes((*data[:18], 1, 1, *data[20:])))  # as if it had no log of its own
+        sql = "SELECT rootpage FROM sqlite_schema WHERE name=?"
+        ((page,),) = connection.execute(sql, (table,)).fetchall()
+    data[(page - 1) * PAGE_BYTES + 2000] ^= 1
+    (store / "index.db").write_bytes(data)
 
 
 def hashes(store: Path) -> set[str]:
@@ -141,9 +154,13 @@ def test_what_was_removed_does_not_come_back(store: Path) -> None:
     data = bytearray((store / "index.db").read_bytes())
     data[50] ^= 1  # the first page: nothing says any more which table begins where
     (store / "index.db").write_bytes(data)
-    mended = mend(store)
+    mended = mend(Path(shutil.copytree(store, store.with_name("first page"))))
     assert unlike(mended.tree, before) == []
     assert not any(path.startswith(FOUND) for path in mended.tree)
+    spoil_root(store, "extent")
+    mended = mend(store)
+    assert mended.says("come back under /lost+found")
+    assert f"{FOUND}/{blake3(text(2, 3_000)).hexdigest()}" not in mended.tree, "it was dead"
 
 
 def test_everything_but_packs_gone(store: Path) -> None:
