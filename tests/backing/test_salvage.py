@@ -93,7 +93,7 @@ def test_each_damaged_page_costs_its_own_rows_and_no_others(
     sound.close()
     index = copy / "index.db"
     whole = index.read_bytes()
-    for number in range(1, len(whole) // PAGE_BYTES + 1, 3):
+    for number in range(1, len(whole) // PAGE_BYTES + 1, 5):
         spoil(index, number, change)
         pages = PageRows(storage, "index.db")
         found = {table: set(rows) for table, rows in rows_of(pages).items()}

@@ -19,6 +19,9 @@ def test_a_damaged_index_of_an_older_store(archive: Path, tmp_path: Path) -> Non
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path, filter="data")
     store = next(path.parent for path in tmp_path.rglob("superblock.json"))
+    with repairing(store) as work:
+        work.look()
+        assert not work.needed, work.found.problems
     before = vfs.check(store).counts
     index = bytearray((store / "index.db").read_bytes())
     index[40] ^= 1

@@ -10,6 +10,7 @@ held, so the old chunks only keep bytes that extents point to.
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from vfs.backing.chunks import LOG_FOLDER, chunk_name
@@ -25,8 +26,8 @@ from vfs.backing.salvage import OldRows, open_rows
 from vfs.backing.scan import Place
 from vfs.backing.schema import VERSION
 from vfs.backing.storage import Storage
+from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
-from vfs.backing.superblock import Superblock
 from vfs.checker import ProgressCall
 from vfs.errors import NewerFormat, OptionError
 from vfs.inode.totals import Totals
@@ -120,7 +121,7 @@ class DraftMaker:
         if self._draft.exists(SUPERBLOCK_NAME):
             self._set_aside(SUPERBLOCK_NAME)
         file = self._draft.create(SUPERBLOCK_NAME)
-        file.append((superblock.encode(),))
+        file.append((replace(superblock, format=FORMAT).encode(),))
         file.close()
 
     def _folders(self) -> None:

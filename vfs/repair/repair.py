@@ -21,6 +21,7 @@ from vfs.backing.pages import PageFile
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.store import REPAIR_NAME
+from vfs.backing.superblock import Superblock
 from vfs.checker import ProgressCall, Report, check_storage
 from vfs.errors import RepairFailed, StoreError
 from vfs.repair.making import DraftMaker, root_owner
@@ -32,6 +33,9 @@ ScratchCall = Callable[[], Storage]
 """Gives an empty place to work in; whoever gave it takes it away."""
 
 PENDING = "an interrupted repair"
+
+PACKED_FORMAT = 2
+"""Stores of format 1 have no folder for packs."""
 
 OWN_FILES = re.compile(
     r"superblock\.json(\.new)?|lock|log|packs|index\.db(-wal|-shm|-journal)?|vfs\.log.*|control\.sock"
@@ -90,7 +94,7 @@ class Repair:
         for name in INDEX_FILES:
             copy_readable(self._storage, name, looking.above)
         try:
-            if not self._damaged(looking, superblock.uuid, superblock_reason):
+            if not self._damaged(looking, superblock, superblock_reason):
                 return
             draft = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
             maker = DraftMaker(draft, looking.above, plan, self._progress, root_owner(self._storage.path))
@@ -102,11 +106,11 @@ class Repair:
         self.left = check_storage(draft, self._progress, data=True)
         self._losses()
 
-    def _damaged(self, looking: DraftStorage, uuid: bytes, superblock_reason: str | None) -> bool:
+    def _damaged(self, looking: DraftStorage, superblock: Superblock, superblock_reason: str | None) -> bool:
         """Whether there is anything to repair."""
         if superblock_reason is not None:
             self.found.add("superblock", superblock_reason)
-        for folder in (LOG_FOLDER, PACKS_FOLDER):
+        for folder in (LOG_FOLDER, PACKS_FOLDER) if superblock.format >= PACKED_FORMAT else (LOG_FOLDER,):
             try:
                 self._storage.list(folder)
             except OSError:
@@ -114,7 +118,7 @@ class Repair:
         if self.found.clean:
             try:
                 self._empty_pages(looking)
-                self._chunk_headers(uuid)
+                self._chunk_headers(superblock.uuid)
                 if self.found.clean:
                     self.found = check_storage(looking, self._progress)
                 if self.found.clean:

@@ -42,7 +42,7 @@ def find_superblock(storage: Storage, plan: Plan) -> tuple[Superblock, bool, str
         return Superblock(block.uuid, block.created_ns, CreationOptions().to_fields()), True, str(error)
     if block.format < FORMAT:
         plan.add(SUPERBLOCK, f"the store has format {block.format}: it becomes one of format {FORMAT}")
-        return Superblock(block.uuid, block.created_ns, block.options), True, None
+        return block, True, None
     return block, False, None
 
 
