@@ -48,45 +48,39 @@ class DirectoryFile:
         thread = get_ident()
         CALLS[thread] = ("append to", self._name, monotonic())
         try:
-            self._append(pieces)
+            # O_APPEND: the end is where the kernel says it is, also after a truncate.
+            if not 1 < len(pieces) <= MOST_PIECES:
+                rest: Buffer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                written = os.write(self._fd, rest)
+            else:
+                written = os.writev(self._fd, pieces)
+                if written == sum(map(len, pieces)):
+                    return
+                rest = b"".join(pieces)
+            # A short write is no error by itself: the next one says why (usually ENOSPC) or completes it.
+            while written < len(rest):
+                rest = memoryview(rest)[written:]
+                written = os.write(self._fd, rest)
+                if written == 0:
+                    raise OSError(errno.EIO, "write of 0 bytes")
         finally:
             del CALLS[thread]
-
-    def _append(self, pieces: Sequence[Buffer]) -> None:
-        # O_APPEND: the end is where the kernel says it is, also after a truncate.
-        if not 1 < len(pieces) <= MOST_PIECES:
-            rest: Buffer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            written = os.write(self._fd, rest)
-        else:
-            written = os.writev(self._fd, pieces)
-            if written == sum(map(len, pieces)):
-                return
-            rest = b"".join(pieces)
-        # A short write is no error by itself: the next one says why (usually ENOSPC) or completes it.
-        while written < len(rest):
-            rest = memoryview(rest)[written:]
-            written = os.write(self._fd, rest)
-            if written == 0:
-                raise OSError(errno.EIO, "write of 0 bytes")
 
     def pread(self, length: int, offset: int) -> bytes:
         thread = get_ident()
         CALLS[thread] = ("read of", self._name, monotonic())
         try:
-            return self._pread(length, offset)
+            data = os.pread(self._fd, length, offset)
+            if len(data) == length or not data:
+                return data
+            pieces = [data]
+            while data and (length := length - len(data)):
+                offset += len(data)
+                data = os.pread(self._fd, length, offset)
+                pieces.append(data)
+            return b"".join(pieces)
         finally:
             del CALLS[thread]
-
-    def _pread(self, length: int, offset: int) -> bytes:
-        data = os.pread(self._fd, length, offset)
-        if len(data) == length or not data:
-            return data
-        pieces = [data]
-        while data and (length := length - len(data)):
-            offset += len(data)
-            data = os.pread(self._fd, length, offset)
-            pieces.append(data)
-        return b"".join(pieces)
 
     def resident(self, length: int, offset: int) -> bool:
         last = offset + max(length, 1) - 1

@@ -1,7 +1,7 @@
 """Which calls to the disk are under way in this process, for whoever asks what it waits for.
 
 Promises that any thread may look at any time, also while every other thread waits, and that noting a call
-costs about a tenth of a microsecond and no lock. Never knows why a call is made, and never ends one.
+costs about 0.2 µs and no lock. Never knows why a call is made, and never ends one.
 """
 
 from collections.abc import Iterator
