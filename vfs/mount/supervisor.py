@@ -33,6 +33,9 @@ DELAYS_SECONDS = (0.0, 1.0, 2.0, 4.0)
 
 WINDOW_SECONDS = 60.0
 
+SLOW_SECONDS = 5.0
+"""A start that takes so long and fails has waited, for a disk that hangs: no reason to give up."""
+
 
 class Place(NamedTuple):
     """What is mounted where and how, as the daemon is to be told."""
@@ -50,6 +53,7 @@ class Life(NamedTuple):
     ready: bool
     meant: bool
     error: str | None
+    seconds: float = 0.0
 
     def reason(self) -> str:
         """Why it ended, for a line in the log."""
@@ -99,7 +103,7 @@ class Supervisor:
             life = await self._live()
             if life.meant or self._stopping.is_set() or not (life.ready or self._restarts):
                 return life
-            delay = self._delay()
+            delay = self._delay(life)
             if delay is None:
                 log.error(
                     "supervisor: the daemon ended %s; given up, it was the death number %d within %g s;"
@@ -120,8 +124,10 @@ class Supervisor:
                     await trio.to_thread.run_sync(unmount, self._place.point)
                 return Life(0, ready=False, meant=True, error=None)
 
-    def _delay(self) -> float | None:
+    def _delay(self, life: Life) -> float | None:
         """How long to wait before the next start, None to give up."""
+        if not life.ready and life.seconds >= SLOW_SECONDS:
+            return DELAYS_SECONDS[-1]
         now = trio.current_time()
         self._deaths.append(now)
         while self._deaths[0] < now - WINDOW_SECONDS:
@@ -132,6 +138,7 @@ class Supervisor:
     # --- one life -----------------------------------------------------------------------------
 
     async def _live(self) -> Life:
+        begin = trio.current_time()
         reading, writing = os.pipe2(os.O_CLOEXEC)
         async with trio.lowlevel.FdStream(reading) as stream:
             try:
@@ -146,7 +153,8 @@ class Supervisor:
                 meant = meant or "leaving" in message
                 error = message.get("error", error)
             code = await self._daemon.wait()
-        return Life(code, ready, meant, None if error is None else str(error))
+        said = None if error is None else str(error)
+        return Life(code, ready, meant, said, trio.current_time() - begin)
 
     async def _start(self, descriptor: int) -> trio.Process:
         place = self._place
