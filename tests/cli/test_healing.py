@@ -86,23 +86,13 @@ def test_a_dead_mount_under_another_file_system(store: Path, point: Path, tmp_pa
 def test_many_mount_at_once_over_a_dead_mount_and_one_of_them_does(store: Path, point: Path) -> None:
     dead_mount(store, point)
     command = [sys.executable, "-m", "vfs", "mount", str(store), str(point)]
-    tries = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(5)]
+    tries = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     ended = [(process.communicate(timeout=100), process.returncode) for process in tries]
-    assert sorted(code for _, code in ended) == [0, 1, 1, 1, 1], ended
+    assert sorted(code for _, code in ended) == [0, 1, 1], ended
     assert len(mounts_of(store, read_mounts())) == 1
     assert (point / "file").read_text() == "data"
     for (_, error), code in ended:
         assert code == 0 or b"Traceback" not in error
-    assert vfs("umount", point).code == 0
-
-
-def test_a_daemon_that_still_dies_is_waited_for(store: Path, point: Path) -> None:
-    pid = mount(store, point)
-    (point / "file").write_text("data")
-    os.kill(pid, signal.SIGKILL)  # and mount at once, dead or not
-    ran = vfs("mount", store, point)
-    assert ran.code == 0, ran.err
-    assert (point / "file").read_text() == "data"
     assert vfs("umount", point).code == 0
 
 

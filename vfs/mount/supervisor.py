@@ -172,6 +172,7 @@ class Supervisor:
         if self._restarts:
             log.warning("supervisor: mounted again at %s by process %s", self._place.point, pid)
         else:
+            log.info("supervisor: mounted at %s by process %s", self._place.point, pid)
             self._pipe.ready(int(str(pid)))
 
 
