@@ -24,6 +24,7 @@ LAYERS = [
         "vfs.backing.directory_file",
         "vfs.backing.inflight",
         "vfs.backing.populate",
+        "vfs.backing.sqlite_files",
     ),
     ("vfs.backing",),
     ("vfs.inode",),

@@ -5,14 +5,37 @@ equals applying it once. Live operations and recovery call the same `apply`.
 Never checks whether a change is allowed: that happened before it was logged.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from vfs.errors import NoEntry
 from vfs.inode.extents import ChunkRange, Encodable, Extent, Fill, Memory
 from vfs.inode.table import InodeTable
-from vfs.limits import MEMORY_WRITE_BYTES
+from vfs.limits import (
+    FILE_BYTES,
+    FRAME_DATA_BYTES,
+    LAST_NUMBER,
+    LINKS_IN_A_ROW,
+    MEMORY_WRITE_BYTES,
+    NAME_BYTES,
+    TARGET_BYTES,
+    XATTR_VALUE_BYTES,
+)
+
+# Bounds are checked when a record is decoded, never when one is made by code.
+Ino = Annotated[int, msgspec.Meta(ge=1, le=FILE_BYTES)]
+InoOrNone = Annotated[int, msgspec.Meta(ge=0, le=FILE_BYTES)]
+Name = Annotated[bytes, msgspec.Meta(min_length=1, max_length=NAME_BYTES)]
+Cookie = Annotated[int, msgspec.Meta(ge=3, le=LAST_NUMBER)]
+Mode = Annotated[int, msgspec.Meta(ge=0, le=0o177777)]
+Owner = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Links = Annotated[int, msgspec.Meta(ge=0, le=LINKS_IN_A_ROW)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=FILE_BYTES)]
+Time = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Run = tuple[
+    Annotated[int, msgspec.Meta(ge=1, le=FRAME_DATA_BYTES)], Annotated[int, msgspec.Meta(ge=-1, le=255)]
+]
 
 
 class DataPlace(NamedTuple):
@@ -36,18 +59,18 @@ class Change(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
 class Create(Change, frozen=True, tag=1):
     """A new inode under a new name (file, directory, symbolic link, device, fifo, socket)."""
 
-    parent: int
-    name: bytes
-    cookie: int
-    ino: int
-    mode: int
-    uid: int
-    gid: int
-    rdev: int
-    time_ns: int
-    parent_nlink: int
-    nlink: int
-    target: bytes | None = None
+    parent: Ino
+    name: Name
+    cookie: Cookie
+    ino: Ino
+    mode: Mode
+    uid: Owner
+    gid: Owner
+    rdev: Offset
+    time_ns: Time
+    parent_nlink: Links
+    nlink: Links
+    target: Annotated[bytes, msgspec.Meta(min_length=1, max_length=TARGET_BYTES)] | None = None
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.add(
@@ -69,12 +92,12 @@ class Create(Change, frozen=True, tag=1):
 class Link(Change, frozen=True, tag=2):
     """One more name for an inode."""
 
-    ino: int
-    parent: int
-    name: bytes
-    cookie: int
-    nlink: int
-    time_ns: int
+    ino: Ino
+    parent: Ino
+    name: Name
+    cookie: Cookie
+    nlink: Links
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.get(self.ino)
@@ -87,12 +110,12 @@ class Link(Change, frozen=True, tag=2):
 class Unlink(Change, frozen=True, tag=3):
     """One name less (also of a directory)."""
 
-    parent: int
-    name: bytes
-    ino: int
-    nlink: int
-    parent_nlink: int
-    time_ns: int
+    parent: Ino
+    name: Name
+    ino: Ino
+    nlink: Links
+    parent_nlink: Links
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         parent = table.get(self.parent)
@@ -104,17 +127,17 @@ class Unlink(Change, frozen=True, tag=3):
 class Rename(Change, frozen=True, tag=4):
     """An entry moves; what it replaces loses that name. `replaced` is 0 where the name was free."""
 
-    parent: int
-    name: bytes
-    new_parent: int
-    new_name: bytes
-    ino: int
-    cookie: int
-    parent_nlink: int
-    new_parent_nlink: int
-    replaced: int
-    replaced_nlink: int
-    time_ns: int
+    parent: Ino
+    name: Name
+    new_parent: Ino
+    new_name: Name
+    ino: Ino
+    cookie: Cookie
+    parent_nlink: Links
+    new_parent_nlink: Links
+    replaced: InoOrNone
+    replaced_nlink: Links
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.get(self.ino)
@@ -132,17 +155,17 @@ class Rename(Change, frozen=True, tag=4):
 class Exchange(Change, frozen=True, tag=5):
     """Two entries change places."""
 
-    parent: int
-    name: bytes
-    ino: int
-    cookie: int
-    parent_nlink: int
-    other_parent: int
-    other_name: bytes
-    other_ino: int
-    other_cookie: int
-    other_parent_nlink: int
-    time_ns: int
+    parent: Ino
+    name: Name
+    ino: Ino
+    cookie: Cookie
+    parent_nlink: Links
+    other_parent: Ino
+    other_name: Name
+    other_ino: Ino
+    other_cookie: Cookie
+    other_parent_nlink: Links
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode, other = table.get(self.ino), table.get(self.other_ino)
@@ -160,13 +183,13 @@ class Exchange(Change, frozen=True, tag=5):
 class SetAttributes(Change, frozen=True, tag=6):
     """Mode, owner and times of an inode."""
 
-    ino: int
-    mode: int
-    uid: int
-    gid: int
-    atime_ns: int
-    mtime_ns: int
-    ctime_ns: int
+    ino: Ino
+    mode: Mode
+    uid: Owner
+    gid: Owner
+    atime_ns: Time
+    mtime_ns: Time
+    ctime_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         table.set_attributes(
@@ -177,10 +200,10 @@ class SetAttributes(Change, frozen=True, tag=6):
 class Truncate(Change, frozen=True, tag=7):
     """A file's size; what lies past it is gone, what is new is a hole."""
 
-    ino: int
-    size: int
-    mode: int
-    time_ns: int
+    ino: Ino
+    size: Offset
+    mode: Mode
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.get(self.ino)
@@ -195,11 +218,11 @@ class Write(Change, frozen=True, tag=8):
     Without runs the whole data is one range.
     """
 
-    ino: int
-    offset: int
-    mode: int
-    time_ns: int
-    runs: tuple[tuple[int, int], ...] | None = None
+    ino: Ino
+    offset: Offset
+    mode: Mode
+    time_ns: Time
+    runs: tuple[Run, ...] | None = None
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.get(self.ino)
@@ -224,11 +247,11 @@ class Write(Change, frozen=True, tag=8):
 class Place(Change, frozen=True, tag=9):
     """A range of a file becomes these extents: punched, or cloned from where they already lie."""
 
-    ino: int
-    offset: int
-    size: int
-    mode: int
-    time_ns: int
+    ino: Ino
+    offset: Offset
+    size: Offset
+    mode: Mode
+    time_ns: Time
     extents: tuple[Encodable, ...]
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
@@ -249,8 +272,8 @@ class Settle(Change, frozen=True, tag=10):
     closed before that checkpoint captures it, which then leaves it out.
     """
 
-    ino: int
-    offset: int
+    ino: Ino
+    offset: Offset
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         try:
@@ -264,10 +287,10 @@ class Settle(Change, frozen=True, tag=10):
 class SetXattr(Change, frozen=True, tag=11):
     """One extended attribute; without a value it is removed."""
 
-    ino: int
-    name: bytes
-    value: bytes | None
-    time_ns: int
+    ino: Ino
+    name: Name
+    value: Annotated[bytes, msgspec.Meta(max_length=XATTR_VALUE_BYTES)] | None
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         table.set_xattr(table.get(self.ino), self.name, self.value, self.time_ns)
@@ -277,7 +300,7 @@ class Reserve(Change, frozen=True, tag=12):
     """Numbers below `end` of a sequence are reserved: after a crash none of them is handed out again."""
 
     sequence: str
-    end: int
+    end: Annotated[int, msgspec.Meta(ge=0, le=LAST_NUMBER)]
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         table.sequences[self.sequence].reserved(self.end, place.lsn)
@@ -286,12 +309,12 @@ class Reserve(Change, frozen=True, tag=12):
 class CreateUnnamed(Change, frozen=True, tag=13):
     """A new regular file without a name, as O_TMPFILE makes: a crash before its `Link` ends it."""
 
-    ino: int
-    parent: int
-    mode: int
-    uid: int
-    gid: int
-    time_ns: int
+    ino: Ino
+    parent: Ino
+    mode: Mode
+    uid: Owner
+    gid: Owner
+    time_ns: Time
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         table.add(self.ino, self.mode, self.uid, self.gid, 0, 0, self.time_ns, self.parent, None)

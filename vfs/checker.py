@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vfs.backing.lock import StoreLock
 from vfs.backing.storage import DirectoryStorage, Storage
+from vfs.backing.superblock import Superblock
 from vfs.backing.transaction import Transaction
 from vfs.checkpoint import write_capture
 from vfs.checks.damage import name_damaged_files
@@ -19,8 +20,9 @@ from vfs.checks.extents import UNPLACED_CHUNK, ExtentChecks
 from vfs.checks.namespace import NamespaceChecks
 from vfs.checks.packs import PackChecks
 from vfs.checks.report import Problem, ProgressCall, Report
+from vfs.checks.rows import check_rows
 from vfs.checks.view import View, list_packs
-from vfs.errors import IndexDamaged, LogDamaged, RepairPending
+from vfs.errors import IndexDamaged, LogDamaged, RepairPending, StoreUnreadable
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
@@ -32,8 +34,11 @@ def check(path: str | Path, progress: ProgressCall | None = None, *, data: bool 
     """Check a store that is not mounted. Raises StoreError when it cannot be looked at (busy, no store)."""
     storage = DirectoryStorage(Path(path))
     try:
+        Superblock.read(storage)  # before the lock makes its file: maybe this is no store at all
         with StoreLock.acquire(storage, read_only=True):
             return check_storage(storage, progress, data=data)
+    except OSError as error:
+        raise StoreUnreadable(storage.path, error.strerror or str(error)) from error
     finally:
         storage.close()
 
@@ -77,9 +82,12 @@ def _check(
     pack_files = list_packs(store.storage)  # before the view begins: see View
     try:
         with store.index.checking(writable=replay and fs.replayed_records > 0) as transaction:
+            missing = transaction.packed_tables_missing()
+            if not check_rows(transaction, report, missing):
+                report.note("the rest was not looked at: rows of the index cannot be what they should be")
+                return
             if replay:
                 _replay_into(fs, transaction)
-            missing = transaction.packed_tables_missing()
             if missing:
                 tables = ", ".join(missing)
                 report.add("index", f"tables are missing: {tables}; opening the store makes them anew")

@@ -361,6 +361,7 @@ class Contents(Journal):
                 size = max(other.size, target_offset + part_bytes)
                 mode = without_privileges(other.mode)
                 self.need_room(16 * len(part))
+                self.table.file(other).load(target_offset, part_bytes)
                 self.record(Place(target, target_offset, size, mode, now_ns(), part))
                 target_offset += part_bytes
         finally:

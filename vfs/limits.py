@@ -18,6 +18,18 @@ FRAME_COMMAND_BYTES = 1 * MIB
 SEGMENT_BYTES = 16 * MIB
 """A file's extents are kept and loaded in pieces of this many bytes of file."""
 
+DECODED_BLOCK_BYTES = 64 * MIB
+"""A block never decodes to more, whatever a row or a table says (FORMAT.md)."""
+
+PACK_TABLE_BYTES = 256 * MIB
+"""Most bytes of a pack's tables: four million blobs, where a pack is written with some ten thousand."""
+
+SEGMENT_EXTENTS = 1 << 20
+"""Most extents of one segment, 16 bytes of file each: what they take in memory is bounded (about 200 MB)."""
+
+LAST_CHUNK = 2**32 - 2**20
+"""Highest number of a chunk that is opened: its header has 32 bits for it, and 64 TiB of log can follow."""
+
 MEMORY_WRITE_BYTES = 4 * KIB
 """Writes shorter than this stay in memory as well, where neighbours merge."""
 
@@ -38,6 +50,12 @@ TARGET_BYTES = 4095
 
 LINKS = 65_000
 """Most hard links to one inode, as on ext4; a directory has one per subdirectory and is not bound by it."""
+
+LINKS_IN_A_ROW = 2**31 - 1
+"""Most links that an inode of the index may say it has: what a 32-bit count of the kernel holds."""
+
+LAST_NUMBER = 2**62
+"""No number or LSN gets so far: what passes it is damage, and the rest of 64 bits is room to compute."""
 
 FILE_BYTES = 2**63 - 1
 """Largest file size: what off_t can express."""

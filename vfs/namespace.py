@@ -8,10 +8,12 @@ import stat
 from typing import NamedTuple
 
 from vfs.backing.index import EntryRow
+from vfs.backing.shapes import is_name
 from vfs.changes import Create, Exchange, Link, Rename, Unlink
 from vfs.clock import now_ns
 from vfs.errors import (
     Exists,
+    IndexDamaged,
     InvalidArgument,
     IsADirectory,
     NameTooLong,
@@ -24,7 +26,7 @@ from vfs.errors import (
 from vfs.inode.directory import Entry
 from vfs.inode.inode import Inode
 from vfs.journal import Journal
-from vfs.limits import LINKS, NAME_BYTES, TARGET_BYTES
+from vfs.limits import LINKS, NAME_BYTES, ROOT_INO, TARGET_BYTES
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -68,7 +70,30 @@ class Namespace(Journal):
             if len(name) > NAME_BYTES:
                 raise NameTooLong(_shown(name))
             raise NoEntry(_shown(name))
-        return self.table.get(entry[0]), entry
+        return self.named(directory, entry), entry
+
+    def named(self, directory: Inode, entry: Entry) -> Inode:
+        """The inode that an entry of the directory names; IndexDamaged where they contradict each other.
+
+        INVARIANT: a directory is found in its parent only, and there under one name, so whoever walks down
+        comes to an end, and soon, whatever the index says.
+        """
+        ino, cookie, kind = entry
+        try:
+            inode = self.table.get(ino)
+        except NoEntry:
+            raise IndexDamaged(f"directory {directory.ino} names inode {ino}, which does not exist") from None
+        if inode.mode >> 12 != kind:
+            raise IndexDamaged(f"directory {directory.ino} names inode {ino} as of another kind than it is")
+        if kind == DIRECTORY_KIND and (inode.parent != directory.ino or ino == ROOT_INO):
+            raise IndexDamaged(f"directory {directory.ino} names directory {ino}, which lies elsewhere")
+        if kind == DIRECTORY_KIND and inode.entered != cookie:
+            # Renamed since, or two names: then the entry that it was found by is still there.
+            before = self.table.directory(directory).list_after(inode.entered - 1, 1)[:1]
+            if inode.entered and [row[1:3] for row in before] == [(ino, inode.entered)]:
+                raise IndexDamaged(f"directory {directory.ino} names directory {ino} twice")
+            inode.entered = cookie
+        return inode
 
     def _place_for(self, parent: int, name: bytes) -> Inode:
         """The directory that is to get a new entry; raises what keeps it from it."""
@@ -76,7 +101,7 @@ class Namespace(Journal):
         directory = self._directory(parent)
         if len(name) > NAME_BYTES:
             raise NameTooLong(_shown(name))
-        if not name or name in (b".", b"..") or b"/" in name or b"\0" in name:
+        if is_name(name) is None:
             raise InvalidArgument(f"not a name: {_shown(name)}")
         if not directory.nlink:
             raise NoEntry("the directory was removed")
@@ -89,11 +114,11 @@ class Namespace(Journal):
         directory = self._directory(parent)
         entry = self._entry(directory, name)
         if entry is not None:
-            return self.table.get(entry[0])
+            return self.named(directory, entry)
         if name == b".":
             return directory
         if name == b"..":
-            return self.table.get(directory.parent)
+            return self._above(directory)
         if len(name) > NAME_BYTES:
             raise NameTooLong(_shown(name))
         return None
@@ -118,6 +143,10 @@ class Namespace(Journal):
         if cookie < 2:
             rows.append((b"..", inode.parent, 2, DIRECTORY_KIND))
         found = self.table.directory(inode).list_after(max(cookie, 2), limit)
+        for _, _, at, _ in found:
+            if at <= cookie:
+                raise IndexDamaged(f"entries of directory {ino} are out of order")  # a listing would not end
+            cookie = at
         self.table.preload(ino, found)
         if self.limiter.over:
             self.relieve()
@@ -249,7 +278,7 @@ class Namespace(Journal):
             self._refuse_loop(inode, target_directory)
             self._rename(directory, name, inode, target_directory, new_name, None)
         elif replaced[0] != inode.ino:  # two names of one inode: POSIX wants nothing to be done
-            other = self.table.get(replaced[0])
+            other = self.named(target_directory, replaced)
             self._refuse_loop(inode, target_directory)
             _check_replaceable(inode, other, new_name)
             self._rename(directory, name, inode, target_directory, new_name, other)
@@ -323,12 +352,25 @@ class Namespace(Journal):
         if not inode.is_directory:
             return
         at = directory
+        passed = {at.ino}
         while True:
             if at.ino == inode.ino:
                 raise InvalidArgument("a directory cannot move into itself")
             if at.parent == at.ino:
                 return
-            at = self.table.get(at.parent)
+            at = self._above(at)
+            if at.ino in passed:
+                raise IndexDamaged(f"directory {at.ino} lies inside of itself")
+            passed.add(at.ino)
+
+    def _above(self, directory: Inode) -> Inode:
+        try:
+            inode = self.table.get(directory.parent)
+        except NoEntry:
+            raise IndexDamaged(f"directory {directory.ino} lies in none that exists") from None
+        if not inode.is_directory:
+            raise IndexDamaged(f"directory {directory.ino} lies in inode {inode.ino}, which is none")
+        return inode
 
 
 def _check_replaceable(inode: Inode, other: Inode, name: bytes) -> None:

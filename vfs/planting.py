@@ -105,7 +105,7 @@ class Planting(Paths):
         """
         found = self._entry(self._directory(parent), name)
         if found is not None:
-            inode = self.table.get(found[0])
+            inode = self.named(self._directory(parent), found)
             if not inode.is_directory:
                 raise NotADirectory("something that is no folder has that name")
             return inode
@@ -202,7 +202,7 @@ class Planting(Paths):
         entry = self._entry(directory, name)
         if entry is None:
             return directory, None
-        old = self.table.get(entry[0])
+        old = self.named(directory, entry)
         if old.is_directory:
             raise IsADirectory("a folder has that name")
         return directory, old

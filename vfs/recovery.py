@@ -18,18 +18,21 @@ from vfs.inode.table import InodeTable
 from vfs.inode.totals import Totals
 from vfs.journal import INO_SEQUENCE
 from vfs.limits import ROOT_INO
+from vfs.vetting import steps, vet
 
 
 def replay(log: Log, table: InodeTable) -> int:
     """Apply every record after the index's LSN; returns how many there were.
 
-    Raises LogDamaged where a record is damaged, unknown, or contradicts what is there.
+    Raises LogDamaged where a record is damaged, unknown, or contradicts what is there (`vetting.py`).
     """
     count = 0
     for record in log.replay():
         try:
-            change = decode(record.command)
-            change.apply(table, DataPlace(record.lsn, *record.place, record.data))
+            place = DataPlace(record.lsn, *record.place, record.data)
+            for change in steps(decode(record.command)):
+                vet(change, table, place)
+                change.apply(table, place)
         except (msgspec.MsgspecError, OperationError, KeyError, ValueError) as error:
             reason = f"record {record.lsn} cannot be applied ({error!r})"
             raise LogDamaged(record.place.chunk, record.place.frame, reason) from error
@@ -41,13 +44,15 @@ def replay(log: Log, table: InodeTable) -> int:
 
 
 def check_root(table: InodeTable) -> None:
-    """A store whose root is missing or is no directory must not be served."""
+    """A store without a root directory, or one that could use numbers again, must not be served."""
     try:
         root = table.get(ROOT_INO)
     except OperationError as error:
         raise IndexDamaged("the root directory is missing") from error
     if not root.is_directory:
         raise IndexDamaged("the root is not a directory")
+    if INO_SEQUENCE not in table.sequences:
+        raise IndexDamaged("it does not say which numbers of inodes were used")
 
 
 def first_rows(uid: int, gid: int, mode: int = 0o755) -> FirstRows:

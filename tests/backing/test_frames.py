@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from vfs.backing import frames
 from vfs.backing.frames import PIECE_BYTES, BadBytes, Frame, find_frames, parse_frame, verify_frame
-from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES
+from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES, LAST_NUMBER
 
 UUID = bytes(range(16))
 OTHER = bytes(16)
@@ -48,7 +48,7 @@ def test_the_worked_example_of_the_format() -> None:
 
 
 @given(
-    st.integers(1, 2**63),
+    st.integers(1, LAST_NUMBER),
     st.binary(max_size=300),
     st.sampled_from([0, 1, 5, 700, 8100, 9000, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES - 1]),
     st.integers(0, 9),

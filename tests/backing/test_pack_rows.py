@@ -34,7 +34,7 @@ def sealed(rows: PackRows, *lengths: int) -> SealedPack:
         BlobEntry(bytes([200 + at]) * 32, numbers.first_blob + at, block.id, sum(lengths[:at]), length)
         for at, length in enumerate(lengths)
     ]
-    return SealedPack(numbers.pack, f"name-{numbers.pack}", 1000, [block], blobs, moved=False)
+    return SealedPack(numbers.pack, f"{numbers.pack:064x}", 1000, [block], blobs, moved=False)
 
 
 def test_numbers_are_never_handed_out_twice(rows: PackRows) -> None:

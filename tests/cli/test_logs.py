@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ import pytest
 PREAMBLE = """
 import logging, os, sys, threading
 from pathlib import Path
-
-import pytest
+from vfs import errors
 from vfs.mount import logs
 log = logging.getLogger("vfs")
 store = Path(sys.argv[1])
@@ -87,13 +87,21 @@ def test_it_rotates_and_stderr_follows(tmp_path: Path) -> None:
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.iterdir())
 
 
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_in_its_place_is_refused(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
     store, victim = tmp_path / "store", tmp_path / "victim"
     store.mkdir()
     victim.write_text("precious")
-    (store / "vfs.log").symlink_to(victim)
-    done = run("d = logs.DaemonLog(to_file=True, debug=False); d.open(store); log.info('x')\n", store)
-    assert done.returncode == 0
+    link(victim, store / "vfs.log")
+    done = run(
+        "d = logs.DaemonLog(to_file=True, debug=False)\n"
+        "try: d.open(store)\n"
+        "except errors.StoreUnreadable as error: print(error)\n"
+        "log.info('x')\n",
+        store,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "vfs never made it" in done.stdout
     assert victim.read_text() == "precious"
 
 

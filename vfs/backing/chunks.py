@@ -30,7 +30,7 @@ from vfs.backing.frames import (
 )
 from vfs.backing.storage import Storage, StorageFile
 from vfs.errors import ChunkDamaged, NoDescriptors
-from vfs.limits import MIB
+from vfs.limits import CHUNK_BYTES, LAST_CHUNK, MIB
 
 LOG_FOLDER = "log"
 CHUNK_PREFIX = "chunk-"
@@ -63,7 +63,7 @@ def chunk_numbers(storage: Storage) -> list[int]:
         digits = name.removeprefix(CHUNK_PREFIX)
         if digits.isascii() and digits.isdigit() and len(digits) < 20:
             number = int(digits)
-            if chunk_name(number) == f"{LOG_FOLDER}/{name}":
+            if 0 < number <= LAST_CHUNK and chunk_name(number) == f"{LOG_FOLDER}/{name}":
                 numbers.append(number)
     return sorted(numbers)
 
@@ -363,7 +363,10 @@ class ChunkReader:
 
     def _attach(self, number: int) -> ReadableChunk:
         try:
-            return ReadableChunk(number, self._storage.open(chunk_name(number)), self._uuid, sealed=True)
+            file = self._storage.open(chunk_name(number))
+            if file.size() > CHUNK_BYTES:
+                raise ChunkDamaged(number, 0, f"it has {file.size()} bytes, more than any chunk")
+            return ReadableChunk(number, file, self._uuid, sealed=True)
         except FileNotFoundError:
             raise ChunkDamaged(number, 0, "the chunk is missing") from None
         except OSError as error:

@@ -14,7 +14,7 @@ import zstandard
 from vfs.backing.frames import BadBytes
 from vfs.backing.storage import Buffer
 from vfs.errors import OptionError
-from vfs.limits import KIB
+from vfs.limits import DECODED_BLOCK_BYTES, KIB
 
 DEFAULT_LEVEL = 3
 LOWEST_LEVEL, HIGHEST_LEVEL = -131_072, zstandard.MAX_COMPRESSION_LEVEL
@@ -69,6 +69,8 @@ def decompress(stored: Buffer, size: int) -> bytes:
     """The `size` bytes of a zstd frame; BadBytes when it holds anything else."""
     try:
         # The frame says its size itself; a larger one is refused before anything is allocated for it.
+        if size > DECODED_BLOCK_BYTES:
+            raise BadBytes(f"it cannot have {size} bytes")
         if zstandard.frame_content_size(stored) != size:
             raise BadBytes("its compressed data has another size than it should")
         data = _decompressor().decompress(stored, max_output_size=size)

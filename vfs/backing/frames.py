@@ -23,10 +23,10 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64, xxh3_64_intdigest
 
 from vfs.backing.storage import Buffer
-from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES
+from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES, LAST_NUMBER
 
 FORMAT_VERSION = 1
 CHUNK_MAGIC = b"vfschunk"
@@ -61,6 +61,10 @@ assert SEED.size == 32
 
 class BadBytes(Exception):
     """The bytes are not what they should be; the text says in which way."""
+
+
+class ForeignBytes(BadBytes):
+    """They are in good order, and of another store."""
 
 
 class ChunkHeader(NamedTuple):
@@ -102,9 +106,11 @@ def decode_chunk_header(data: Buffer, uuid: bytes, number: int) -> ChunkHeader:
     if version != FORMAT_VERSION:
         raise BadBytes(f"chunk format {version} is not known")
     if owner != uuid:
-        raise BadBytes("the chunk belongs to another store")
+        raise ForeignBytes("the chunk belongs to another store")
     if found != number:
         raise BadBytes(f"the chunk says that it is number {found}")
+    if synced_lsn >= first_lsn or first_lsn > LAST_NUMBER:
+        raise BadBytes("impossible values in the chunk header")
     return ChunkHeader(number, first_lsn, synced_lsn)
 
 
@@ -178,6 +184,7 @@ def parse_frame(view: Buffer, offset: int, base: int = 0) -> Frame:
         or data_length > FRAME_DATA_BYTES
         or zero != 0
         or synced_lsn >= lsn
+        or lsn > LAST_NUMBER
     ):
         raise BadBytes("impossible values in the frame header")
     command = offset + FRAME_HEADER_BYTES
@@ -231,10 +238,19 @@ def find_frames(
         skip = 1
         try:
             frame = parse_frame(view, start + position)
-            if wanted(frame):  # asked before the checksum, which may run over two megabytes
+            # Asked before the checksum, which may run over two megabytes; and that first without a copy,
+            # since data can be made that looks like the head of a frame everywhere.
+            if wanted(frame) and _head_matches(view, frame, uuid, chunk):
                 verify_frame(view, frame, uuid, chunk)
                 yield frame
                 skip = frame.end - frame.offset
         except BadBytes:
             pass
         position = haystack.find(FRAME_MAGIC, position + skip)
+
+
+def _head_matches(view: memoryview, frame: Frame, uuid: bytes, chunk: int) -> bool:
+    head = view[frame.offset : frame.offset + FRAME_HEADER_BYTES]
+    digest = xxh3_64(head[:SUMMED_BYTES], frame_seed(uuid, chunk, frame.offset))
+    digest.update(view[frame.command : frame.data])
+    return len(view) >= frame.data and CHECKSUM.unpack_from(head, SUMMED_BYTES)[0] == digest.intdigest()

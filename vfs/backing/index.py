@@ -16,19 +16,35 @@ import apsw
 
 from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
+from vfs.backing.schema_check import check_schema
+from vfs.backing.shapes import check_inodes, check_names, check_rows
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow, Transaction
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
+from vfs.limits import XATTR_LIST_BYTES
 
 INDEX_NAME = "index.db"
+SEVERAL = 1000
+"""More of the store's numbers and sequences than there can be."""
+
 HEAD_GENERATION = 1
 """The only generation of a store without snapshots."""
 
 EntryRow = tuple[bytes, int, int, int]
 """name, ino, cookie, kind."""
 
-DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.FormatError, apsw.SchemaChangeError)
+DAMAGE = (
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.IOError,
+    apsw.FormatError,
+    apsw.SchemaChangeError,
+    apsw.SQLError,  # a table, or a function that the schema names, is not there
+    apsw.TooBigError,
+    apsw.MismatchError,
+    UnicodeDecodeError,  # text that is none
+)
 
 _SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 _SELECT_ENTRY = (
@@ -46,7 +62,9 @@ _SELECT_ALLOCATED = "SELECT total(allocated) FROM extent WHERE ino=? AND segment
 _SELECT_NUMBERS = (
     "SELECT segment FROM extent WHERE ino=? AND segment BETWEEN ? AND ? AND gen<=? ORDER BY segment"
 )
-_SELECT_XATTRS = "SELECT name, value FROM xattr WHERE ino=? AND gen<=? ORDER BY name"
+_SELECT_XATTRS = (
+    f"SELECT name, value FROM xattr WHERE ino=? AND gen<=? ORDER BY name LIMIT {XATTR_LIST_BYTES // 2 + 1}"
+)
 _SELECT_ORPHANS = "SELECT ino FROM inode WHERE nlink=0 AND gen<=?"
 
 
@@ -105,6 +123,8 @@ class Index:
             raise NoSpace(str(error)) from error
         except apsw.Error as error:
             raise IndexDamaged(str(error)) from error
+        except OSError as error:
+            raise StoreUnreadable(storage.path, f"its index: {error.strerror or error}") from error
         try:
             index._bring_up_to_date()
         except BaseException:
@@ -115,7 +135,7 @@ class Index:
     def _bring_up_to_date(self) -> None:
         """Upgrade the tables of an older version, in memory alone where nothing may be written."""
         try:
-            found = self.meta().get("schema")
+            found = check_schema(self._reader)
             if found == 1 and self.read_only:
                 self._reader.execute(PACKED_TEMPORARY)
             elif found == 1:
@@ -123,8 +143,11 @@ class Index:
                     transaction.upgrade(UPGRADE)
             elif found != VERSION:
                 raise IndexDamaged(f"schema version {found} instead of {VERSION}")
-        except apsw.Error as error:
+            meta = self.meta()
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise IndexDamaged(str(error)) from error
+        if "lsn" not in meta:
+            raise IndexDamaged("it does not say how much of the log it holds")
 
     def close(self) -> None:
         """Close both connections; the last one folds SQLite's own log into `index.db`."""
@@ -166,21 +189,23 @@ class Index:
 
     def meta(self) -> dict[str, int]:
         """The store's own numbers: `schema`, `lsn`, and the totals as of that LSN."""
-        return dict(self._all("SELECT key, value FROM meta"))
+        return dict(
+            check_rows("the store's numbers", self._all(f"SELECT key, value FROM meta LIMIT {SEVERAL}"))
+        )
 
     def sequences(self) -> dict[str, int]:
         """For each sequence the first number that was never handed out nor reserved."""
-        return dict(self._all("SELECT name, next FROM sequence"))
+        return dict(check_rows("a sequence", self._all(f"SELECT name, next FROM sequence LIMIT {SEVERAL}")))
 
     def inode(self, ino: int) -> InodeRow | None:
         """The row of one inode."""
-        row: InodeRow | None = self._one(_SELECT_INODE, (ino, self.generation))
-        return row
+        rows: list[InodeRow] = check_inodes(self._all(_SELECT_INODE, (ino, self.generation)))
+        return rows[0] if rows else None
 
     def entry(self, parent: int, name: bytes) -> tuple[int, int, int] | None:
         """(ino, cookie, kind) of one name in a directory."""
-        row: tuple[int, int, int] | None = self._one(_SELECT_ENTRY, (parent, name, self.generation))
-        return row
+        rows: list[tuple[int, int, int]] = self._all(_SELECT_ENTRY, (parent, name, self.generation))
+        return check_rows("an entry", rows)[0] if rows else None
 
     def names_of(self, parent: int, ino: int) -> list[bytes]:
         """The names of an inode in a directory; the time grows with the directory."""
@@ -188,17 +213,22 @@ class Index:
 
     def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
         """At most `limit` entries of a directory with larger cookies, in the order of cookies."""
-        return self._all(_SELECT_ENTRIES, (parent, cookie, self.generation, limit))
+        return check_names(self._all(_SELECT_ENTRIES, (parent, cookie, self.generation, limit)), cookie)
 
     def inodes_listed(self, parent: int, first_cookie: int, last_cookie: int) -> list[InodeRow]:
         """The inodes of a directory's entries with cookies first..last, in one query."""
         generation = self.generation
-        return self._all(_SELECT_LISTED, (parent, first_cookie, last_cookie, generation, generation))
+        rows = self._all(_SELECT_LISTED, (parent, first_cookie, last_cookie, generation, generation))
+        return check_inodes(rows)
 
     def load_segment(self, ino: int, number: int) -> bytes | None:
         """The encoded extent map of one segment of a file, None where it is a hole."""
         row = self._one(SELECT_SEGMENT, (ino, number, self.generation))
-        return None if row is None else row[0]
+        if row is None:
+            return None
+        if type(row[0]) is not bytes:
+            raise IndexDamaged(f"segment {number} of inode {ino} is not made of bytes")
+        return row[0]
 
     def allocated_from(self, ino: int, number: int) -> int:
         """Sum of allocated bytes in a file's segments from `number` on."""
@@ -211,15 +241,18 @@ class Index:
 
     def xattrs(self, ino: int) -> dict[bytes, bytes]:
         """All extended attributes of an inode."""
-        return dict(self._all(_SELECT_XATTRS, (ino, self.generation)))
+        rows = self._all(_SELECT_XATTRS, (ino, self.generation))
+        if sum(len(name) + 1 for name, _ in check_rows("an extended attribute", rows)) > XATTR_LIST_BYTES:
+            raise IndexDamaged(f"inode {ino} has too many extended attributes")
+        return dict(rows)
 
     def orphans(self) -> list[int]:
         """Inodes without a name: they were unlinked while open, or their end was cut off."""
-        return [ino for (ino,) in self._all(_SELECT_ORPHANS, (self.generation,))]
+        return [ino for (ino,) in self._all(_SELECT_ORPHANS, (self.generation,)) if type(ino) is int]
 
     def referenced_chunks(self) -> dict[int, int]:
         """chunk number -> bytes of it that extent maps point to."""
-        return dict(self._all("SELECT number, referenced FROM chunk"))
+        return dict(check_rows("a chunk", self._all("SELECT number, referenced FROM chunk")))
 
     # --- writing ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import fcntl
 import os
 from types import TracebackType
 
+from vfs.backing.sqlite_files import refuse_stranger
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import StoreBusy, StoreUnreadable
 
@@ -30,6 +31,12 @@ class StoreLock:
 
         `read_only` also accepts a lock file that cannot be written, as on a disk that is mounted read-only.
         """
+        try:
+            refuse_stranger(storage.fileno(), NAME, writing=True)  # the pid is written over what is in it
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
         descriptor, writable = _open(storage, read_only)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,8 @@ from typing import Any
 import apsw
 
 from vfs.backing.index import DAMAGE, Index
-from vfs.backing.places import THERE, BlobPlace, BlockEntry, Numbers, PackRow, unsigned
+from vfs.backing.places import THERE, BlobPlace, BlockEntry, Numbers, PackRow, is_pack_name, unsigned
+from vfs.backing.shapes import check_rows
 from vfs.errors import IndexDamaged
 
 _PLACES = (
@@ -73,9 +74,8 @@ class PackRows:
     def _places(self, sql: str, arguments: tuple[Any, ...]) -> list[BlobPlace]:
         blocks: dict[int, tuple[BlockEntry, str]] = {}  # those of many blobs once: a list may be long
         places = []
-        for blob, start, length, number, pack, offset, stored, size, codec, sum_, name in self._all(
-            sql, arguments
-        ):
+        rows = check_rows("a blob", self._all(sql, arguments))
+        for blob, start, length, number, pack, offset, stored, size, codec, sum_, name in rows:
             if number not in blocks:
                 blocks[number] = BlockEntry(number, pack, offset, stored, size, codec, unsigned(sum_)), name
             places.append(BlobPlace(blob, start, length, *blocks[number]))
@@ -83,7 +83,13 @@ class PackRows:
 
     def packs(self) -> list[PackRow]:
         """All packs, by number."""
-        return [PackRow(*row) for row in self._all("SELECT id, state, name, size FROM pack ORDER BY id")]
+        rows = check_rows("a pack", self._all("SELECT id, state, name, size FROM pack ORDER BY id"))
+        packs = [PackRow(*row) for row in rows]
+        for row in packs:
+            # Else a name could lead out of the folder, to a file that would be removed as a dead pack.
+            if not is_pack_name(row.name) and (row.name or row.state == THERE):
+                raise IndexDamaged(f"pack {row.id} has a name that no pack has: {row.name!r}")
+        return packs
 
     def unsettled_packs(self) -> list[PackRow]:
         """Packs that are not in their place for good: being written, or on their way out."""
@@ -91,12 +97,12 @@ class PackRows:
 
     def rows_to_pack(self, after: RowKey, limit: int) -> list[tuple[RowKey, bytes]]:
         """Segments whose data lies in the log, the oldest data first, from behind `after` on: key and map."""
-        rows = self._all(_TO_PACK, (*after, limit))
+        rows = check_rows("a segment to be packed", self._all(_TO_PACK, (*after, limit)))
         return [((chunk, ino, segment, gen), encoded) for ino, segment, gen, encoded, chunk in rows]
 
     def meta(self) -> dict[str, int]:
         """The store's own numbers as of the last commit."""
-        return dict(self._all("SELECT key, value FROM meta"))
+        return dict(check_rows("the store's numbers", self._all("SELECT key, value FROM meta")))
 
     # --- short transactions -------------------------------------------------------------------
 

@@ -9,10 +9,7 @@ from vfs.backing.codecs import Codec
 from vfs.backing.frames import BadBytes, sums_bytes
 from vfs.backing.pack_format import BLOCK, HEADER_BYTES
 from vfs.backing.places import BlockEntry
-from vfs.limits import MIB
-
-MOST_DECODED_BYTES = 64 * MIB
-"""A block never decodes to more, whatever a table says."""
+from vfs.limits import DECODED_BLOCK_BYTES
 
 
 def block_entry(pack: int, fields: tuple[int, ...], end: int) -> BlockEntry:
@@ -20,7 +17,7 @@ def block_entry(pack: int, fields: tuple[int, ...], end: int) -> BlockEntry:
     number, offset, stored, size, codec, zero, checksum = fields
     if offset < HEADER_BYTES or offset + stored > end or zero or codec not in tuple(Codec):
         raise BadBytes(f"its block {number} is not inside it")
-    if size > MOST_DECODED_BYTES or (codec == Codec.NONE and stored != size + sums_bytes(size)):
+    if size > DECODED_BLOCK_BYTES or (codec == Codec.NONE and stored != size + sums_bytes(size)):
         raise BadBytes(f"its block {number} cannot have {size} bytes")
     return BlockEntry(number, pack, offset, stored, size, codec, checksum)
 

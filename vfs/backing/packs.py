@@ -31,10 +31,10 @@ from vfs.backing.pack_format import (
     unseal,
 )
 from vfs.backing.pack_tables import Tables, block_entry
-from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, Piece
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, Piece, is_pack_name
 from vfs.backing.storage import Buffer, Storage, StorageFile
 from vfs.errors import PackDamaged
-from vfs.limits import KIB, MIB
+from vfs.limits import KIB, MIB, PACK_TABLE_BYTES
 
 READ_AHEAD_BYTES = 2 * MIB
 """What a sequential reader's next reads will want; else each small block would wait for the disk."""
@@ -94,6 +94,8 @@ class PackFile:
     def attach(cls, storage: Storage, name: str, uuid: bytes) -> "PackFile":
         """Open a pack of which the index knows the blocks; its tables are verified before they are used."""
         try:
+            if not is_pack_name(name):
+                raise ValueError("no pack has that name")
             file = storage.open(f"{PACKS_FOLDER}/{name}")
         except FileNotFoundError:
             raise PackDamaged(name, 0, "the pack is missing") from None
@@ -155,6 +157,8 @@ class PackFile:
             or end != index_at + blobs * BLOB.size
         ):
             raise BadBytes("its trailer does not fit its size")
+        if end - table_at > PACK_TABLE_BYTES:
+            raise BadBytes(f"its tables would have {end - table_at} bytes")
         table = self._fetch(table_at, index_at - table_at)
         index = self._fetch(index_at, end - index_at)
         if tables_digest(header, table, index) != digest:
@@ -276,6 +280,8 @@ class PackFile:
         end = last.block.offset + sums_bytes(last.block.size)
         end += min(last.block.size, -(-stop // PIECE_BYTES) * PIECE_BYTES)
         try:
+            if end > self.size:  # before memory is taken for it
+                raise BadBytes("the pack ends too early")
             if wait:
                 self._read_ahead(begin, end - begin)
             elif not self._file.resident(end - begin, begin):
@@ -360,6 +366,8 @@ class PackFile:
         What is read once, to be decoded, is copied: mapped pages would count as the process's memory, all
         that were ever read.
         """
+        if offset < 0 or length < 0 or offset + length > self.size:  # before memory is taken for it
+            raise BadBytes("the pack ends too early")
         if mapped:
             piece: bytes | memoryview = self._view()[offset : offset + length]
             # Before anyone touches the mapped pages: a sector that cannot be read must not become a SIGBUS.

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import apsw
 
-from vfs.backing.storage import Storage, StorageFile, load_checksums
+from vfs.backing.sqlite_files import load_checksums
+from vfs.backing.storage import Storage, StorageFile
 
 PAGE_BYTES = 4096
 USABLE_BYTES = PAGE_BYTES - 8

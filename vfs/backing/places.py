@@ -81,8 +81,16 @@ class Numbers(NamedTuple):
 
 PACKS_FOLDER = "packs"
 
+NAME_LENGTH = 64
+"""Hexadecimal digits of a pack's name; other names in the folder are no packs."""
+
 COMING, THERE, GOING = 0, 1, 2
 """States of a pack: being written; in its place; to be unlinked when nobody reads it any more."""
+
+
+def is_pack_name(name: str) -> bool:
+    """Whether a pack in its place could be called that."""
+    return len(name) == NAME_LENGTH and not set(name) - set("0123456789abcdef")
 
 
 def hash_prefix(digest: bytes) -> int:

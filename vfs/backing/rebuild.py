@@ -14,14 +14,11 @@ from contextlib import suppress
 
 from vfs.backing.packed import PackedTransaction
 from vfs.backing.packs import PackFile
-from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, SealedPack
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, SealedPack, is_pack_name
 from vfs.backing.storage import Storage
 from vfs.errors import PackDamaged
 
 log = logging.getLogger("vfs")
-
-NAME_LENGTH = 64
-"""Hexadecimal digits of a pack's name; other names in the folder are no packs."""
 
 UNFINISHED = "new-"
 """How the name of a pack begins that is being written."""
@@ -34,11 +31,6 @@ def pack_names(storage: Storage) -> list[str]:
     with suppress(FileNotFoundError):
         return [name for name in storage.list(PACKS_FOLDER) if is_pack_name(name)]
     return []
-
-
-def is_pack_name(name: str) -> bool:
-    """Whether a pack in its place could be called that."""
-    return len(name) == NAME_LENGTH and not set(name) - set("0123456789abcdef")
 
 
 def read_packs(storage: Storage, uuid: bytes) -> Iterator[SealedPack]:

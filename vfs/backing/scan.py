@@ -24,6 +24,7 @@ from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
     BadBytes,
     ChunkHeader,
+    ForeignBytes,
     Frame,
     find_frames,
     parse_frame,
@@ -31,6 +32,7 @@ from vfs.backing.frames import (
 )
 from vfs.backing.storage import Storage
 from vfs.errors import LogDamaged, StoreUnreadable
+from vfs.limits import CHUNK_BYTES
 
 
 class Place(NamedTuple):
@@ -115,6 +117,13 @@ class LogScan:
     def _start(self) -> tuple[int, int]:
         """Find the frame to begin with: the one the index names, or the first of the last fitting chunk."""
         self.last_place = self._after_place
+        if self.numbers:
+            try:
+                self._header(self.numbers[-1])
+            except ForeignBytes as error:  # replay may need nothing of it, and what is written would be mixed
+                raise LogDamaged(self.numbers[-1], 0, str(error)) from None
+            except (BadBytes, OSError):
+                pass  # told when it is needed
         if self._after_place is not None and self._is_after_frame(self._after_place):
             self._expected = self._after_lsn
             return self._after_place.chunk, self._after_place.frame
@@ -177,6 +186,8 @@ class LogScan:
         self._settle_chunk(number)
         file = self._storage.open(chunk_name(number))
         try:
+            if file.size() > CHUNK_BYTES:  # all of it is going to be looked at
+                raise LogDamaged(number, offset, f"it has {file.size()} bytes, more than any chunk")
             view = file.map()
             try:
                 file.fault_in(len(view) - offset, offset)

@@ -92,6 +92,9 @@ _PACKED = _EXTENT_CHUNK + PACK_TABLES
 
 TABLES = _NAMESPACE + COOKIE_INDEX + _PACKED
 
+TABLES_OF_VERSION_1 = _NAMESPACE.replace("map BLOB NOT NULL, chunk INTEGER,", "map BLOB NOT NULL,")
+"""What a store has before its upgrade."""
+
 UPGRADE = (
     """
 ALTER TABLE extent ADD COLUMN chunk INTEGER;

@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import apsw
-import apsw.sqlite_extra
 
 from vfs.backing.descriptors import told_apart
 from vfs.backing.directory_file import Buffer as Buffer
 from vfs.backing.directory_file import DirectoryFile
 from vfs.backing.inflight import disk_call
+from vfs.backing.sqlite_files import open_database, refuse_stranger
 from vfs.errors import NotAStore, StoreNotFound, StoreUnreadable
 
 NEARLY_FULL_BYTES = 1 << 30
 """With less room, what is being freed counts."""
-
-CHECKSUM_BYTES = 8
-"""What cksumvfs needs at the end of each page of the index."""
 
 
 class Space(NamedTuple):
@@ -122,18 +119,6 @@ class Storage(Protocol):
         """Give the folder back; files that are open stay open."""
 
 
-_checksums_loaded = threading.Lock()
-
-
-def load_checksums() -> None:
-    """Register SQLite's checksum VFS ('cksmvfs'), once per process."""
-    with _checksums_loaded:
-        if "cksmvfs" not in apsw.vfs_names():
-            connection = apsw.Connection(":memory:")
-            apsw.sqlite_extra.load(connection, "cksumvfs")
-            connection.close()
-
-
 class DirectoryStorage:
     """A store in a directory of the host. Everything is opened relative to its descriptor."""
 
@@ -218,33 +203,12 @@ class DirectoryStorage:
         """Open `name` with SQLite. The journal mode and the like are the index's business.
 
         The file is created here, because SQLite would give it (and its -wal and -shm) a mode that others can
-        read, and looked at here first, because SQLite would follow a symbolic link. Looked at, not opened:
-        closing any descriptor of a file ends all locks that this process has on it, and the locks of other
-        connections keep foreign programs from removing SQLite's own log.
+        read.
         """
-        load_checksums()
         folder, last = self._locate(name)
-        if read_only or self.exists(name):
-            if not stat.S_ISREG(os.stat(last, dir_fd=folder, follow_symlinks=False).st_mode):
-                raise OSError(errno.EINVAL, f"not a regular file: {name}")
-        else:
+        if not read_only and not self.exists(name):
             self.create(name).close()
-        # Through the descriptor, so that a store whose folder was renamed meanwhile is still this store.
-        file_name = f"/proc/self/fd/{folder}/{last}"
-        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-        if read_only and not self.exists(f"{name}-wal"):
-            # Closed cleanly, and nobody else can open it while we hold the store's lock: SQLite need not make
-            # its shared memory beside it, which it could not do on a disk that is mounted read-only.
-            file_name = f"file:{file_name}?immutable=1"
-            flags |= apsw.SQLITE_OPEN_URI
-        connection = apsw.Connection(file_name, flags=flags, vfs="cksmvfs")
-        try:
-            if not read_only and connection.pragma("page_count") == 0:
-                connection.reserve_bytes(None, CHECKSUM_BYTES)  # binds only before the first page is written
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return open_database(folder, last, read_only=read_only)
 
     def close(self) -> None:
         self._freeing.shutdown()
@@ -255,7 +219,10 @@ class DirectoryStorage:
 
     def _open(self, name: str, flags: int) -> DirectoryFile:
         folder, last = self._locate(name)
-        # O_NONBLOCK: a pipe that someone put in the place of a file must not hang us before it is refused.
+        if not flags & os.O_CREAT:
+            # Before it is opened, since opening alone can do something to a device.
+            refuse_stranger(folder, last, writing=flags & os.O_ACCMODE != os.O_RDONLY)
+        # O_NONBLOCK: a pipe that comes there after that look must not hang us before it is refused.
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
         with told_apart(name):
             descriptor = os.open(last, flags, 0o600, dir_fd=folder)

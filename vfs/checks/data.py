@@ -15,6 +15,7 @@ from typing import NamedTuple
 from vfs.backing.chunks import ChunkReader, chunk_name
 from vfs.backing.packs import PackFile
 from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, PackRow, hash_begin, unsigned
+from vfs.backing.shapes import check_rows
 from vfs.checks.packs import SELECT_BLOCKS
 from vfs.checks.reading import Readers
 from vfs.checks.report import ProgressCall
@@ -146,9 +147,16 @@ class DataCheck:
 
 
 def blocks_of_rows(view: View, pack: int) -> list[BlockEntry]:
-    """The blocks of a pack as the index has them, in the order in which they lie."""
-    rows = view.query(f"{SELECT_BLOCKS} WHERE pack=? ORDER BY offset", (pack,))
-    return [BlockEntry(*(*found[:6], unsigned(found[6]))) for found in rows]
+    """The blocks of a pack as the index has them, in the order in which they lie.
+
+    Rows that cannot be are left out: the checks of rows have told them.
+    """
+    found = []
+    for row in view.query(f"{SELECT_BLOCKS} WHERE pack=? ORDER BY offset", (pack,)):
+        with suppress(IndexDamaged):
+            check_rows("a block", [row])
+            found.append(BlockEntry(*(*row[:6], unsigned(row[6]))))
+    return found
 
 
 def blobs_of_rows(view: View, pack: int) -> dict[int, list[BlobEntry]]:

@@ -12,6 +12,7 @@ from vfs.backing.places import (
     BlockEntry,
     PackRow,
     hash_prefix,
+    is_pack_name,
     unsigned,
 )
 from vfs.checks.view import View
@@ -46,7 +47,7 @@ class PackChecks:
     @property
     def in_place(self) -> list[PackRow]:
         """The packs that are said to be there."""
-        return [row for row in self._rows if row.state == THERE]
+        return [row for row in self._rows if row.state == THERE and is_pack_name(row.name)]
 
     # --- rows against each other ----------------------------------------------------------------
 
@@ -106,6 +107,9 @@ class PackChecks:
             "SELECT id, state, id FROM pack WHERE state NOT BETWEEN 0 AND ?",
             GOING,
         )
+        for row in self._rows:
+            if not is_pack_name(row.name) and (row.name or row.state == THERE):
+                self._report.add("pack", f"pack {row.id} has a name that no pack has: {row.name!r}")
         for unreadable in (_BLOCKS_THAT_ARE_MISSING, _BLOCKS_WITHOUT_PACK):
             self._view.damaged_blocks.update(block for (block,) in self._view.query(unreadable))
 

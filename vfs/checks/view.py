@@ -96,7 +96,7 @@ class View:
 
     def one(self, sql: str) -> int:
         """The number that a query answers; nothing counts as 0."""
-        return int(next(self.query(sql))[0] or 0)
+        return int(next(self.query(sql), (0,))[0] or 0)
 
     def each(self, kind: str, text: str, sql: str, *arguments: int) -> None:
         """A problem for every row of a query; `text` is formatted with its columns."""

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Protocol
 
 from vfs.backing.index import EntryRow
+from vfs.errors import IndexDamaged
 from vfs.inode.limiter import MemoryLimiter
 
 Entry = tuple[int, int, int]
@@ -143,6 +144,8 @@ class Directory:
                 entry = names.get(name)
                 if entry is not None and entry[1] == at:  # else removed since the listing was made
                     found.append((name, entry[0], at, entry[2]))
+            if part[-1][1] <= cookie:
+                raise IndexDamaged(f"entries of directory {self.ino} are out of order")
             cookie = part[-1][1]
         return found
 

@@ -23,13 +23,16 @@ from vfs.inode.extents import (
     join,
     part,
 )
-from vfs.limits import SEGMENT_BYTES
+from vfs.limits import SEGMENT_BYTES, SEGMENT_EXTENTS
 
 EXTENT_BYTES = 160
 """What an extent takes in memory beside its data (measured; a Memory with its origin takes twice that)."""
 
 FREE_EXTENTS = 8
 """A map of so few extents is not counted, so that most files never are: their inode stands for them."""
+
+RECORD_EXTENTS = 4096
+"""More extents than one record of the log can add to a segment."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Encodable]).decode
@@ -172,6 +175,11 @@ class ExtentMap:
             offset = stop
             index += 1
 
+    @property
+    def crowded(self) -> bool:
+        """Whether one more record of changes could pass what `decode` accepts."""
+        return len(self._starts) > SEGMENT_EXTENTS - RECORD_EXTENTS
+
     # --- looking ---------------------------------------------------------------------------
 
     def cut(self, offset: int, length: int) -> list[Extent]:
@@ -286,6 +294,8 @@ class ExtentMap:
     @classmethod
     def decode(cls, data: bytes) -> "ExtentMap":
         """The map of what `encode` gave. IndexDamaged for anything else."""
+        if _count(data) > SEGMENT_EXTENTS:  # before memory is taken for them
+            raise IndexDamaged("a segment has more extents than any can have")
         try:
             extents = _decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -327,6 +337,11 @@ class ExtentMap:
                 assert extent.origin is None or extent.origin.length == extent.length
         for left, right in pairwise(extents):
             assert type(left) is Memory or join(left, right) is None, f"{left} and {right} join"
+
+
+def _count(data: bytes) -> int:
+    """How many extents an encoded map says it has, as far as that passes 65,535: the head of an array."""
+    return int.from_bytes(data[1:5], "big") if data[:1] == b"\xdd" else 0
 
 
 def _shrink(extent: Extent, skip: int, length: int) -> Extent:

@@ -8,11 +8,20 @@ from typing import Annotated, final
 
 import msgspec
 
-from vfs.limits import FILE_BYTES, MEMORY_EXTENT_BYTES
+from vfs.limits import (
+    CHUNK_BYTES,
+    DECODED_BLOCK_BYTES,
+    FILE_BYTES,
+    LAST_NUMBER,
+    MEMORY_EXTENT_BYTES,
+)
 
 # Bounds are checked when an extent is decoded, never when one is made by code.
 Length = Annotated[int, msgspec.Meta(ge=1, le=FILE_BYTES)]
-Number = Annotated[int, msgspec.Meta(ge=0, le=FILE_BYTES)]
+Chunk = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Blob = Annotated[int, msgspec.Meta(ge=0, le=LAST_NUMBER)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=CHUNK_BYTES)]
+BlobOffset = Annotated[int, msgspec.Meta(ge=0, le=DECODED_BLOCK_BYTES)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
@@ -21,9 +30,9 @@ class ChunkRange(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False, 
     """Bytes in one frame of a chunk. `frame` is the offset of its header, `start` that of the bytes."""
 
     length: Length
-    chunk: Number
-    frame: Number
-    start: Number
+    chunk: Chunk
+    frame: Offset
+    start: Offset
 
 
 @final
@@ -39,8 +48,8 @@ class BlobRange(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False, f
     """Bytes of a blob, from its byte `start` on."""
 
     length: Length
-    blob: Number
-    start: Number
+    blob: Blob
+    start: BlobOffset
 
 
 @final

@@ -6,7 +6,7 @@ operation follows the extents in its way, never the size of the file. It never r
 
 from collections.abc import Iterable, Sequence
 
-from vfs.errors import IndexDamaged
+from vfs.errors import FileTooLarge, IndexDamaged
 from vfs.inode.captured import Captured, SegmentSource
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange, Extent, Fill, Memory, is_hole, part
@@ -63,11 +63,15 @@ class OffloadedFile:
     def load(self, offset: int, length: int) -> None:
         """Load the segments of [offset, offset+length), so that a change of that range cannot fail half-way.
 
-        For `truncate` that is the one byte at the new size. The errors are the source's and IndexDamaged.
-        """
+        For `truncate` that is the one byte at the new size. The errors are the source's, IndexDamaged, and
+        FileTooLarge: no more extents."""
+        ends = offset // SEGMENT_BYTES, (offset + max(length, 1) - 1) // SEGMENT_BYTES
         if self.persisted and length > 0:
-            for number in self._numbers(offset // SEGMENT_BYTES, (offset + length - 1) // SEGMENT_BYTES):
+            for number in self._numbers(*ends):
                 self._segment(number)
+        for segment in map(self._segments.get, ends):  # what lies between is replaced
+            if segment is not None and segment.crowded:
+                raise FileTooLarge(f"inode {self.ino} is in too many pieces")
 
     def write(self, offset: int, pieces: Sequence[Extent]) -> None:
         """Put the pieces, side by side, at `offset`. Extends the size; a gap before them is a hole."""

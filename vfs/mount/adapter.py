@@ -31,6 +31,7 @@ from pyfuse3 import (
 from vfs.backing.index import EntryRow
 from vfs.errors import IndexDamaged, NoEntry
 from vfs.filesystem import FileSystem
+from vfs.inode.directory import Entry
 from vfs.inode.inode import Inode
 from vfs.mount.ahead import ReadAhead
 from vfs.mount.committer import Committer
@@ -108,6 +109,7 @@ class Adapter(pyfuse3.Operations):
         self._noxattr = options.noxattr
         # directory -> (version, cookie, rows after it); INVARIANT: of at most LISTINGS directories
         self._rest: OrderedDict[int, tuple[int, int, list[EntryRow]]] = OrderedDict()
+        self._unlisted: dict[int, IndexDamaged] = {}  # directory -> why not all of it was listed
         self._missing = EntryAttributes()
         self._missing.st_ino = 0
         self._missing.entry_timeout = self._timeout
@@ -240,18 +242,36 @@ class Adapter(pyfuse3.Operations):
 
     @_atomic
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
-        for name, ino, cookie, kind in self._rows(fh, start_id):
-            try:
-                inode = self.fs.get(ino)
-            except (IndexDamaged, NoEntry) as error:
-                fuse_error(error)  # tells the log
-                if not pyfuse3.readdir_reply(token, name, self._unknown(ino, kind), cookie):
-                    break
-                continue
-            if not pyfuse3.readdir_reply(token, name, self._attributes(inode), cookie):
-                break
-            if cookie > 2:  # the kernel does not count `.` and `..`
-                inode.lookups += 1
+        listed = False  # an answer without entries would be the end
+        while not listed and (rows := self._rows(fh, start_id)):
+            for name, ino, cookie, kind in rows:
+                start_id = cookie
+                inode = self._known(ino)
+                if inode is not None and cookie > 2 and not self._fits(fh, (ino, cookie, kind)):
+                    continue
+                entry = self._unknown(ino, kind) if inode is None else self._attributes(inode)
+                if not pyfuse3.readdir_reply(token, name, entry, cookie):
+                    return
+                listed = True
+                if inode is not None and cookie > 2:  # the kernel does not count `.` and `..`
+                    inode.lookups += 1
+        if not listed and fh in self._unlisted:
+            raise self._unlisted.pop(fh)
+
+    def _known(self, ino: int) -> Inode | None:
+        try:
+            return self.fs.get(ino)
+        except (IndexDamaged, NoEntry) as error:
+            fuse_error(error)  # tells the log
+        return None
+
+    def _fits(self, fh: int, entry: Entry) -> bool:
+        """False where an entry and its inode contradict each other: told at the listing's end only."""
+        try:
+            return bool(self.fs.named(self.fs.get(fh), entry))
+        except IndexDamaged as error:
+            self._unlisted[fh] = error
+        return False
 
     def _unknown(self, ino: int, kind: int) -> EntryAttributes:
         """What is said of a listed inode that cannot be read: nothing that lasts, so whoever wants to know
@@ -280,6 +300,7 @@ class Adapter(pyfuse3.Operations):
     @_atomic
     def releasedir(self, fh: int) -> None:
         self._rest.pop(fh, None)
+        self._unlisted.pop(fh, None)
         self.fs.release(fh)
 
     # --- files ------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ Synchronous, for the command line. Never opens the store.
 """
 
 import contextlib
+import os
 import socket
+import stat
 import struct
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vfs.errors import MountError, VfsError
-from vfs.mount.protocol import REPLY_BYTES, ProtocolError, decode, encode, socket_address
+from vfs.mount.protocol import REPLY_BYTES, SOCKET_NAME, ProtocolError, decode, encode, socket_address
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
@@ -60,6 +62,12 @@ class ControlClient:
         connection.settimeout(CONNECT_SECONDS)
         try:
             with socket_address(store) as address:
+                if stat.S_ISLNK(
+                    os.lstat(address).st_mode
+                ):  # whoever listens elsewhere is no daemon of the store
+                    raise MountError(
+                        f"{SOCKET_NAME} in {store} is a symbolic link; remove it, vfs never made it"
+                    )
                 connection.connect(address)
             return cls(store, connection)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
@@ -68,6 +76,9 @@ class ControlClient:
         except TimeoutError:
             connection.close()
             raise DaemonSilent(store, None) from None
+        except MountError:
+            connection.close()
+            raise
         except PermissionError:
             connection.close()
             raise MountError(

@@ -101,8 +101,8 @@ class Daemon:
 
     def _run(self) -> None:
         fs = open_filesystem(self._store, **self._options.for_filesystem())
-        self._log.open(self._store)
         try:
+            self._log.open(self._store)
             log.info("opened %s%s", self._store, " read-only" if fs.read_only else "")
             self._serve(fs)
         finally:

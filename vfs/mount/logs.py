@@ -12,12 +12,15 @@ import logging
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 from contextlib import suppress
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
+
+from vfs.errors import StoreUnreadable
 
 LOG_NAME = "vfs.log"
 LOG_BYTES = 1024 * 1024
@@ -43,6 +46,22 @@ def tell_once(text: str) -> None:
         log.error("%s", text)
 
 
+class NotOurs(Exception):
+    """What has the log's name is not a file that we could have made."""
+
+
+def _refuse_stranger(path: str) -> None:
+    """NotOurs for anything but a file of this one name: what is written there would be written elsewhere."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise NotOurs("is not a regular file")
+    if found.st_nlink > 1:
+        raise NotOurs("has a second name (a hard link)")
+
+
 class StoreLogHandler(RotatingFileHandler):
     """The log file of a store. Standard output and error follow it through every rotation."""
 
@@ -56,6 +75,7 @@ class StoreLogHandler(RotatingFileHandler):
         )
 
     def _open(self) -> io.TextIOWrapper:
+        _refuse_stranger(self.baseFilename)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self.baseFilename, flags, 0o600)
         for standard in (1, 2):
@@ -126,7 +146,9 @@ class DaemonLog:
         faulthandler.register(signal.SIGUSR1, sys.stderr)  # where does it hang?
 
     def open(self, store: Path) -> None:
-        """The store is known and ours: write there what waits, and all that follows. Idempotent."""
+        """The store is known and ours: write there what waits, and all that follows. Idempotent.
+
+        StoreUnreadable when something stands in the log's place that is no log of ours."""
         if not self._to_file:
             return
         self._to_file = False
@@ -134,6 +156,8 @@ class DaemonLog:
         root.removeHandler(self._early)
         try:
             handler: logging.Handler = _formatted(StoreLogHandler(store))
+        except NotOurs as error:
+            raise StoreUnreadable(store, f"{LOG_NAME} {error}; remove it, vfs never made it") from None
         except OSError:
             handler = logging.NullHandler()  # a store on a read-only disk has no place for a log
             quiet = os.open(os.devnull, os.O_WRONLY)

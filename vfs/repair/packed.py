@@ -16,9 +16,10 @@ from vfs.backing.places import (
     BlockEntry,
     PackRow,
     SealedPack,
+    is_pack_name,
     unsigned,
 )
-from vfs.backing.rebuild import UNFINISHED, is_pack_name
+from vfs.backing.rebuild import UNFINISHED
 from vfs.backing.salvage import OldRows
 from vfs.backing.storage import Storage
 from vfs.errors import PackDamaged

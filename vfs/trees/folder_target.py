@@ -119,7 +119,10 @@ class FolderTarget:
         while self._folders[-1].path != above:
             self._leave()
         try:
-            self._make(node, self._folders[-1].descriptor, node.path.rpartition(b"/")[2])
+            name = node.path.rpartition(b"/")[2]
+            if name in (b"", b".", b".."):  # a store has no such names; here it would lead out of the folder
+                raise OSError(errno.EINVAL, "not a name")
+            self._make(node, self._folders[-1].descriptor, name)
         except OSError as error:
             self._failed(node.path, error)
             if stat.S_ISDIR(node.mode):

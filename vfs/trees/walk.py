@@ -24,7 +24,10 @@ ROWS = 64
 
 
 class Part(NamedTuple):
-    """An entry, or the continuation of a file: its extents without holes, from `offset` on."""
+    """An entry, or the continuation of a file: its extents without holes, from `offset` on.
+
+    With a `problem` the file ends here, and must not come to be.
+    """
 
     node: Node | None
     offset: int = 0
@@ -106,27 +109,21 @@ class Walk:
             ino, path, cookie = folders.pop()
             try:
                 rows = fs.readdir(ino, cookie, ROWS)  # from the third entry on: no access is noted
+                folder = fs.get(ino)
             except (NoEntry, NotADirectory):
                 self._report.problem(Problem(path, "the folder was removed meanwhile"))
                 continue
             except IndexDamaged as error:
                 self._report.problem(Problem(path, str(error)))
                 continue
-            for name, child, at, _ in rows:
+            for name, child, at, kind in rows:
                 inner = path + b"/" + name if path else name
-                inode = fs.table.in_memory(child)
                 try:
-                    inode = fs.get(child) if inode is None else inode
-                except NoEntry:
-                    continue
-                except IndexDamaged as error:
-                    self._report.problem(Problem(inner, str(error)))
-                    continue
-                if inode.is_directory:
-                    self._batch.parts.append(Part(self._node(inode, inner)))
-                    folders += [(ino, path, at), (child, inner, 2)]
-                    break
-                try:
+                    inode = fs.named(folder, (child, at, kind))
+                    if inode.is_directory:
+                        self._batch.parts.append(Part(self._node(inode, inner)))
+                        folders += [(ino, path, at), (child, inner, 2)]
+                        break
                     yield from self._one(inode, inner)
                 except IndexDamaged as error:
                     self._report.problem(Problem(inner, str(error)))

@@ -1,0 +1,125 @@
+"""Hostile stores: whatever is crafted into one, vfs answers with right data or one clear line.
+
+No traceback, no hang, no memory that grows with what a store says instead of what it has, and nothing outside
+of the store is touched: files beside it keep their content and times, also the time of the last reading.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile import hostile_indexes, hostile_logs, hostile_packs, hostile_places, hostile_superblocks
+from tests.hostile.crafting import ALL, Hostile, Workshop, good_store
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = (hostile_superblocks, hostile_logs, hostile_indexes, hostile_packs, hostile_places)
+STEPS = ("library", "info", "fsck", "fsck --data", "export", "export tar", "write", "fsck after")
+SECONDS = 30.0
+"""What one step may take on a machine that does much else; they take some hundredths of one."""
+
+MEMORY_BYTES = 400 << 20
+"""Beyond what a step began with: the largest honest block twice, and a segment of the most extents."""
+
+Looks = dict[str, Any]
+
+
+def sentinels(folder: Path) -> dict[str, tuple[str, int, int, int]]:
+    """Everything beside the store: content, times and links of each file."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        about = path.lstat()
+        # Looked at before it is read, which may note an access.
+        digest, read_at = "", 0
+        if path.is_file():
+            digest, read_at = hashlib.sha256(path.read_bytes()).hexdigest(), about.st_atime_ns
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
+        found[str(path)] = (digest, read_at, about.st_mtime_ns, about.st_nlink)
+    return found
+
+
+class Visits:
+    """All hostile stores, made and visited once for all tests of this file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.before: dict[str, Any] = {}
+        self.after: dict[str, Any] = {}
+        self.looks: dict[str, Looks] = {}
+        good_store(folder / "good")
+        for each in ALL:
+            shop = Workshop(folder / "good", folder / each.name)
+            each.craft(shop)
+            self.before[each.name] = sentinels(shop.outside)
+
+    def run(self) -> None:
+        """Visit them, in two processes."""
+        names = [each.name for each in ALL]
+        halves = [names[0::2], names[1::2]]
+        command = [sys.executable, "-m", "tests.hostile.visitor"]
+        running = [
+            subprocess.Popen(
+                [*command, *(str(self.folder / name) for name in half)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for half in halves
+        ]
+        for process in running:
+            out, err = process.communicate(timeout=600)
+            for line in out.splitlines():
+                looks = json.loads(line)
+                self.looks[Path(looks["folder"]).name] = looks
+            assert process.returncode == 0, (
+                f"the visitor ended with {process.returncode} behind {out[-300:]}: {err}"
+            )
+            assert "Traceback" not in err, err[-3000:]
+        self.after = {name: sentinels(self.folder / name / "outside") for name in names}
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory: pytest.TempPathFactory) -> Visits:
+    found = Visits(tmp_path_factory.mktemp("hostile"))
+    found.run()
+    return found
+
+
+def test_the_good_store_is_good(visits: Visits, tmp_path: Path) -> None:
+    """Else everything below would be refused for the wrong reason."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vfs", "fsck", "--data", str(visits.folder / "good")], cwd=ROOT, check=False
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
+def test_hostile(visits: Visits, each: Hostile) -> None:
+    looks = visits.looks[each.name]
+    for name in STEPS:
+        step = looks[name]
+        assert step["trace"] == "", f"{name}: {step['trace']}"
+        assert "unexpected" not in step["said"], f"{name}: {step['said']}"
+        assert "Traceback" not in step["said"], f"{name}: {step['said']}"
+        assert step["seconds"] < SECONDS, f"{name} took {step['seconds']} s"
+        assert step["memory"] < MEMORY_BYTES, f"{name} took {step['memory'] >> 20} MiB"
+        if name in ("info", "fsck", "fsck --data") and step["code"] not in (0, 4):
+            assert len(step["said"].splitlines()) == 1, f"{name}: {step['said']}"
+    said = looks["fsck"]["said"] + looks["fsck --data"]["said"]
+    if each.words:
+        assert looks["fsck"]["code"] in (4, 8) or looks["fsck --data"]["code"] in (4, 8), said
+        assert re.search(each.words, said), said
+    if each.opens is not None:
+        assert (looks["library"]["code"] == 0) is each.opens, looks["library"]["said"]
+    assert visits.after[each.name] == visits.before[each.name], "something outside of the store was touched"
+    beside = {path.name for path in (visits.folder / each.name).iterdir()}
+    expected = {"store", "outside", "target", "target.tar", "other.sock"}
+    assert {name for name in beside if "elsewhere" not in name} <= expected, beside

@@ -1,0 +1,172 @@
+"""What a record of the log may do, given what is there: the look that replay takes before it applies one.
+
+Promises that a record which passed leaves tables that every operation can work with, whoever wrote it: names
+are names, entries lie in directories, content belongs to files, and nothing grows beyond what a frame can
+honestly ask for. Live operations check more, and before they log. Never applies anything.
+
+Checksums tell of damage, not of intent. Bounds of single fields are checked where a record is decoded.
+"""
+
+import stat
+from collections.abc import Iterable, Iterator
+
+from vfs.backing.shapes import is_name
+from vfs.changes import (
+    AnyChange,
+    Create,
+    CreateUnnamed,
+    DataPlace,
+    Exchange,
+    Link,
+    Place,
+    Rename,
+    SetAttributes,
+    Settle,
+    SetXattr,
+    Together,
+    Truncate,
+    Unlink,
+    Write,
+)
+from vfs.errors import NoEntry
+from vfs.inode.extents import is_hole
+from vfs.inode.inode import Inode
+from vfs.inode.table import InodeTable
+from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, ROOT_INO, SEGMENT_BYTES, XATTR_NAME_BYTES
+
+KINDS = {
+    stat.S_IFREG,
+    stat.S_IFDIR,
+    stat.S_IFLNK,
+    stat.S_IFCHR,
+    stat.S_IFBLK,
+    stat.S_IFIFO,
+    stat.S_IFSOCK,
+}
+
+
+def steps(change: AnyChange) -> Iterator[AnyChange]:
+    """The single changes of a record, to be looked at and applied in turn."""
+    if isinstance(change, Together):
+        yield from change.changes
+    else:
+        yield change
+
+
+def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
+    """ValueError, or NoEntry, when the change cannot be one that vfs recorded."""
+    if isinstance(change, Write):
+        _content(table, change.ino, change.mode)
+        _write(change, len(place.data))
+    elif isinstance(change, Create):
+        _create(change, table)
+    elif isinstance(change, Link):
+        _entry(table, change.parent, change.name, change.cookie)
+        if table.get(change.ino).is_directory:
+            raise ValueError("a second name for a directory")
+    elif isinstance(change, Unlink):
+        _gone(table, change.parent, change.name)
+    elif isinstance(change, Rename):
+        _gone(table, change.parent, change.name)
+        _entry(table, change.new_parent, change.new_name, change.cookie)
+    elif isinstance(change, Exchange):
+        _gone(table, change.parent, change.name, change.cookie)
+        _gone(table, change.other_parent, change.other_name, change.other_cookie)
+    elif isinstance(change, SetAttributes):
+        _same_kind(table.get(change.ino), change.mode)
+    elif isinstance(change, Truncate):
+        _content(table, change.ino, change.mode)
+    elif isinstance(change, Place):
+        _content(table, change.ino, change.mode)
+        _place(change)
+    elif isinstance(change, Settle):
+        _settle(change, table)
+    elif isinstance(change, SetXattr):
+        if not 1 <= len(change.name) <= XATTR_NAME_BYTES or b"\0" in change.name:
+            raise ValueError("no extended attribute has such a name")
+    elif isinstance(change, CreateUnnamed):
+        _new(table, change.ino)
+        if not stat.S_ISREG(change.mode):
+            raise ValueError("only a regular file can be without a name")
+
+
+def _new(table: InodeTable, ino: int) -> None:
+    if ino == ROOT_INO or table.in_memory(ino) is not None:
+        raise ValueError(f"inode {ino} is there already")
+
+
+def _create(change: Create, table: InodeTable) -> None:
+    _entry(table, change.parent, change.name, change.cookie)
+    _new(table, change.ino)
+    if stat.S_IFMT(change.mode) not in KINDS:
+        raise ValueError(f"no such kind of file: {change.mode:#o}")
+    if stat.S_ISLNK(change.mode) != (change.target is not None):
+        raise ValueError("a symbolic link has a target, and nothing else has one")
+    if b"\0" in (change.target or b""):
+        raise ValueError("no target has such a byte")
+
+
+def _entry(table: InodeTable, parent: int, name: bytes, cookie: int | None = None) -> Inode:
+    directory = table.get(parent)
+    if not directory.is_directory:
+        raise ValueError(f"inode {parent} is no directory")
+    if is_name(name) is None:
+        raise ValueError(f"not a name: {name[:40]!r}")
+    if cookie is not None and cookie < directory.cookie:
+        raise ValueError("an entry would come before those that are there")  # listings would not end
+    return directory
+
+
+def _gone(table: InodeTable, parent: int, name: bytes, cookie: int | None = None) -> None:
+    """An entry is about to go: a directory has as many as it says."""
+    if not _entry(table, parent, name, cookie).size:
+        raise ValueError(f"directory {parent} has no entry that could go")
+
+
+def _same_kind(inode: Inode, mode: int) -> None:
+    if stat.S_IFMT(mode) != stat.S_IFMT(inode.mode):
+        raise ValueError(f"inode {inode.ino} would become another kind of file")
+
+
+def _content(table: InodeTable, ino: int, mode: int) -> None:
+    inode = table.get(ino)
+    if not inode.is_file:
+        raise ValueError(f"inode {ino} is no regular file")
+    _same_kind(inode, mode)
+
+
+def _write(change: Write, data_bytes: int) -> None:
+    length = data_bytes
+    if change.runs is not None:
+        length = sum(run for run, _ in change.runs)
+        if sum(run for run, byte in change.runs if byte < 0) != data_bytes:
+            raise ValueError("its runs take other data than it has")
+    if length > FRAME_DATA_BYTES:
+        raise ValueError(f"a write of {length} bytes")
+    _end(change.offset, length)
+
+
+def _place(change: Place) -> None:
+    # A hole costs nothing, however long; of all else each segment that is touched takes memory.
+    _parts(extent.length for extent in change.extents if not is_hole(extent))
+    _end(change.offset, sum(extent.length for extent in change.extents))
+
+
+def _parts(lengths: Iterable[int]) -> None:
+    for length in lengths:
+        if length > SEGMENT_BYTES:
+            raise ValueError(f"an extent of {length} bytes")
+
+
+def _settle(change: Settle, table: InodeTable) -> None:
+    try:
+        inode = table.get(change.ino)
+    except NoEntry:
+        return  # see the record
+    if not inode.is_file:
+        raise ValueError(f"inode {change.ino} is no regular file")
+
+
+def _end(offset: int, length: int) -> None:
+    if offset + length > FILE_BYTES:
+        raise ValueError("it reaches past the largest file")
