@@ -25,7 +25,7 @@ from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
 from vfs.limits import XATTR_LIST_BYTES
 
 INDEX_NAME = "index.db"
-SEVERAL = 1000
+SEVERAL = 10_000
 """More of the store's numbers and sequences than there can be."""
 
 HEAD_GENERATION = 1

@@ -117,7 +117,7 @@ class LogScan:
     def _start(self) -> tuple[int, int]:
         """Find the frame to begin with: the one the index names, or the first of the last fitting chunk."""
         self.last_place = self._after_place
-        if self.numbers:
+        if self._after_place is not None and self.numbers:
             try:
                 self._header(self.numbers[-1])
             except ForeignBytes as error:  # replay may need nothing of it, and what is written would be mixed

@@ -92,7 +92,7 @@ _PACKED = _EXTENT_CHUNK + PACK_TABLES
 
 TABLES = _NAMESPACE + COOKIE_INDEX + _PACKED
 
-TABLES_OF_VERSION_1 = _NAMESPACE.replace("map BLOB NOT NULL, chunk INTEGER,", "map BLOB NOT NULL,")
+TABLES_OF_VERSION_1 = _NAMESPACE.replace("NULL, chunk INTEGER,", "NULL,") + COOKIE_INDEX
 """What a store has before its upgrade."""
 
 UPGRADE = (

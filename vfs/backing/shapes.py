@@ -68,7 +68,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "mtime": _TIME,
         "ctime": _TIME,
         "birth": _TIME,
-        "parent": _INO,
+        "parent": _number(),  # 0: of a file that was found without a name
         "cookie": _number(0, LAST_NUMBER),
         "target": Column("blob", 1, TARGET_BYTES, nullable=True),
         "gen": _GEN,
