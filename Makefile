@@ -4,7 +4,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test crash repair stress kill bench lock
+.PHONY: help setup check format format-check lint types test crash repair stress kill fuzz bench lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,11 @@ kill: setup ## kill -9 of the daemon under fio, git, SQLite and PostgreSQL, ROUN
 repair: setup ## repairs after random damage, of SEEDS=200 kinds; ARGS go to pytest
 	VFS_REPAIR_SEEDS=$(or $(SEEDS),200) $(BIN)/python -m pytest tests/repair/test_random_damage.py -rP $(ARGS)
 
+fuzz: setup ## coverage-guided fuzzing, SECONDS=60 for each target or for TARGET=frames alone; keeps what it finds
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@for target in $(or $(TARGET),superblock frames records maps packs blocks); do \
+		$(BIN)/python -m tests.fuzz.fuzz $$target $(or $(SECONDS),60) || exit 1; done
+
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained)
 	$(BIN)/python -m bench $(ARGS)
 
@@ -54,8 +59,9 @@ UV := .uv/bin/uv
 UV_COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 	--python-version 3.11 $(if $(UPGRADE),--upgrade)
 
-lock: $(UV) ## resolve pyproject.toml into the three lock files (UPGRADE=1: newest versions)
+lock: $(UV) ## resolve pyproject.toml into the lock files (UPGRADE=1: newest versions)
 	$(UV_COMPILE) --group build --output-file requirements-build.lock
+	$(UV_COMPILE) --group fuzz --output-file requirements-fuzz.lock
 	$(UV_COMPILE) pyproject.toml --constraints requirements-build.lock --output-file requirements.lock
 	$(UV_COMPILE) pyproject.toml --extra dev --constraints requirements-build.lock \
 		--constraints requirements.lock --output-file requirements-dev.lock

@@ -112,18 +112,21 @@ def test_a_store_without_room_for_a_log(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-# The machine's own /dev is out of sight here; /dev/full takes no line, as a full or read-only disk does not.
+# The machine's own /dev is out of sight here; the one that stands for it is full when the log is open.
 SYSTEM_LOG = """
-import socket, stat, subprocess
-subprocess.run(["mount", "-t", "tmpfs", "none", "/dev"], check=True)
+import errno, socket, subprocess
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", "/dev"], check=True)
 system = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 system.bind("/dev/log")
 system.settimeout(20)
 store = Path("/dev/a store")
 store.mkdir()
-os.mknod(store / "vfs.log", stat.S_IFCHR | 0o600, os.makedev(1, 7))
 daemon_log = logs.DaemonLog(to_file=True, debug=False)
 daemon_log.open(store)
+try:
+    Path("/dev/filler").write_bytes(bytes(1 << 20))
+except OSError as error:
+    assert error.errno == errno.ENOSPC
 log.info("nobody's business")
 log.error("what went %s", "wrong")
 Path(sys.argv[1], "heard").write_bytes(system.recv(1000))
