@@ -132,9 +132,7 @@ class DirectoryFile:
 
     def prefetch(self, length: int, offset: int) -> None:
         with suppress(OSError):
-            end = min(
-                offset + length, self.size()
-            )  # a wish for all of 64 bits would take for ever
+            end = min(offset + length, self.size())  # a wish for all of 64 bits would take for ever
             for start in range(offset, end, PREFETCH_STEP_BYTES):
                 step = min(PREFETCH_STEP_BYTES, end - start)
                 os.posix_fadvise(self._fd, start, step, os.POSIX_FADV_WILLNEED)

@@ -12,9 +12,8 @@ File handles are inode numbers: the file system counts opens itself.
 
 import errno
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import pyfuse3
 import trio
@@ -36,13 +35,11 @@ from vfs.inode.inode import Inode
 from vfs.mount.ahead import ReadAhead
 from vfs.mount.committer import Committer
 from vfs.mount.errno_table import fuse_error
+from vfs.mount.handlers import atomic, waiting
 from vfs.mount.options import MountOptions
 from vfs.mount.packer import Packer
 from vfs.mount.throttle import Throttle
 from vfs.namespace import Caller
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 READING_THREADS = 32
 """Cold reads at a time; more of them wait for one of these, and for nothing that others need."""
@@ -53,39 +50,6 @@ READDIR_ROWS = 256
 
 LISTINGS = 64
 """Directories being listed of which those rows are kept: with more open than that they are fetched anew."""
-
-
-def _atomic(
-    function: Callable[Concatenate["Adapter", P], R],
-) -> Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]]:
-    """A handler that never waits."""
-
-    async def handler(self: "Adapter", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(self, *args, **kwargs)
-        except Exception as error:
-            raise fuse_error(error, self.fs.path_of) from None
-
-    update_wrapper(handler, function)
-    return handler
-
-
-def _waiting(
-    function: Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate["Adapter", P], Coroutine[Any, Any, R]]:
-    """A handler that may wait for the disk in a thread."""
-
-    async def handler(self: "Adapter", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self.waiting += 1
-        try:
-            return await function(self, *args, **kwargs)
-        except Exception as error:
-            raise fuse_error(error, self.fs.path_of) from None
-        finally:
-            self.waiting -= 1
-
-    update_wrapper(handler, function)
-    return handler
 
 
 class Adapter(pyfuse3.Operations):
@@ -153,7 +117,7 @@ class Adapter(pyfuse3.Operations):
         inode.lookups += 1
         return self._attributes(inode)
 
-    @_atomic
+    @atomic
     def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         inode = self.fs.find(parent_inode, name)
         if inode is None:
@@ -165,11 +129,11 @@ class Adapter(pyfuse3.Operations):
         for ino, count in inode_list:
             self.fs.table.forget(ino, count)
 
-    @_atomic
+    @atomic
     def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
         return self._attributes(self.fs.get(inode))
 
-    @_atomic
+    @atomic
     def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
@@ -187,41 +151,41 @@ class Adapter(pyfuse3.Operations):
             self.fs.set_attributes(inode, **changes)
         return self._attributes(self.fs.get(inode))
 
-    @_atomic
+    @atomic
     def readlink(self, inode: int, ctx: RequestContext) -> bytes:
         return self.fs.readlink(inode)
 
     # --- names ------------------------------------------------------------------------------
 
-    @_atomic
+    @atomic
     def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
         return self._told(self.fs.mknod(parent_inode, name, mode, rdev, Caller(ctx.uid, ctx.gid)))
 
-    @_atomic
+    @atomic
     def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
         return self._told(self.fs.mkdir(parent_inode, name, mode, Caller(ctx.uid, ctx.gid)))
 
-    @_atomic
+    @atomic
     def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         return self._told(self.fs.symlink(parent_inode, name, target, Caller(ctx.uid, ctx.gid)))
 
-    @_atomic
+    @atomic
     def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
     ) -> EntryAttributes:
         return self._told(self.fs.link(inode, new_parent_inode, new_name))
 
-    @_atomic
+    @atomic
     def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         self.fs.unlink(parent_inode, name)
 
-    @_atomic
+    @atomic
     def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         self.fs.rmdir(parent_inode, name)
 
-    @_atomic
+    @atomic
     def rename(
         self,
         parent_inode_old: int,
@@ -235,12 +199,12 @@ class Adapter(pyfuse3.Operations):
 
     # --- directories ------------------------------------------------------------------------
 
-    @_atomic
+    @atomic
     def opendir(self, inode: int, ctx: RequestContext) -> int:
         self.fs.open(inode)
         return inode
 
-    @_atomic
+    @atomic
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         listed = False  # an answer without entries would be the end
         while not listed and (rows := self._rows(fh, start_id)):
@@ -297,7 +261,7 @@ class Adapter(pyfuse3.Operations):
             self._rest.popitem(last=False)
         return rows
 
-    @_atomic
+    @atomic
     def releasedir(self, fh: int) -> None:
         self._rest.pop(fh, None)
         self._unlisted.pop(fh, None)
@@ -305,12 +269,12 @@ class Adapter(pyfuse3.Operations):
 
     # --- files ------------------------------------------------------------------------------
 
-    @_atomic
+    @atomic
     def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
         self.fs.open(inode, flags)
         return FileInfo(fh=inode, keep_cache=True)
 
-    @_atomic
+    @atomic
     def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
@@ -318,7 +282,7 @@ class Adapter(pyfuse3.Operations):
         inode.opens += 1
         return FileInfo(fh=inode.ino, keep_cache=True), self._told(inode)
 
-    @_waiting
+    @waiting
     async def read(self, fh: int, off: int, size: int) -> Any:
         data = self.fs.read_resident(fh, off, size)
         if data is not None:
@@ -333,7 +297,7 @@ class Adapter(pyfuse3.Operations):
         finally:
             self.fs.end_read(plan)
 
-    @_waiting
+    @waiting
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         if self._slows_down:
             delay = self.fs.write_delay_seconds(len(buf))
@@ -356,19 +320,19 @@ class Adapter(pyfuse3.Operations):
         # Nothing is held back, so nothing is to be done: the kernel does not ask again.
         raise FUSEError(errno.ENOSYS)
 
-    @_atomic
+    @atomic
     def release(self, fh: int) -> None:
         self.fs.release(fh)
 
-    @_waiting
+    @waiting
     async def fsync(self, fh: int, datasync: bool) -> None:
         await self.committer.commit()
 
-    @_waiting
+    @waiting
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         await self.committer.commit()
 
-    @_atomic
+    @atomic
     def statfs(self, ctx: RequestContext) -> StatvfsData:
         figures = self.fs.statistics()
         data = StatvfsData()
@@ -386,24 +350,24 @@ class Adapter(pyfuse3.Operations):
         if self._noxattr:
             raise FUSEError(errno.ENOSYS)  # the kernel does not ask again
 
-    @_atomic
+    @atomic
     def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         self._need_xattrs()
         return self.fs.get_xattr(inode, name)
 
-    @_atomic
+    @atomic
     def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
         self._need_xattrs()
         return self.fs.list_xattrs(inode)
 
-    @_waiting
+    @waiting
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
         self._need_xattrs()
         if self.fs.memory_overdrawn:  # one request may bring a megabyte that only a checkpoint gives back
             await self.committer.up_to_date()
         self.fs.set_xattr(inode, name, value)
 
-    @_atomic
+    @atomic
     def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
         self._need_xattrs()
         self.fs.remove_xattr(inode, name)
