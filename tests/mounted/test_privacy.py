@@ -118,7 +118,7 @@ def ask(verb):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.connect("control.sock")
         client.sendall(json.dumps({{"verb": verb}}).encode() + b"\\n")
-        return client.makefile().read()
+        return client.makefile().readline()
 """
     refusal = ask + REFUSED + "refused(lambda: ask('info'))\nsys.exit(main(['info', '.']) - 1)"
     done = python(refusal, cwd=mounted.store)
