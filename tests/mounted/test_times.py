@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore
 
 pytestmark = pytest.mark.mounted
@@ -169,3 +170,18 @@ def test_relatime(mounted: MountedStore) -> None:
     time.sleep(0.01)
     file.read_bytes()
     assert os.stat(file).st_atime_ns == noted
+
+
+def test_with_noatime_reading_notes_no_access(mount_store: Mounter) -> None:
+    mounted = mount_store("noatime")
+    file = mounted.path / "file"
+    file.write_text("content")
+    os.utime(file, ns=(10**9, 10**9))
+    assert file.read_text() == "content"
+    mounted.remount()
+    assert file.read_text() == "content"
+    mounted.remount("relatime")
+    assert file.stat().st_atime_ns == 10**9
+    assert file.read_text() == "content"
+    mounted.remount()
+    assert file.stat().st_atime_ns > 10**9

@@ -41,6 +41,8 @@ def clear_dead(store: Path) -> bool:
     """
     found = False
     while (mount := _uppermost(store)) is not None:
+        if not is_dead(mount.point):  # of a store that has been moved away from this path
+            raise already_mounted(store, mount.point)
         found = True
         detach(mount.point, lazy=True)
     return found
