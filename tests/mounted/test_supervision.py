@@ -183,6 +183,24 @@ def test_told_to_end_it_stays_ended_and_without_its_supervisor_it_goes_on_alone(
     assert not is_alive(facts["pid"])
 
 
+def test_told_to_end_while_no_daemon_serves_it_clears_the_dead_mount(store: Path, point: Path) -> None:
+    command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        daemon = 0
+        for kills in range(1, 3):
+            wait_for_line(
+                supervisor.stderr, "supervisor: mounted again" if daemon else "supervisor: mounted at "
+            )
+            daemon = serving(store, other_than=daemon)
+            os.kill(daemon, signal.SIGKILL)
+            wait_for_line(supervisor.stderr, f"restart {kills}")
+        supervisor.send_signal(signal.SIGTERM)  # the second restart comes after a second
+        supervisor.communicate(timeout=60)
+    assert supervisor.returncode in (0, 128 + signal.SIGTERM)
+    assert not is_mounted(store)
+    assert find_owner(store) is None
+
+
 def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
     """With the waits of a tenth; each restart comes later than the one before."""
     code = (

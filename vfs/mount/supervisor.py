@@ -101,7 +101,9 @@ class Supervisor:
     async def _keep_alive(self) -> Life:
         while True:
             life = await self._live()
-            if life.meant or self._stopping.is_set() or not (life.ready or self._restarts):
+            if self._stopping.is_set() and not life.meant:
+                return await self._stopped(life)
+            if life.meant or not (life.ready or self._restarts):
                 return life
             delay = self._delay(life)
             if delay is None:
@@ -120,9 +122,13 @@ class Supervisor:
             with trio.move_on_after(delay):
                 await self._stopping.wait()
             if self._stopping.is_set():
-                with suppress(MountError):  # it is gone already
-                    await trio.to_thread.run_sync(unmount, self._place.point)
-                return Life(0, ready=False, meant=True, error=None)
+                return await self._stopped(Life(0, ready=False, meant=True, error=None))
+
+    async def _stopped(self, life: Life) -> Life:
+        """Told to end while no daemon served: what the last one left is cleared."""
+        with suppress(MountError):  # there is nothing left
+            await trio.to_thread.run_sync(unmount, self._place.point)
+        return life
 
     def _delay(self, life: Life) -> float | None:
         """How long to wait before the next start, None to give up."""
@@ -143,6 +149,8 @@ class Supervisor:
         async with trio.lowlevel.FdStream(reading) as stream:
             try:
                 self._daemon = await self._start(writing)
+                if self._stopping.is_set():  # the signal came when there was nobody to pass it on to
+                    self._daemon.send_signal(signal.SIGTERM)
             finally:
                 os.close(writing)
             ready, meant, error = False, False, None
