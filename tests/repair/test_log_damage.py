@@ -198,3 +198,19 @@ def test_a_damaged_chunk_that_nothing_needs_is_kept_aside(killed: Killed) -> Non
     assert "/two" in tree
     assert "/three" in tree
     assert "/one" not in tree
+
+
+def test_every_file_that_loses_bytes_is_named_once(tmp_path: Path) -> None:
+    """Also when there are many, and not again when a later repair finds something else."""
+    store = tmp_path / "store"
+    vfs.mkfs(store)
+    with vfs.open(store) as fs:
+        for number in range(1500):
+            fs.write_bytes(f"/{number}", b"%d " % number * 30)
+    chunk = sorted((store / "log").iterdir())[0]
+    chunk.write_bytes(chunk.read_bytes()[:64])
+    mended = mend(store)
+    assert {loss.path for loss in mended.plan.losses} == {f"/{number}" for number in range(1500)}
+    assert mended.plan.lost_bytes == sum(len(b"%d " % number * 30) for number in range(1500))
+    (store / "superblock.json").write_text("{}")
+    assert mend(store).plan.losses == []

@@ -8,6 +8,7 @@ held, so the old chunks only keep bytes that extents point to.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -29,7 +30,9 @@ from vfs.backing.storage import Storage
 from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
 from vfs.checker import ProgressCall
+from vfs.checks.damage import names_of
 from vfs.errors import NewerFormat, OptionError
+from vfs.inode.extent_map import ExtentMap
 from vfs.inode.totals import Totals
 from vfs.journal import INO_SEQUENCE
 from vfs.limits import MIB
@@ -161,6 +164,7 @@ class DraftMaker:
             mending = Mending.of(transaction)
             loader = RowLoader(old.rows, mending, self._plan)
             loader.load()
+            self._lost_before = loader.lost
             contents = ContentMender(mending, self._plan)
             contents.undecodable(loader.undecodable)
             self._names(mending, 0).before_replay()
@@ -252,6 +256,19 @@ class DraftMaker:
         except OptionError:
             options = CreationOptions()
         apply_data(plan, index, self._draft, superblock.uuid, options, workers=0)
+        self._losses(index)
+
+    def _losses(self, index: Index) -> None:
+        """Every file that has lost bytes which it had before."""
+        lost: Counter[int] = Counter()
+        with index.checking(writable=False) as view:
+            for ino, encoded in view.query("SELECT ino, map FROM extent"):
+                for _, length in ExtentMap.decode(encoded).lost():
+                    lost[ino] += length
+            lost -= self._lost_before
+            names = names_of(view.query, lost)
+        for path, ino in sorted((names[ino], ino) for ino in lost):
+            self._plan.lose(path, lost[ino])
 
     def _close_index(self) -> None:
         """Leave one file that needs no other: without SQLite's own log beside it."""

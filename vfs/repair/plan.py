@@ -5,6 +5,9 @@ import msgspec
 MOST_LINES = 200
 """Lines told of one group; more are only counted."""
 
+MOST_LOSSES = 100_000
+"""Files that are named because they lose bytes; more are only counted."""
+
 
 class Group(msgspec.Struct):
     """Actions of one kind."""
@@ -44,7 +47,7 @@ class Plan(msgspec.Struct):
         """Note a file that loses bytes."""
         self.loss_count += 1
         self.lost_bytes += lost_bytes
-        if len(self.losses) < MOST_LINES:
+        if len(self.losses) < MOST_LOSSES:
             self.losses.append(Loss(path, lost_bytes))
 
     def note(self, text: str) -> None:

@@ -104,7 +104,7 @@ class Repair:
         self.plan, self._draft, self._set_aside = plan, draft, maker.set_aside
         self.folder = next_folder(self._storage)
         self.left = check_storage(draft, self._progress, data=True)
-        self._losses()
+        self._notes()
 
     def _damaged(self, looking: DraftStorage, superblock: Superblock, superblock_reason: str | None) -> bool:
         """Whether there is anything to repair."""
@@ -147,15 +147,8 @@ class Repair:
                 self.found.add("index", f"page {number} is empty")
             pages.close()
 
-    def _losses(self) -> None:
-        """The files that lose bytes, by path."""
-        before = {(lost.path, lost.offset, lost.length) for lost in self.found.lost}
-        lost: dict[str, int] = {}
-        for each in self.left.lost:
-            if (each.path, each.offset, each.length) not in before:
-                lost[each.path] = lost.get(each.path, 0) + each.length
-        for path, length in sorted(lost.items()):
-            self.plan.lose(path, length)
+    def _notes(self) -> None:
+        """What is worth knowing and changes nothing."""
         for note in self.left.notes:
             self.plan.note(note)
         for name in self._storage.list(""):

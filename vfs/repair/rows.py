@@ -4,6 +4,7 @@ Promises that what passes has the right types and possible values, and that a ro
 is. Never looks at two rows at once: `names.py` and `contents.py` do.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,6 +80,8 @@ class RowLoader:
         self._plan = plan
         self.undecodable: list[tuple[int, int]] = []
         """(ino, segment) of maps that cannot be decoded; they were loaded as UNKNOWN_MAP."""
+        self.lost: Counter[int] = Counter()
+        """By inode the bytes that an earlier repair has noted as lost."""
 
     def load(self) -> None:
         """All rows of the namespace, and of the extents."""
@@ -158,6 +161,8 @@ class RowLoader:
             if not is_possible(found):
                 raise IndexDamaged("a map names places that cannot be")
             allocated, lowest = found.allocated, found.lowest_chunk()
+            for _, length in found.lost():
+                self.lost[ino] += length
         except IndexDamaged:
             self.undecodable.append((ino, segment))
             encoded = UNKNOWN_MAP
