@@ -105,6 +105,12 @@ class Life:
 
     def end(self) -> None:
         """All is well in the end, after a kill and after a clean end."""
+        try:
+            self._end()
+        except UNEXPECTED as error:
+            raise Failure(type(error).__name__, str(error)) from error
+
+    def _end(self) -> None:
         self._stop = self.disk.stop_at = None
         self._room(None)
         self._reopen()
@@ -287,7 +293,7 @@ class Life:
             if self.disk.stopped:
                 self._stopped_in(None)
                 return
-            if not self.trouble:
+            if not (self.trouble or self.trouble.struck):
                 raise
         if self.disk.stopped:
             self._stopped_in(None)
@@ -340,8 +346,10 @@ class Life:
     def _check_unchanged(self, where: str) -> None:
         with self._quiet():
             found = pictured(everything(self.player.fs))
-        if self.oracle.matching(found, durable=False) is None:
+        tree = self.oracle.matching(found, durable=False)
+        if tree is None:
             raise Failure("content", "\n".join([where, *self.oracle.explain(found, durable=False)]))
+        self.oracle.shows(tree)
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:

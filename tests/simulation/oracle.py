@@ -44,6 +44,12 @@ class Oracle:
         """The machine stopped, or the log failed, within a step."""
         self.in_flight = self.now.after(step, now, UNKNOWN_INO, self.handles)
 
+    def shows(self, tree: Tree) -> None:
+        """This is what clients see; what got no answer may have been done all the same."""
+        if self.in_flight is not None and tree.picture() != self.now.picture():
+            self.states.append(tree)
+            self.in_flight = None
+
     def moment(self) -> int:
         """How many states there are, for `durable_since`."""
         return self._first + len(self.states) - 1
