@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from tests.crash.disks import problems
+from tests.crash.disks import ScratchDisk, problems
 from tests.crash.operations import opened
 from tests.simulated.disk import SimulatedStorage
 from tests.simulation.model import Tree
 from tests.simulation.verdicts import OF_THE_DISK, Failure
+from vfs.checks.report import Report
 from vfs.errors import IndexDamaged, LogDamaged, StoreFailed
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import BlobRange, ChunkRange
+from vfs.repair.repair import Repair
 
 REFUSALS = (LogDamaged, IndexDamaged)
+REPAIRED = "repaired"
 NEW = "/written beside damage"
 NEW_BYTES = b"written while a bit was wrong " * 300
 
@@ -35,11 +38,13 @@ class Damage:
         self, disk: SimulatedStorage, area: str, where: int, last: Tree, before: Tree, options: dict[str, Any]
     ) -> None:
         self.disk = disk.kill()
+        self._sound = disk.kill()
         self.area = area
         self._last = last
         self._before = before
         self._options = options
         self.name, self.offset, self.bit = self._pick(where)
+        self._hits: list[str] = []  # what could not be read when the store was opened with it
         self._frame = self._find_frame() if area == "log" else 0
 
     def _pick(self, where: int) -> tuple[str, int, int]:
@@ -110,9 +115,9 @@ class Damage:
             return
         try:
             shown = self._state(fs)
-            hits = self._look(fs, shown, "opened")
-            if hits and not told:
-                raise Failure("damage", f"{self}: {hits} cannot be read, and fsck finds nothing")
+            self._hits = self._look(fs, shown, "opened")
+            if self._hits and not told:
+                raise Failure("damage", f"{self}: {self._hits} cannot be read, and fsck finds nothing")
             wrote = self._work(fs)
             self._look(fs, shown, "after more work")
             self._look_at_new(fs, wrote)
@@ -157,7 +162,7 @@ class Damage:
             if found != expected or content != node.content:
                 raise Failure("damage", f"{self}: {path} is wrong, {where}")
         beyond = [path for path in hits if not self._may_hit(fs, path)]
-        if beyond:
+        if beyond and where != REPAIRED:
             raise Failure("damage", f"{self}: {beyond} should be readable, {where}")
         return hits
 
@@ -178,11 +183,54 @@ class Damage:
             wrote = wrote or number == 0
         return wrote
 
+    def repaired(self) -> SimulatedStorage | None:
+        """The disk after a repair of the store with the wrong bit; None when nothing was wrong with it.
+
+        Where the store could be opened before, nothing but what could not be read is lost.
+        """
+        if not self.name:
+            return None
+        disk = ScratchDisk(self.offset, root=self._sound.root)
+        disk.flip(self.name, self.offset, self.bit)
+        could_be_opened = self._can_be_opened(disk)
+        report = _repair(disk)
+        if report is None:
+            return None
+        if not report.clean:
+            raise Failure("repair", f"{self}: fsck says {[problem.message for problem in report.problems]}")
+        if _repair(disk) is not None:
+            raise Failure("repair", f"{self}: a second repair finds something to do")
+        repaired = disk.kill()
+        fs = opened(repaired.kill(), **self._options)
+        if could_be_opened and self.area != "index.db":
+            lost = set(self._look(fs, self._state(fs), REPAIRED)) - set(self._hits)
+            if lost:
+                raise Failure("repair", f"{self}: {sorted(lost)} could be read before")
+        fs.store.close()
+        return repaired
+
+    def _can_be_opened(self, disk: SimulatedStorage) -> bool:
+        try:
+            opened(disk.kill(), **self._options).store.close()
+        except REFUSALS:
+            return False
+        return True
+
     def _look_at_new(self, fs: FileSystem, wrote: bool) -> None:
         if wrote:
             with suppress(*OF_THE_DISK):
                 if fs.read_bytes(NEW) != NEW_BYTES:
                     raise Failure("damage", f"{self}: what was written beside it is wrong")
+
+
+def _repair(disk: SimulatedStorage) -> Report | None:
+    """What fsck says after a repair; None when none is needed."""
+    repair = Repair(disk, ScratchDisk)
+    try:
+        repair.look()
+        return repair.act() if repair.needed else None
+    finally:
+        repair.close()
 
 
 def _extents(fs: FileSystem, path: str) -> Iterator[Any]:

@@ -159,7 +159,9 @@ class Drawing(Sketch):
         return Step("room", (None,))
 
     def _flip(self) -> Step:
-        return Step("flip", (self.rng.choice(("log", "packs", "index.db")), self.rng.getrandbits(32)))
+        rng = self.rng
+        area, repairs = rng.choice(("log", "packs", "index.db")), rng.random() < 0.3
+        return Step("flip", (area, rng.getrandbits(32), repairs))
 
     def _stop(self) -> Step:
         """Soon, in the middle of a call, or now; now and then again in the recovery."""

@@ -20,6 +20,7 @@ from tests.crash.trees import Tree as Found
 from tests.crash.trees import tree as everything
 from tests.simulated.disk import DEFAULT_SPACE_BYTES, SimulatedStorage
 from tests.simulated.faults import Fault, Stopped
+from tests.simulation.adopting import adopted
 from tests.simulation.damage import Damage
 from tests.simulation.model import LONGEST_READ, Tree, pictured
 from tests.simulation.oracle import Oracle
@@ -31,6 +32,9 @@ from vfs.errors import NoSpace, OperationError, StoreError, VfsError
 MOVING = (*PACKING, "begin", "gather", "gather_rest", "commit", "end", "checkpoint", "compare")
 """Verbs that change nothing that shows."""
 
+
+OWN = ("fault", "calm", "room", "cut", "kill", "flip", "compare", "reopen")
+"""Verbs of the life itself, all others are operations."""
 
 UNEXPECTED = (AssertionError, VfsError, OSError, apsw.Error, LookupError, RuntimeError, TypeError, ValueError)
 """What no step may end with."""
@@ -56,6 +60,7 @@ class Counts(NamedTuple):
     seconds: int = 0
     faults: int = 0
     flips: int = 0
+    repairs: int = 0
     refusals: int = 0
     failed: int = 0
     reopenings: int = 0
@@ -90,9 +95,8 @@ class Life:
         self.clock.step += 1
         self.count("steps")
         try:
-            own = getattr(self, f"_{step.verb}", None)
-            if own is not None:
-                own(*step.args)
+            if step.verb in OWN:
+                getattr(self, f"_{step.verb}")(*step.args)
             elif self.player.applicable(step):
                 self._operate(step)
             if self.failed and not self._known_to_fail and not (self.trouble or self.trouble.struck):
@@ -106,11 +110,11 @@ class Life:
     def end(self) -> None:
         """All is well in the end, after a kill and after a clean end."""
         try:
-            self._end()
+            self._last_things()
         except UNEXPECTED as error:
             raise Failure(type(error).__name__, str(error)) from error
 
-    def _end(self) -> None:
+    def _last_things(self) -> None:
         self._stop = self.disk.stop_at = None
         self._room(None)
         self._reopen()
@@ -204,8 +208,9 @@ class Life:
             self.disk.space_bytes = self.disk.space_bytes - self.disk.room() + room_bytes
         self.trouble.is_small = room_bytes is not None
 
-    def _flip(self, area: str, where: int) -> None:
-        """A bit is wrong for a while, on a disk that is otherwise well."""
+    def _flip(self, area: str, where: int, repairs: bool) -> None:
+        """A bit is wrong for a while, on a disk that is otherwise well; then it is right again, or the store
+        is repaired and the life goes on with what that left."""
         if self.failed or self._stop is not None:
             return
         self.count("flips")
@@ -213,7 +218,27 @@ class Life:
         self._operate(Step("sync"))
         before = self.oracle.now
         self._operate(Step("attributes", ("/", {"mtime_ns": self.clock.step})))
-        Damage(self.disk, area, where, self.oracle.now, before, self._options).check()
+        damage = Damage(self.disk, area, where, self.oracle.now, before, self._options)
+        damage.check()
+        repaired = damage.repaired() if repairs else None
+        if repaired is not None:
+            self._go_on_with(repaired)
+
+    def _go_on_with(self, repaired: SimulatedStorage) -> None:
+        """The repaired store is whole, and from now on it is what the model goes by."""
+        self.count("repairs")
+        self.player.drop()
+        self.disk.close()
+        self.disk = repaired
+        self.player = Player(self.disk, self.oracle, **self._options)
+        tree = adopted(self.player.fs)
+        self.player.fs.sync()
+        self.oracle.landed(tree)
+        self.player.highest_ino = self.oracle.highest_ino
+        self._check_unchanged("repaired")
+        told = problems(self.disk)
+        if told:
+            raise Failure("repair", "\n".join(["fsck says", *told[:6]]))
 
     # --- stops ------------------------------------------------------------------------------
 
