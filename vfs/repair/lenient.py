@@ -200,9 +200,10 @@ class LenientTable:
         self, change: Truncate | Write | Place | Settle, place: DataPlace, *, verified: bool
     ) -> None:
         if isinstance(change, Settle):
-            # The file had these bytes; where its own frames are lost, this is where they are.
+            # The file had these bytes; where its own frames, or the pack that has them, are lost, this is
+            # where they are.
             inode = self._inode(change.ino)
-            if inode is not None and inode.is_file and verified and self.gaps:
+            if inode is not None and inode.is_file and verified:
                 self._write(inode, change.offset, (_logged(place, 0, len(place.data)),))
                 self._changed(inode, inode.mode, inode.mtime_ns)
             return
