@@ -160,6 +160,11 @@ class Operations(Stages):
         if handle in self._handles:
             self.fs.write(self._handles[handle], 30, data.make())
 
+    def _read_open(self, handle: int) -> bytes | None:
+        if handle not in self._handles:
+            return None
+        return bytes(self.fs.read(self._handles[handle], 0, 100_000))
+
     def _release(self, handle: int) -> None:
         if handle in self._handles:
             self.fs.release(self._handles.pop(handle))

@@ -104,6 +104,12 @@ class Drawing(Sketch):
         self._readers.clear()
         return step
 
+    def _handle(self) -> Step | None:
+        """As before; open files are read as well, those without a name too."""
+        if self.handles and self.rng.random() < 0.3:
+            return Step("read_open", (self.rng.choice(self.handles),))
+        return super()._handle()
+
     # --- clients ----------------------------------------------------------------------------
 
     def _slow_sync(self) -> Step:

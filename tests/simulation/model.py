@@ -366,6 +366,10 @@ class Change:
     def _read(self, path: str) -> None:
         self._content(self._tree.ino(path))
 
+    def _read_open(self, handle: int) -> None:
+        if handle in self._handles:
+            self._content(self._handles[handle])
+
     def _begin_read(self, path: str, client: int) -> None:
         self._content(self._tree.ino(path))
 

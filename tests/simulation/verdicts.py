@@ -19,7 +19,7 @@ from vfs.errors import (
     VfsError,
 )
 
-READING = ("read", "begin_read", "end_read", "release")
+READING = ("read", "read_open", "begin_read", "end_read", "release")
 NEEDS_NO_ROOM = (*READING, "open", "sync", "begin_sync", "run_sync", "end_sync")
 OF_THE_DISK = (DataDamaged, IndexDamaged, IndexUnwritten, PackUnwritten, StoreUnreadable)
 OF_A_FAILED_STORE = (ReadOnly, StoreFailed)
