@@ -40,14 +40,14 @@ class SimulatedFile:
             self._check(writing=True)
             fault, stop = self._storage.call(kind, self._name)
             grown = max(0, offset + len(data) - len(self._node.content))
-            room = self._storage.room()
+            fitting = len(data) - max(0, grown - max(0, self._storage.room()))
             if stop and self._storage.stop_partial is not None:
-                data = data[: self._storage.stop_partial]
+                data = data[: min(self._storage.stop_partial, fitting)]
             elif fault is not None:
-                data = data[: min(fault.partial, len(data) - 1)]
-            elif grown > room:
+                data = data[: min(fault.partial, fitting, len(data) - 1)]
+            elif fitting < len(data):
                 fault = Fault(errno.ENOSPC)
-                data = data[: len(data) - (grown - room)]
+                data = data[:fitting]
             if data:
                 self._node.write(offset, data)
             if stop:
@@ -245,9 +245,7 @@ class SimulatedStorage:
             self._index_vfs = SimulatedVFS(self)
         writing = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         flags = apsw.SQLITE_OPEN_READONLY if read_only else writing
-        connection = SimulatedConnection(name, flags=flags, vfs=self._index_vfs.vfs_name)
-        connection.disk = self
-        return connection
+        return SimulatedConnection(name, flags=flags, vfs=self._index_vfs.vfs_name)
 
     def close(self) -> None:
         """Forget the VFS; an index connection must be closed before."""
