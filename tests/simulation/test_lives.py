@@ -16,7 +16,7 @@ from tests.simulation.script import Script
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 TOGETHER = 20
 """Lives in one test."""
-LIVES = range(FIRST_SEED * TOGETHER, (FIRST_SEED + (SEEDS or 20)) * TOGETHER, TOGETHER)
+LIVES = range(FIRST_SEED * TOGETHER, (FIRST_SEED + (SEEDS or 16)) * TOGETHER, TOGETHER)
 
 
 @pytest.mark.parametrize("first", LIVES)
