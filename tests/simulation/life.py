@@ -178,6 +178,7 @@ class Life(Recoveries):
         self.disk = repaired
         self.player = Player(self.disk, self.oracle, **self._options)
         tree = adopted(self.player.fs)
+        self.oracle.highest_ino = 0  # an index that lost it does not know which numbers are gone
         self.player.fs.sync()
         self.oracle.landed(tree)
         self.player.highest_ino = self.oracle.highest_ino
