@@ -70,7 +70,7 @@ def test_a_background_collection_is_due_when_it_would_do_something(
         fs.remove("/gone")
         fs.checkpoint()
         assert not due(fs), "it is not looked all the time"
-        monkeypatch.setattr(fs, "_survey_at", 0.0)
+        monkeypatch.setattr(fs, "_surveyed_at", -100.0)
         fs.write_bytes("/more", b"x")
         fs.checkpoint()
         assert due(fs)

@@ -48,6 +48,7 @@ class Checkpoints(Contents):
         self._checkpoint_position = 0  # how much of the log there was when the last one began
         self._checkpoint_at = monotonic()
         self._retry_at = 0.0
+        self._captured_bytes = 0  # of `unindexed_bytes`, what the checkpoint under way brings into the index
         self._swapped_bytes = 0  # that packing took out of chunks since the last checkpoint
 
     @property
@@ -100,6 +101,7 @@ class Checkpoints(Contents):
                 self._settle(inode)
         self._checkpoint_position = self.log.grown_bytes
         self._checkpoint_at = monotonic()
+        self._captured_bytes = self.unindexed_bytes
         place = self.log.last_place or NO_PLACE
         meta = {"chunk": place.chunk, "frame": place.frame, "start": place.start}
         self.table.begin_capture(self.log.last_lsn, meta, closing=closing)
@@ -127,6 +129,8 @@ class Checkpoints(Contents):
         """The index has it: let go of memory and of chunks."""
         self.table.after_commit()
         self.memory_wants_checkpoint = False
+        self.unindexed_bytes -= self._captured_bytes
+        self._room_bytes = 0  # the index has grown
         self._swapped_bytes = 0
         self.limiter.stop_waiting()
         self.relieve()

@@ -31,14 +31,14 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from vfs.backing.garbage import AUTOMATIC, DeadBlob, PackFigures, choose_packs, survey_packs
+from vfs.backing.garbage import AUTOMATIC, EAGER, DeadBlob, PackFigures, choose_packs, survey_packs
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
 from vfs.backing.places import PACKS_FOLDER
+from vfs.backing.room import packing_room_bytes, unit_bytes
 from vfs.backing.store import Store
 from vfs.collection import Collect, Collection, ProgressCall
 from vfs.errors import NoSpace, StoreFailed, VfsError
-from vfs.journal import reserve_bytes
 from vfs.limits import KIB, MIB
 from vfs.pack_pass import PackPass
 from vfs.packing import Packing, unwritten
@@ -49,6 +49,9 @@ log = logging.getLogger("vfs")
 
 SURVEY_SECONDS = 30.0
 """How often it is looked whether a collection is due."""
+
+SHORT_SURVEY_SECONDS = 5.0
+"""The same when the disk is nearly full."""
 
 ROLL_BYTES = 64 * KIB
 """The active chunk of the log is closed when so much of it is dead."""
@@ -68,7 +71,8 @@ class Collecting(Packing):
         super().__init__(store, **options)
         self._swapped = False  # since the last checkpoint an extent was packed
         self._worth_collecting = False
-        self._survey_at = monotonic() + SURVEY_SECONDS
+        self._surveyed_at = monotonic()
+        self._unsurveyed = False  # the last checkpoint came before its time
         self._log_look_at = 0.0
         self._log_is_thin = False
         self._stubborn_bytes = 0  # dead in the log even after the last collection
@@ -117,13 +121,41 @@ class Collecting(Packing):
         super().commit_checkpoint()
         try:
             self.remove_going_packs()
-            if monotonic() >= self._survey_at:
-                self._survey_at = monotonic() + SURVEY_SECONDS
-                found = [pack for pack in survey_packs(self.store.index) if pack.id not in self._kept_packs]
-                self._worth_collecting = bool(choose_packs(found, AUTOMATIC)) or self.store.index.is_loose()
+            self._unsurveyed = not self._time_for_survey
+            if not self._unsurveyed:
+                self._survey()
         except VfsError as error:
             # The checkpoint itself has succeeded, and that alone is what its caller must hear.
             log.warning("looking for dead data: %s", error)
+
+    def _survey(self) -> None:
+        self._surveyed_at = monotonic()
+        unit = unit_bytes(self.store.storage.space().total_bytes)
+        thresholds = (EAGER if self.low_on_room else AUTOMATIC).on(unit)
+        found = [pack for pack in survey_packs(self.store.index) if pack.id not in self._kept_packs]
+        self._worth_collecting = bool(choose_packs(found, thresholds)) or self.store.index.is_loose()
+
+    @property
+    def _time_for_survey(self) -> bool:
+        seconds = SHORT_SURVEY_SECONDS if self.low_on_room else SURVEY_SECONDS
+        return monotonic() - self._surveyed_at >= seconds
+
+    @property
+    def _survey_due(self) -> bool:
+        return self._unsurveyed and self._time_for_survey
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """As before; also when the last one came too soon for a look at what is dead, and none followed."""
+        if super().checkpoint_due:
+            return True
+        quiet = self.table.tracker.capture is None and not self._swapping and not self.failed
+        return quiet and self._survey_due and monotonic() >= self._retry_at
+
+    @property
+    def checkpoint_useful(self) -> bool:
+        """As before, or when a look at what is dead is due."""
+        return super().checkpoint_useful or self._survey_due
 
     def commit_pack(self, work: PackPass) -> None:
         """As before; blobs may be dead now that the log still names."""
@@ -187,6 +219,7 @@ class Collecting(Packing):
             kept=self._kept_packs,
             progress=progress,
             log_bytes=self.log.size_bytes,
+            unit_bytes=unit_bytes(self.store.storage.space().total_bytes),
         )
 
     def _need_no_swaps(self) -> None:
@@ -205,8 +238,7 @@ class Collecting(Packing):
         IndexUnwritten and IndexDamaged leave everything as it was, once the collection is abandoned.
         """
         self.remove_going_packs()
-        space = self.store.storage.space()
-        room = space.free_bytes - reserve_bytes(space.total_bytes) // 2
+        room = packing_room_bytes(self.store.storage.space())
         with unwritten():
             found = work.next_round(self.store.index, self.blobs.packs.open, self._open_session, room)
         if work.cancelled:

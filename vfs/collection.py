@@ -84,11 +84,19 @@ class Collect:
     """What is to be done, and what came of it. The steps are those of `Collecting`."""
 
     def __init__(
-        self, *, eager: bool, dry_run: bool, kept: set[int], progress: ProgressCall | None, log_bytes: int
+        self,
+        *,
+        eager: bool,
+        dry_run: bool,
+        kept: set[int],
+        progress: ProgressCall | None,
+        log_bytes: int,
+        unit_bytes: int,
     ) -> None:
         # constant
         self.dry_run = dry_run
-        self._thresholds = EAGER if eager else AUTOMATIC
+        self._thresholds = (EAGER if eager else AUTOMATIC).on(unit_bytes)
+        self._round_bytes = min(ROUND_BYTES, unit_bytes)
         self._kept = kept
         """Packs with damage, of this and earlier collections: not tried again."""
         self._progress = progress
@@ -223,7 +231,7 @@ class Collect:
             raise NoSpace(f"writing a pack anew takes {least} bytes of room until the old one goes")
         with index.checking(writable=False) as transaction:
             for figures in fitting:
-                if sources and size + figures.live_bytes > ROUND_BYTES:
+                if sources and size + figures.live_bytes > self._round_bytes:
                     break
                 if figures.copying_bytes > room_bytes:
                     continue

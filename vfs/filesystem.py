@@ -15,6 +15,7 @@ from vfs.backing.creation import CreationOptions
 from vfs.backing.lock import StoreLock
 from vfs.backing.log import SyncTicket
 from vfs.backing.orphans import remove_orphans
+from vfs.backing.room import reserve_bytes
 from vfs.backing.storage import DirectoryStorage, Storage
 from vfs.backing.store import Store, create_store, open_store
 from vfs.backing.sums import Sums, read_sums
@@ -22,7 +23,7 @@ from vfs.backing.superblock import Superblock
 from vfs.collecting import Collecting
 from vfs.errors import IndexUnwritten, NoSpace, StoreUnreadable
 from vfs.figures import data_figures
-from vfs.journal import CACHE_BYTES, reserve_bytes
+from vfs.journal import CACHE_BYTES
 from vfs.limits import NAME_BYTES
 from vfs.paths import StrPath
 from vfs.planting import Planting

@@ -8,6 +8,7 @@ Never decides what is allowed: the operations do, before they record.
 from contextlib import suppress
 from time import monotonic
 
+from vfs.backing.room import reserve_bytes
 from vfs.backing.store import Store
 from vfs.changes import NOWHERE, AnyChange, DataPlace, Reserve, SetAttributes, Settle, encode
 from vfs.clock import now_ns
@@ -18,12 +19,12 @@ from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.table import INODE_BYTES, InodeTable
 from vfs.limits import MIB
 
-RESERVE_BYTES = 64 * MIB
-RESERVE_SHARE = 20
-"""The last 64 MiB, or the last twentieth of a small disk, are kept for deletes and checkpoints."""
-
 ROOM_STEP_BYTES = 64 * MIB
 """The free space of the disk is asked for at least once for so many bytes written."""
+
+INDEX_SHARE = 4
+ROW_BYTES = 64
+"""A record becomes rows of the index, and SQLite's own log has them once more."""
 
 CACHE_BYTES = 64 * MIB
 """Memory for what can be read again: half of it what files hold, a quarter each inodes and decoded blocks."""
@@ -61,6 +62,7 @@ class Journal:
         )
         self.memory_wants_checkpoint = False
         self.short_of_room = False  # a checkpoint may free chunks of the log
+        self.unindexed_bytes = 0  # room that the next checkpoint may need for what was recorded
         self._room_bytes = 0  # may be written before the free space is asked for again
         self._committed_at = monotonic()
 
@@ -78,7 +80,11 @@ class Journal:
 
     def record(self, change: AnyChange) -> None:
         """Log a change without data and apply it."""
-        self.log.append(encode(change))
+        command = encode(change)
+        self.log.append(command)
+        grown = INDEX_SHARE * (len(command) + ROW_BYTES)
+        self.unindexed_bytes += grown
+        self._room_bytes -= grown
         try:
             change.apply(self.table, NOWHERE)
         except BaseException as error:
@@ -139,12 +145,12 @@ class Journal:
         self._room_bytes -= size_bytes
         if self._room_bytes < 0:
             space = self.store.storage.space()
-            room = space.free_bytes - reserve_bytes(space.total_bytes)
+            room = space.free_bytes - reserve_bytes(space.total_bytes) - self.unindexed_bytes
             if room < size_bytes:
                 self._room_bytes = 0
                 self.short_of_room = True
                 raise NoSpace("the disk that holds the store is full")
-            self._room_bytes = min(room, ROOM_STEP_BYTES)
+            self._room_bytes = min(room, ROOM_STEP_BYTES) - size_bytes  # this write takes its part of it
             self.short_of_room = False
 
     # --- memory -----------------------------------------------------------------------------
@@ -207,8 +213,3 @@ class Journal:
                     self.log.sync()
                 sequence.switch()
         return sequence.take()
-
-
-def reserve_bytes(total_bytes: int) -> int:
-    """What is kept free on a disk of that size."""
-    return min(RESERVE_BYTES, total_bytes // RESERVE_SHARE)

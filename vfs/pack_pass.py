@@ -21,6 +21,7 @@ from vfs.errors import DataDamaged, IndexDamaged, VfsError
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import BlobRange, ChunkRange, Extent, Fill
 from vfs.inode.repack import choose, rebuilt, spread
+from vfs.limits import SEGMENT_BYTES
 from vfs.references import References
 
 log = logging.getLogger("vfs")
@@ -49,7 +50,7 @@ class Swap(NamedTuple):
 class PlannedRow:
     """A row to be packed: its extents, which of them are chosen, and by what they are replaced."""
 
-    __slots__ = ("chosen", "chunk", "encoded", "extents", "key", "replaced")
+    __slots__ = ("chosen", "chunk", "encoded", "extents", "key", "replaced", "shortened")
 
     def __init__(self, key: Key, chunk: int, encoded: bytes, extents: list[Extent]) -> None:
         self.key = key
@@ -58,6 +59,25 @@ class PlannedRow:
         self.extents = extents
         self.chosen: frozenset[int] = frozenset()
         self.replaced: dict[int, list[BlobRange]] = {}
+        self.shortened = False
+        """Some of what could be packed is left to a later pass."""
+
+    @property
+    def chosen_bytes(self) -> int:
+        """What is to be read of it."""
+        return sum(self.extents[index].length for index in self.chosen)
+
+    def shorten(self, most_bytes: int) -> None:
+        """Leave all but the first so many bytes, and at least one extent, to a later pass."""
+        kept: list[int] = []
+        size = 0
+        for index in sorted(self.chosen):
+            size += self.extents[index].length
+            if kept and size > most_bytes:
+                break
+            kept.append(index)
+        self.shortened = len(kept) < len(self.chosen)
+        self.chosen = frozenset(kept)
 
     def continues(self, other: "PlannedRow | None") -> bool:
         """Whether it is the next segment of the same file."""
@@ -190,8 +210,14 @@ class PackPass:
             except IndexDamaged as error:
                 unpackable.refuse(key[1:], encoded, error)
                 return True
+            # A row is up to a segment, which is much for a pass on a small or a full disk.
+            rest = self.most_bytes - size
+            if row.chosen_bytes > rest + min(SEGMENT_BYTES, self.most_bytes // 8):
+                row.shorten(rest)
+                if planned and row.chosen_bytes > rest:
+                    return False
             planned.append(row)
-            size += sum(row.extents[index].length for index in row.chosen)
+            size += row.chosen_bytes
             return size < self.most_bytes and len(planned) < PASS_ROWS
 
         for key, encoded in self._candidates(rows):
@@ -257,7 +283,7 @@ class PackPass:
             left = row.left_bytes()
             if swap is not None:
                 self.swaps.append(swap)
-            if left:
+            if left and not row.shortened:
                 unpackable.note(row, row.encoded if swap is None else swap.new)
 
     # --- swapping ---------------------------------------------------------------------------

@@ -29,14 +29,14 @@ from vfs.backing.cutter import Cutter
 from vfs.backing.log import FULL
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
+from vfs.backing.room import packing_room_bytes, reserve_bytes, unit_bytes
 from vfs.backing.storage import Buffer
 from vfs.backing.store import Store
 from vfs.backlog import COOL_SECONDS, LIMIT_BYTES, RETRY_SECONDS, Backlog
 from vfs.checkpoint import Checkpoints
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, PackUnwritten, StoreFailed, VfsError
 from vfs.inode.extents import BlobRange, ChunkRange
-from vfs.journal import reserve_bytes
-from vfs.limits import CHUNK_BYTES, MIB
+from vfs.limits import MIB
 from vfs.pack_pass import PackPass, Unpackable
 from vfs.polite_thread import PoliteThread
 
@@ -44,18 +44,14 @@ log = logging.getLogger("vfs")
 
 PASS_BYTES = 128 * MIB
 """Raw bytes of one pass: a pack is soon worth its file, and a pass soon over."""
-
-LEAST_PASS_BYTES = 4 * MIB
-"""Of a pass on a disk that is nearly full; it may take half of what is kept for deletes, and no more."""
+LEAST_ROOM_BYTES = 8 * MIB  # with less no pass begins, but on a small disk
 
 SLICE_ROWS = 500
 """Swapped rows that memory follows between two looks at what clients want: a few milliseconds."""
 
 WORKERS = 2
 """Threads that compress, beside the one that reads and cuts."""
-
-LOOK_SECONDS = 0.2
-"""Without a daemon: how often it is looked whether a pass is due."""
+LOOK_SECONDS = 0.2  # without a daemon
 
 
 class Packing(Checkpoints):
@@ -80,6 +76,7 @@ class Packing(Checkpoints):
         self._cooling_since = monotonic()
         self._unpackable = Unpackable()  # belongs to whoever runs a pass
         self._pass: PackPass | None = None
+        self.low_on_room = False  # the disk is nearly full: what is dead goes sooner, and to the last bit
         self._swapping = False
         """INVARIANT: while it is set no capture is in flight and none begins."""
         self._pack_thread = PoliteThread("vfs-pack")
@@ -104,7 +101,9 @@ class Packing(Checkpoints):
         # packed: maybe they are gone, and others have come.
         self._backlog.committed_bytes = max(min(referenced, 1), referenced - self._unpackable.bytes)
         space = self.store.storage.space()
-        self._backlog.room_bytes = max(0, space.free_bytes - reserve_bytes(space.total_bytes))
+        reserve = reserve_bytes(space.total_bytes)
+        self._backlog.room_bytes = max(0, space.free_bytes - reserve)
+        self.low_on_room = self._backlog.room_bytes < reserve
 
     @property
     def pack_due(self) -> bool:
@@ -140,7 +139,7 @@ class Packing(Checkpoints):
         if super().checkpoint_due:
             return True
         quiet = self.table.tracker.capture is None and not self.read_only and not self.failed
-        return quiet and self._swapped_bytes >= CHUNK_BYTES and monotonic() >= self._retry_at
+        return quiet and self._swapped_bytes >= self.log.chunk_bytes and monotonic() >= self._retry_at
 
     def begin_checkpoint(self, *, closing: bool = False) -> None:
         """This moment's state is the one to bring into the index."""
@@ -167,7 +166,7 @@ class Packing(Checkpoints):
                 self.checkpoint()
             if self.pack_due:
                 self._pack_once(everything=False, last_chunk=None)
-                if self._backlog.pressing:
+                if self._backlog.pressing or self.low_on_room:
                     self.checkpoint()  # with it the chunks go that were packed
         except (NoSpace, IndexUnwritten, PackUnwritten, IndexDamaged) as error:
             log.warning("packing put off: %s", error)
@@ -227,14 +226,14 @@ class Packing(Checkpoints):
             raise RuntimeError("one pass at a time")
         self._look_at_backlog()
         space = self.store.storage.space()
-        room = space.free_bytes - reserve_bytes(space.total_bytes) // 2
-        self._backlog.stuck = room < 2 * min(LEAST_PASS_BYTES, space.total_bytes // 100)
+        room = packing_room_bytes(space)
+        self._backlog.stuck = room < min(LEAST_ROOM_BYTES, space.total_bytes // 100)
         if self._backlog.stuck:
             raise NoSpace("the room that is left is kept for deletes")
         self._pass = work = PackPass(
             hot=frozenset(self.table.tracker.changed_inodes()),
             everything=everything or self._backlog.pressing or self.short_of_room,
-            most_bytes=min(most_bytes, room // 2),
+            most_bytes=min(most_bytes, unit_bytes(space.total_bytes), room // 2),
             last_chunk=last_chunk,
             epoch=self.epochs.enter(),
         )
@@ -360,7 +359,8 @@ class Packing(Checkpoints):
         if work.committed:
             raise RuntimeError("the index has the pass: it can only be ended")
         idle = work.session is None and not work.cancelled
-        self._backlog.put_off(monotonic(), COOL_SECONDS if idle else RETRY_SECONDS)
+        soon = idle or self.low_on_room  # on a full disk each delete may make the room that was missing
+        self._backlog.put_off(monotonic(), min(COOL_SECONDS, RETRY_SECONDS) if soon else RETRY_SECONDS)
         try:
             if work.sealed is not None:
                 withdraw(self.store.storage, self.store.index, work.sealed, doubted=not work.certain)

@@ -25,6 +25,7 @@ class Script:
         self.read_only = False
         self.pack_wants_checkpoint = False
         self.gc_due = False
+        self.low_on_room = False
         self.log_is_thin = False
         self.presses = 0
         self.run: Callable[[Work], None] = lambda work: None

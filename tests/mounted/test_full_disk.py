@@ -16,6 +16,7 @@ from tests.mounted.programs import needs_root
 pytestmark = [pytest.mark.mounted, needs_root]
 
 MIB = 1 << 20
+BLOCK_BYTES = 4 * MIB
 
 
 @pytest.fixture
@@ -28,7 +29,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def fill(folder: Path, block: bytes) -> list[Path]:
+def block(file: Path) -> bytes:
+    """What a file holds: no two the same, or packing would make room for ever."""
+    return random.Random(str(file)).randbytes(BLOCK_BYTES)
+
+
+def fill(folder: Path) -> list[Path]:
     """Write files of one block each, synced, until there is no room; returns those that were acknowledged."""
     written: list[Path] = []
     for number in range(1000):
@@ -36,7 +42,7 @@ def fill(folder: Path, block: bytes) -> list[Path]:
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
             try:
-                os.write(descriptor, block)
+                os.write(descriptor, block(file))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -65,29 +71,28 @@ def wait_for_room(folder: Path, size: int) -> None:
 
 
 def test_a_full_disk(small_disk: Path) -> None:
-    block = random.Random(14).randbytes(4 * MIB)
     mounted = MountedStore(small_disk)
     mounted.mount()
     try:
         more = mounted.path / "more"
         more.mkdir()
-        written = fill(mounted.path, block)
+        written = fill(mounted.path)
         assert len(written) > 20
         assert os.statvfs(mounted.path).f_bavail < 4 * MIB // 4096
         with pytest.raises(OSError) as caught:
             make_links(more)
         assert caught.value.errno == errno.ENOSPC
-        assert all(file.read_bytes() == block for file in written)
+        assert all(file.read_bytes() == block(file) for file in written)
         for file in written[2:]:
             file.unlink()
-        wait_for_room(mounted.path, len(block))
-        written = written[:2] + fill(more, block)
+        wait_for_room(mounted.path, BLOCK_BYTES)
+        written = written[:2] + fill(more)
         assert len(written) > 10
         for again in (mounted.kill, mounted.unmount):
-            assert all(file.read_bytes() == block for file in written)
+            assert all(file.read_bytes() == block(file) for file in written)
             again()
             mounted.fsck()
             mounted.mount()
-        assert all(file.read_bytes() == block for file in written)
+        assert all(file.read_bytes() == block(file) for file in written)
     finally:
         mounted.finish()

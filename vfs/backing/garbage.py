@@ -70,6 +70,12 @@ class Thresholds(NamedTuple):
     """As long as all of those have less dead than this, none is."""
     small_packs: int
     """So many small packs are merged."""
+    small_bytes: int = SMALL_BYTES
+
+    def on(self, unit_bytes: int) -> "Thresholds":
+        """The same for a disk on which a pack should not become larger than that."""
+        least = unit_bytes // 4
+        return self._replace(dead_bytes=min(self.dead_bytes, least), small_bytes=min(self.small_bytes, least))
 
 
 AUTOMATIC = Thresholds(dead_share=0.4, dead_bytes=32 * MIB, small_packs=16)
@@ -96,7 +102,7 @@ def choose_packs(figures: Iterable[PackFigures], thresholds: Thresholds) -> list
     if sum(pack.dead_bytes for pack in thin) >= thresholds.dead_bytes:
         chosen += sorted(thin, key=lambda pack: pack.dead_share, reverse=True)
         rest = [pack for pack in rest if pack.dead_share < thresholds.dead_share]
-    small = [pack for pack in rest if pack.raw_bytes < SMALL_BYTES]
+    small = [pack for pack in rest if pack.raw_bytes < thresholds.small_bytes]
     makes_one = any(pack.live_bytes > 0 for pack in chosen)  # into which small ones may go as well
     if len(small) + makes_one >= thresholds.small_packs:
         chosen += small

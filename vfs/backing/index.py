@@ -7,7 +7,7 @@ Never interprets a mode, a name or an extent map: it keeps rows.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import get_ident
 from time import monotonic
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 
 from vfs.backing.inflight import CALLS, LONG, disk_call
+from vfs.backing.room import unit_bytes
 from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
 from vfs.backing.schema_check import check_schema
 from vfs.backing.shapes import check_inodes, check_names, check_rows
@@ -28,6 +29,7 @@ INDEX_NAME = "index.db"
 SEVERAL = 10_000
 """More of the store's numbers and sequences than there can be."""
 
+LEAST_LOG_PAGES, MOST_LOG_PAGES = 100, 1000
 HEAD_GENERATION = 1
 """The only generation of a store without snapshots."""
 
@@ -100,7 +102,7 @@ class Index:
             connection.reserve_bytes(None, 8)  # room for the checksum that the VFS puts on every page
             connection.pragma("page_size", 4096)
             connection.pragma("auto_vacuum", "INCREMENTAL")  # so that gc can give pages back in small steps
-            _prepare(connection, storage.shared_index)
+            _prepare(connection, storage)
             with connection:
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO meta VALUES('schema', ?), ('lsn', 0)", (VERSION,))
@@ -161,7 +163,7 @@ class Index:
         connection = self._storage.index_connection(INDEX_NAME, read_only=self.read_only)
         if not self.read_only:
             try:
-                _prepare(connection, self._storage.shared_index)
+                _prepare(connection, self._storage)
             except BaseException:
                 connection.close()
                 raise
@@ -279,6 +281,9 @@ class Index:
                     connection.execute("ROLLBACK")
                 raise
         except apsw.FullError as error:
+            # What SQLite's own log grew by stays its own until it is emptied, and deletes need that room.
+            with suppress(apsw.Error):
+                fold_log(self._writing_connection())
             raise NoSpace(str(error)) from error
         except apsw.Error as error:
             raise IndexUnwritten(str(error)) from error
@@ -346,7 +351,8 @@ class Index:
                 connection.close()
 
 
-def _prepare(connection: apsw.Connection, shared: bool) -> None:
+def _prepare(connection: apsw.Connection, storage: Storage) -> None:
+    shared = storage.shared_index
     # WAL lets the owner read while a worker commits; FULL makes a returned COMMIT durable, which the
     # removal of log chunks after it relies on.
     if not shared:
@@ -354,4 +360,7 @@ def _prepare(connection: apsw.Connection, shared: bool) -> None:
     connection.pragma("journal_mode", "WAL" if shared else "TRUNCATE")
     connection.pragma("synchronous", "FULL")
     connection.pragma("cache_size", -8192)
+    # SQLite's own log grows so far before it is begun anew: much of what is kept free on a small disk.
+    pages = unit_bytes(storage.space().total_bytes) // 16 // 4096
+    connection.wal_autocheckpoint(max(LEAST_LOG_PAGES, min(MOST_LOG_PAGES, pages)))
     connection.set_busy_timeout(10_000)

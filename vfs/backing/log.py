@@ -44,6 +44,7 @@ from vfs.backing.frames import (
     pack_fields,
     seal_frame,
 )
+from vfs.backing.room import unit_bytes
 from vfs.backing.scan import Ending, LogScan, Place, Record
 from vfs.backing.storage import Buffer, Storage, StorageFile
 from vfs.errors import NoSpace, ReadOnly, StoreFailed, StoreUnreadable
@@ -74,6 +75,7 @@ class Log:
         self._reader = ChunkReader(storage, uuid)
         self._scan: LogScan | None = None
         self._read_only = False
+        self.chunk_bytes = min(CHUNK_BYTES, unit_bytes(storage.space().total_bytes))
 
         # what the owner changes
         self.last_lsn = 0
@@ -82,7 +84,7 @@ class Log:
         self.synced_lsn = 0
         """INVARIANT: synced_lsn <= last_lsn; every frame up to it is on the disk."""
         self.failed: StoreFailed | None = None
-        """Why nothing can be appended or synced any more; set once, never cleared."""
+        """Why nothing can be appended or synced any more; never cleared."""
         self._file: StorageFile | None = None
         """The active chunk; None until replay is over, and always when read-only."""
         self._number = 0
@@ -90,8 +92,7 @@ class Log:
         """INVARIANT: the size of the active chunk, and the end of its last whole frame."""
         self._durable_number = 0
         """The latest chunk whose header and name are known to be durable."""
-        self._sealed: list[StorageFile] = []
-        """Chunks with frames that no completed sync has covered, in order; not the active one."""
+        self._sealed: list[StorageFile] = []  # with frames that no completed sync has covered, in order
         self._chunks = ChunkList(storage, uuid, [])
         """The chunks that exist and are not to be removed; INVARIANT: the active one is the last."""
 
@@ -196,10 +197,10 @@ class Log:
         whole: bytes | memoryview = data if data.__class__ is bytes else as_bytes(data)
         length = len(whole)
         size = frame_bytes(len(command), length)
-        if self._end + size > CHUNK_BYTES or size > JOIN_BYTES:
+        if self._end + size > self.chunk_bytes or size > JOIN_BYTES:
             if len(command) > FRAME_COMMAND_BYTES or length > FRAME_DATA_BYTES:
                 raise ValueError(f"no frame holds a command of {len(command)} and data of {length} bytes")
-            if self._end + size > CHUNK_BYTES:
+            if self._end + size > self.chunk_bytes:
                 self.roll()
         offset = self._end
         number = self._number

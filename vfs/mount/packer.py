@@ -34,6 +34,9 @@ LOOK_SECONDS = 0.5
 RETRY_SECONDS = 30.0
 """How long all of it is put off after a failure: by then a disk may have room again."""
 
+FULL_SECONDS = 5.0
+"""The same on a full disk, where each delete may have made the room that is missing."""
+
 PASSES_IN_BETWEEN = 4
 """Passes that a collection lets in after each of its rounds, when writers would have to wait: both get on."""
 
@@ -85,7 +88,7 @@ class Packer:
                 self._told = ""
             except NoSpace as error:
                 self._tell(logging.WARNING, error)
-                await trio.sleep(RETRY_SECONDS)
+                await trio.sleep(FULL_SECONDS)
             except StoreFailed as error:
                 tell_once(str(error))
                 await trio.sleep(RETRY_SECONDS)
@@ -119,14 +122,19 @@ class Packer:
                 if not fs.pack_due or not await self._pass(everything=False):
                     break
             packed = True
+            await self._make_room()
         if packed and fs.failed is None and fs.roll_log():
             # A chunk goes when nothing points into it, but never the one that is being written.
+            await self._committer.checkpoint(anyway=True)
+
+    async def _make_room(self) -> None:
+        if self._fs.low_on_room:  # the chunks that are empty now have to go before the next pass
             await self._committer.checkpoint(anyway=True)
 
     async def _collect_when_due(self) -> None:
         if self._fs.failed is None and self._fs.gc_due:
             async with self.exclusive:
-                await self._collect(eager=False, dry_run=False, on_progress=None)
+                await self._collect(eager=self._fs.low_on_room, dry_run=False, on_progress=None)
 
     # --- on demand --------------------------------------------------------------------------
 
@@ -153,6 +161,7 @@ class Packer:
                 on_progress(packed, max(total, packed), "")
             if not work.swapped_rows:
                 break  # all of it changes faster than it is packed: what is left is younger than this call
+            await self._make_room()
         self._refuse_when_stopping()
         await self._committer.checkpoint(anyway=True)  # with it the chunks go
         return packed

@@ -26,6 +26,7 @@ from vfs.backing.cutter import Cutter
 from vfs.backing.log import FULL
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
+from vfs.backing.room import unit_bytes
 from vfs.errors import IndexUnwritten, NoSpace, PackUnwritten, VfsError
 from vfs.filesystem import FileSystem
 from vfs.inode.runs import plan_write
@@ -58,6 +59,7 @@ class Import:
         self._report = report
         # constant
         self._workers = workers
+        self._most_bytes = min(PASS_BYTES, unit_bytes(fs.store.storage.space().total_bytes))
         # mutable
         self.cancelled = False
         """Set by anyone who does not want to wait for the rest."""
@@ -106,7 +108,7 @@ class Import:
                 if self.cancelled:
                     raise Stopped
                 if (
-                    self._raw_bytes >= PASS_BYTES
+                    self._raw_bytes >= self._most_bytes
                     or len(self._plans) >= BATCH_ENTRIES
                     or self._extents + len(self._layout.extents) >= BATCH_EXTENTS
                 ):
