@@ -6,6 +6,7 @@ Inputs that reach new code are kept in tests/fuzz/corpus/TARGET (minimised at th
 fails is written there as crash-…, where the tests replay it. Never changes the code.
 """
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,57 +19,57 @@ with atheris.instrument_imports(include=["vfs"], enable_loader_override=False):
     from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
-LONGEST_BYTES = 2048
-MEMORY_MB = 1024
-ONE_INPUT_SECONDS = 20
+LIMITS = ["-max_len=2048", "-rss_limit_mb=1024", "-timeout=20"]
+"""Bytes of an input, memory of the process, and seconds for one input; what passes them is a failure."""
 
 
-def fuzz(target: str, words: list[str]) -> None:
-    """Hand the process over to libFuzzer, which ends it."""
-    atheris.Setup(["fuzz", *words], TARGETS[target])
+def fuzz(target: str, program: str, words: list[str]) -> None:
+    """Hand the process over to libFuzzer, which ends it; where it needs another one it calls `program`."""
+    atheris.Setup([program, *words], TARGETS[target])
     atheris.Fuzz()
 
 
 def minimise(target: str, found: Path) -> None:
-    """Keep, of what was found, the fewest inputs that reach all of it, beside the seeds."""
+    """Keep, of what was found, the fewest inputs that reach all of it, beside seeds and failures."""
     kept = CORPUS / target
-    seeds = {path.name: path.read_bytes() for path in kept.glob("seed-*")}
-    crashes = {path.name: path.read_bytes() for path in kept.glob("crash-*")}
     with tempfile.TemporaryDirectory() as folder:
         merged = Path(folder) / "merged"
         merged.mkdir()
-        command = [
-            sys.executable,
-            "-m",
-            "tests.fuzz.fuzz",
-            target,
-            "--merge",
-            str(merged),
-            str(kept),
-            str(found),
-        ]
-        subprocess.run(command, check=True)
-        shutil.rmtree(kept)
-        shutil.copytree(merged, kept)
-    for name, data in (seeds | crashes).items():
-        (kept / name).write_bytes(data)
+        subprocess.run([*_command(target, "--merge"), str(merged), str(found), str(kept)], check=True)
+        for path in kept.iterdir():
+            if not path.name.startswith(("seed-", "crash-")):
+                path.unlink()
+        for path in merged.iterdir():
+            shutil.copy(path, kept / path.name)
 
 
-def main(target: str, seconds: str, *folders: str) -> None:
-    """Fuzz for so many seconds, or merge."""
-    limits = [f"-max_len={LONGEST_BYTES}", f"-rss_limit_mb={MEMORY_MB}", f"-timeout={ONE_INPUT_SECONDS}"]
-    if seconds == "--merge":
-        fuzz(target, ["-merge=1", *limits, *folders])
-    elif folders:  # in the child process
-        fuzz(
-            target, [*limits, f"-max_total_time={seconds}", f"-artifact_prefix={CORPUS / target}/", *folders]
-        )
-    else:
-        with tempfile.TemporaryDirectory() as found:
-            command = [sys.executable, "-m", "tests.fuzz.fuzz", target, seconds, found, str(CORPUS / target)]
-            code = subprocess.run([*command], check=False).returncode
-            minimise(target, Path(found))
-        sys.exit(code)
+def _command(target: str, what: str) -> list[str]:
+    return [sys.executable, "-m", "tests.fuzz.fuzz", target, what]
+
+
+def _program(folder: str, target: str) -> str:
+    """Something that can be called by its path alone."""
+    program = Path(folder) / "fuzz"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(_command(target, "--call"))} "$@"\n')
+    program.chmod(0o700)
+    return str(program)
+
+
+def main(target: str, what: str, *words: str) -> None:
+    """Fuzz for so many seconds; the other ways are for processes that this one starts."""
+    if what == "--call":
+        fuzz(target, "fuzz", list(words))
+    with tempfile.TemporaryDirectory() as folder:
+        if what == "--merge":
+            fuzz(target, _program(folder, target), ["-merge=1", *LIMITS, *words])
+        elif words:
+            fuzz(target, _program(folder, target), [*LIMITS, f"-max_total_time={what}", *words])
+        else:
+            kept = CORPUS / target
+            places = [f"-artifact_prefix={kept}/", folder, str(kept)]
+            code = subprocess.run([*_command(target, what), *places], check=False).returncode
+            minimise(target, Path(folder))
+            sys.exit(code)
 
 
 if __name__ == "__main__":

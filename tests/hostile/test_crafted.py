@@ -20,7 +20,7 @@ from tests.hostile.crafting import ALL, Hostile, Workshop, good_store
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = (hostile_superblocks, hostile_logs, hostile_indexes, hostile_packs, hostile_places)
-STEPS = ("library", "info", "fsck", "fsck --data", "export", "export tar", "write", "fsck after")
+STEPS = ("library", "info", "fsck", "fsck --data", "export", "export tar", "write", "repair", "fsck after")
 SECONDS = 30.0
 """What one step may take on a machine that does much else; they take some hundredths of one."""
 

@@ -146,6 +146,7 @@ def visit(folder: Path) -> dict[str, Any]:
         "export": step(lambda: command("export", path, str(target))),
         "export tar": step(lambda: command("export", path, str(folder / "target.tar"))),
         "write": step(lambda: library(store, read_only=False)),
+        "repair": step(lambda: command("fsck", "--repair", "--yes", path)),
         "fsck after": step(lambda: command("fsck", path)),
     }
 
