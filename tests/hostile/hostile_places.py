@@ -77,7 +77,7 @@ def places_index_log_has_a_second_name(shop: Workshop) -> None:
 
 @hostile("journal", opens=False)
 def places_index_journal_names_a_victim(shop: Workshop) -> None:
-    """A rollback journal that SQLite rolls back, and then removes the file that it names as its superior."""
+    """A rollback journal that names a file outside as its superior."""
     victim = bytes(shop.outside / "victim")
     magic = bytes.fromhex("d9d505f920a163d7")
     pages = (shop.store / "index.db").stat().st_size // 4096

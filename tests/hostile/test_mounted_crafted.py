@@ -1,7 +1,7 @@
 """Hostile stores on the real mount: walked and read by ordinary programs, to data or an error.
 
-VFS_HOSTILE_MOUNTS=1 mounts every crafted store that lets itself be mounted, not only those that the kernel has
-most to do with.
+VFS_HOSTILE_MOUNTS=1 mounts every crafted store that lets itself be mounted, not only those that the kernel
+has most to do with.
 """
 
 import os

@@ -96,7 +96,7 @@ def _check_files(folder: int, name: str, read_only: bool) -> bool:
     for beside in found:
         refuse_stranger(folder, name + beside, writing=True)  # -shm is written by readers too
     if _exists(folder, name + ROLLBACK):
-        # SQLite would roll it back, and remove the file that it names as its superior.
+        # SQLite would roll it back, and look into the file that it names as its superior.
         raise OSError(errno.EINVAL, f"{name}{ROLLBACK} is not of vfs; move it away and look where it is from")
     return "-wal" in found
 
