@@ -18,7 +18,7 @@ from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.room import unit_bytes
 from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
 from vfs.backing.schema_check import check_schema
-from vfs.backing.shapes import check_inodes, check_names, check_rows
+from vfs.backing.shapes import check_entry, check_inode, check_inodes, check_names, check_rows
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow, Transaction
@@ -201,13 +201,13 @@ class Index:
 
     def inode(self, ino: int) -> InodeRow | None:
         """The row of one inode."""
-        rows: list[InodeRow] = check_inodes(self._all(_SELECT_INODE, (ino, self.generation)))
-        return rows[0] if rows else None
+        row: InodeRow | None = self._one(_SELECT_INODE, (ino, self.generation))
+        return None if row is None else check_inode(row)
 
     def entry(self, parent: int, name: bytes) -> tuple[int, int, int] | None:
         """(ino, cookie, kind) of one name in a directory."""
-        rows: list[tuple[int, int, int]] = self._all(_SELECT_ENTRY, (parent, name, self.generation))
-        return check_rows("an entry", rows)[0] if rows else None
+        row: tuple[int, int, int] | None = self._one(_SELECT_ENTRY, (parent, name, self.generation))
+        return None if row is None else check_entry(row)
 
     def names_of(self, parent: int, ino: int) -> list[bytes]:
         """The names of an inode in a directory; the time grows with the directory."""

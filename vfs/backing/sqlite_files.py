@@ -4,8 +4,8 @@ Promises that SQLite touches no file outside of that folder, whatever lies in it
 data but nothing that runs: no trigger, view or extension of its own. Never looks into a table.
 
 What SQLite's own advice for untrusted databases asks for (https://www.sqlite.org/security.html) stands in
-`_harden`. What it does not know of are files beside the database that are not what their names say: it would
-follow a symbolic link in the place of its log, and a rollback journal may name a file that it then removes.
+`harden`. Files beside the database are looked at before: SQLite opens its own log and shared memory by their
+names, and a rollback journal may name another file as its superior.
 """
 
 import errno
