@@ -55,9 +55,9 @@ def steps(change: AnyChange) -> Iterator[AnyChange]:
 
 def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
     """ValueError, or NoEntry, when the change cannot be one that vfs recorded."""
-    if isinstance(change, Write):
+    check_amounts(change, len(place.data))
+    if isinstance(change, Write | Truncate | Place):
         _content(table, change.ino, change.mode)
-        _write(change, len(place.data))
     elif isinstance(change, Create):
         _create(change, table)
     elif isinstance(change, Link):
@@ -74,11 +74,6 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
         _gone(table, change.other_parent, change.other_name, change.other_cookie)
     elif isinstance(change, SetAttributes):
         _same_kind(table.get(change.ino), change.mode)
-    elif isinstance(change, Truncate):
-        _content(table, change.ino, change.mode)
-    elif isinstance(change, Place):
-        _content(table, change.ino, change.mode)
-        _place(change)
     elif isinstance(change, Settle):
         _settle(change, table)
     elif isinstance(change, SetXattr):
@@ -88,6 +83,14 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
         _new(table, change.ino)
         if not stat.S_ISREG(change.mode):
             raise ValueError("only a regular file can be without a name")
+
+
+def check_amounts(change: AnyChange, data_bytes: int) -> None:
+    """ValueError when a change has more content than the data of its frame, or its extents, honestly give."""
+    if isinstance(change, Write):
+        _write(change, data_bytes)
+    elif isinstance(change, Place):
+        _place(change)
 
 
 def _new(table: InodeTable, ino: int) -> None:

@@ -5,6 +5,7 @@ pointer map say: what lies on free pages is old and never comes back. Never writ
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -47,7 +48,9 @@ class SoundRows:
     def rows(self, table: str) -> Iterator[Row]:
         """All rows of a table; none where it is missing."""
         if table in self._there:
-            yield from self._connection.execute(f"SELECT {TABLES[table]} FROM {table}")
+            # Only what can be made anew has text. Where that is none the rest of its table is left out.
+            with suppress(UnicodeDecodeError):
+                yield from self._connection.execute(f"SELECT {TABLES[table]} FROM {table}")
 
     def close(self) -> None:
         """Give the index back."""

@@ -23,6 +23,7 @@ from vfs.limits import MIB
 from vfs.repair.lenient import LenientTable
 from vfs.repair.plan import Plan
 from vfs.repair.rows import is_possible
+from vfs.vetting import check_amounts, steps
 
 LOG = "log"
 CHANGES_AT_ONCE = 20_000
@@ -90,6 +91,8 @@ def _apply(lenient: LenientTable, frame: SalvagedFrame, plan: Plan) -> bool:
     try:
         change = decode(frame.command)
         _check_numbers(change)
+        for step in steps(change):
+            check_amounts(step, len(data))
         lenient.apply(change, DataPlace(frame.lsn, *frame.place, data), verified=frame.data is not None)
     except (msgspec.MsgspecError, OperationError, StoreError, KeyError, ValueError) as error:
         plan.add(LOG, f"record {frame.lsn} cannot be applied and is left out ({error})")
