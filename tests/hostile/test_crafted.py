@@ -44,6 +44,17 @@ def sentinels(folder: Path) -> dict[str, tuple[str, int, int, int]]:
     return found
 
 
+def untouched(
+    before: dict[str, tuple[str, int, int, int]], after: dict[str, tuple[str, int, int, int]]
+) -> bool:
+    """Whether all is as it was. What also has a name in the store may be read there, and lose that name."""
+    if before.keys() != after.keys():
+        return False
+    return all(
+        was == after[path] or (was[3] > 1 and was[::2] == after[path][::2]) for path, was in before.items()
+    )
+
+
 class Visits:
     """All hostile stores, made and visited once for all tests of this file."""
 
@@ -119,7 +130,7 @@ def test_hostile(visits: Visits, each: Hostile) -> None:
         assert re.search(each.words, said), said
     if each.opens is not None:
         assert (looks["library"]["code"] == 0) is each.opens, looks["library"]["said"]
-    assert visits.after[each.name] == visits.before[each.name], "something outside of the store was touched"
+    assert untouched(visits.before[each.name], visits.after[each.name]), "something outside was touched"
     beside = {path.name for path in (visits.folder / each.name).iterdir()}
     expected = {"store", "outside", "target", "target.tar", "other.sock"}
     assert {name for name in beside if "elsewhere" not in name} <= expected, beside
