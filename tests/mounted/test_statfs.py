@@ -8,6 +8,7 @@ import pytest
 
 from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import run
+from vfs.backing.room import RESERVE_BYTES
 
 pytestmark = pytest.mark.mounted
 
@@ -21,7 +22,7 @@ def test_statfs_is_the_hosts(mounted: MountedStore) -> None:
     assert here.f_blocks * here.f_frsize == pytest.approx(host.f_blocks * host.f_frsize, abs=8192)
     free, host_free = here.f_bavail * here.f_frsize, host.f_bavail * host.f_frsize
     # A little is kept back, so that something can always be deleted.
-    assert host_free - 64 * MIB - OTHERS_BYTES <= free <= host_free + OTHERS_BYTES
+    assert host_free - RESERVE_BYTES - OTHERS_BYTES <= free <= host_free + OTHERS_BYTES
     assert here.f_bfree >= here.f_bavail
     assert here.f_namemax == 255
     assert 0 < here.f_ffree <= here.f_files
