@@ -18,6 +18,8 @@ import pytest
 from tests.hostile import hostile_indexes, hostile_logs, hostile_packs, hostile_places, hostile_superblocks
 from tests.hostile.crafting import ALL, Hostile, Workshop, good_store
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for all visits
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = (hostile_superblocks, hostile_logs, hostile_indexes, hostile_packs, hostile_places)
 STEPS = ("library", "info", "fsck", "fsck --data", "export", "export tar", "write", "repair", "fsck after")
