@@ -12,7 +12,7 @@ import apsw
 
 from vfs.backing.index import DAMAGE, Index
 from vfs.backing.places import THERE, BlobPlace, BlockEntry, Numbers, PackRow, is_pack_name, unsigned
-from vfs.backing.shapes import check_rows
+from vfs.backing.shapes import check_rows, sound_rows
 from vfs.errors import IndexDamaged
 
 _PLACES = (
@@ -63,7 +63,8 @@ class PackRows:
         return self._places(f"{_PLACES} WHERE b.prefix=? AND p.state={THERE}", (prefix,))
 
     def places(self, first_blob: int, limit: int) -> list[BlobPlace]:
-        """At most `limit` blobs with numbers from `first_blob` on, in order; some numbers may be missing."""
+        """At most `limit` blobs with numbers from `first_blob` on, in order; some numbers may be missing, and
+        those are whose rows cannot be of a blob: they cost their own files and no others."""
         return self._places(f"{_PLACES} WHERE b.id>=? ORDER BY b.id LIMIT ?", (first_blob, limit))
 
     def dead_places(self, blocks: Iterable[int]) -> list[BlobPlace]:
@@ -74,7 +75,7 @@ class PackRows:
     def _places(self, sql: str, arguments: tuple[Any, ...]) -> list[BlobPlace]:
         blocks: dict[int, tuple[BlockEntry, str]] = {}  # those of many blobs once: a list may be long
         places = []
-        rows = check_rows("a blob", self._all(sql, arguments))
+        rows = sound_rows("a blob", self._all(sql, arguments))
         for blob, start, length, number, pack, offset, stored, size, codec, sum_, name in rows:
             if number not in blocks:
                 blocks[number] = BlockEntry(number, pack, offset, stored, size, codec, unsigned(sum_)), name

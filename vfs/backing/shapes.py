@@ -201,6 +201,22 @@ def check_rows(what: str, rows: list[Any]) -> list[Any]:
     return rows
 
 
+def sound_rows(what: str, rows: list[Any]) -> list[Any]:
+    """Those of the rows that are what they should be: what is wrong with one costs no other."""
+    try:
+        return check_rows(what, rows)
+    except IndexDamaged:
+        return [row for row in rows if _is_sound(what, row)]
+
+
+def _is_sound(what: str, row: Any) -> bool:
+    try:
+        check_rows(what, [row])
+    except IndexDamaged:
+        return False
+    return True
+
+
 def check_entry(row: tuple[int, int, int]) -> tuple[int, int, int]:
     """One row (ino, cookie, kind), which is what it should be; IndexDamaged when it is not."""
     return _checked("an entry", row, row, _Entry)
