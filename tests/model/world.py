@@ -20,6 +20,7 @@ from vfs.contents import ReadPlan
 from vfs.errors import NoEntry, OperationError, ReadOnly
 from vfs.filesystem import FileSystem, mkfs, open_filesystem
 from vfs.inode.inode import Inode
+from vfs.inode.xattrs import xattr_bytes
 from vfs.limits import ROOT_INO
 from vfs.mount.errno_table import ERRNO
 from vfs.namespace import Caller
@@ -327,13 +328,15 @@ def _said(number: int, result: Any) -> str:
 
 def _needed_bytes(fs: FileSystem, inode: Inode) -> int:
     """What of an inode cannot be let go before a checkpoint."""
-    needed = 0
+    attributes = xattr_bytes(inode.xattrs or {})
+    needed = attributes if fs.table.tracker.holds_xattrs(inode) else 0
     if inode.file is not None:
         needed += sum(
             segment.memory_bytes - segment.buffered_bytes for segment in inode.file._segments.values()
         )
     if inode.directory is not None:
-        needed += fs.limiter.held_by(inode.ino) if fs.table.tracker.is_held(inode.ino) else 0
+        names = fs.limiter.held_by(inode.ino) - attributes
+        needed += names if fs.table.tracker.is_held(inode.ino) else 0
     return needed
 
 
