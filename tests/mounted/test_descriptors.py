@@ -18,7 +18,6 @@ from tests.mounted.mounting import MountedStore, vfs
 from tests.mounted.programs import start_python, wait_for
 from tests.mounted.test_packing import info
 from tests.mounted.vitals import MIB, vitals, watched
-from vfs.backing import log as log_module
 
 pytestmark = pytest.mark.mounted
 
@@ -141,7 +140,7 @@ def store_of_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fs.write_bytes(f"/text-{number}", content("text", number))
             fs.write_bytes(f"/noise-{number}", content("noise", number))
             fs.flush()
-        patch.setattr(log_module, "CHUNK_BYTES", 100_000)
+        patch.setattr(fs.log, "chunk_bytes", 100_000)
         for number in range(PARTS):
             fs.write_bytes(f"/logged-{number}", content("logged", number))
     assert len(list(store.glob("packs/*"))) == PARTS
