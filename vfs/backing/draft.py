@@ -35,7 +35,7 @@ class DraftStorage:
         """The files that are new, or other than in the store, in order."""
         found = []
         for name in self.above.list(""):
-            if self._is_folder(self.above, name):
+            if is_folder_in(self.above, name):
                 found += [f"{name}/{inner}" for inner in self.above.list(name)]
             else:
                 found.append(name)
@@ -43,7 +43,7 @@ class DraftStorage:
 
     def folders(self) -> list[str]:
         """The folders that have something of the draft in them."""
-        return [name for name in self.above.list("") if self._is_folder(self.above, name)]
+        return [name for name in self.above.list("") if is_folder_in(self.above, name)]
 
     def fetch(self, name: str) -> None:
         """Have a copy of a file of the store above, to be changed."""
@@ -137,14 +137,6 @@ class DraftStorage:
         if folder and not exists_in(self.above, folder):
             self.above.make_folder(folder)
 
-    @staticmethod
-    def _is_folder(storage: Storage, name: str) -> bool:
-        try:
-            storage.list(name)
-        except OSError:
-            return False
-        return True
-
 
 def exists_in(storage: Storage, name: str) -> bool:
     """Whether there is such a name; the folder may be missing, or be something else."""
@@ -201,3 +193,12 @@ def _page(file: StorageFile, at: int) -> bytes:
         return file.pread(length, at)
     except OSError:
         return bytes(length)
+
+
+def is_folder_in(storage: Storage, name: str) -> bool:
+    """Whether a folder has that name."""
+    try:
+        storage.list(name)
+    except OSError:
+        return False
+    return True

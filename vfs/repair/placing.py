@@ -29,7 +29,7 @@ from typing import Any
 import msgspec
 
 from vfs.backing.chunks import LOG_FOLDER, chunk_name, chunk_numbers
-from vfs.backing.draft import DraftStorage, copy_file
+from vfs.backing.draft import DraftStorage, copy_file, is_folder_in
 from vfs.backing.index import INDEX_NAME
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import Storage
@@ -64,7 +64,7 @@ class Steps(msgspec.Struct):
 def next_folder(storage: Storage) -> str:
     """The folder that a repair of now keeps things in: the first that keeps nothing yet."""
     number = 1
-    while _is_folder(storage, f"{DAMAGED_FOLDER}/{number}") and storage.list(f"{DAMAGED_FOLDER}/{number}"):
+    while is_folder_in(storage, f"{DAMAGED_FOLDER}/{number}") and storage.list(f"{DAMAGED_FOLDER}/{number}"):
         number += 1
     return f"{DAMAGED_FOLDER}/{number}"
 
@@ -108,7 +108,7 @@ def waste(storage: Storage) -> list[str]:
     """What a repair has left that was cut short before it had said what it does."""
     found = []
     for folder in ("", LOG_FOLDER, PACKS_FOLDER):
-        if _is_folder(storage, folder):
+        if is_folder_in(storage, folder):
             prefix = f"{folder}/" if folder else ""
             found += [prefix + name for name in storage.list(folder) if name.startswith(_NEW)]
     return found
@@ -160,7 +160,7 @@ def _make_folders(storage: Storage, kept: str, needed: list[str]) -> None:
             storage.make_folder(name)
             storage.sync_folder(name.rpartition("/")[0])
     for name in needed:
-        if not _is_folder(storage, name):
+        if not is_folder_in(storage, name):
             if storage.exists(name):
                 _rename(storage, name, _kept(kept, name))
             storage.make_folder(name)
@@ -178,14 +178,6 @@ def _steps(draft: DraftStorage, folder: str, set_aside: set[str], plan: dict[str
     return Steps(folder, go, come, plan)
 
 
-def _is_folder(storage: Storage, name: str) -> bool:
-    try:
-        storage.list(name)
-    except OSError:
-        return False
-    return True
-
-
 def _staged(name: str) -> str:
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{_NEW}{last}"
@@ -196,7 +188,7 @@ def _kept(folder: str, name: str) -> str:
 
 
 def _sync_chunks(storage: Storage, set_aside: set[str]) -> None:
-    if not _is_folder(storage, LOG_FOLDER):
+    if not is_folder_in(storage, LOG_FOLDER):
         return
     for name in map(chunk_name, chunk_numbers(storage)):
         if name not in set_aside:
