@@ -86,6 +86,7 @@ class Create(Change, frozen=True, tag=1):
         )
         parent = table.get(self.parent)
         table.put_entry(parent, self.name, self.ino, self.cookie, inode.mode)
+        inode.entered = self.cookie
         table.stamp_directory(parent, self.time_ns, self.parent_nlink)
 
 
@@ -147,6 +148,7 @@ class Rename(Change, frozen=True, tag=4):
             table.set_links(table.get(self.replaced), self.replaced_nlink, self.time_ns)
         table.drop_entry(parent, self.name)
         table.put_entry(new_parent, self.new_name, self.ino, self.cookie, inode.mode)
+        inode.entered = self.cookie
         table.stamp_directory(parent, self.time_ns, self.parent_nlink)
         table.stamp_directory(new_parent, self.time_ns, self.new_parent_nlink)
         table.move(inode, self.new_parent, self.time_ns)
@@ -174,6 +176,7 @@ class Exchange(Change, frozen=True, tag=5):
         table.drop_entry(other_parent, self.other_name)
         table.put_entry(parent, self.name, self.other_ino, self.cookie, other.mode)
         table.put_entry(other_parent, self.other_name, self.ino, self.other_cookie, inode.mode)
+        inode.entered, other.entered = self.other_cookie, self.cookie
         table.stamp_directory(parent, self.time_ns, self.parent_nlink)
         table.stamp_directory(other_parent, self.time_ns, self.other_parent_nlink)
         table.move(inode, self.other_parent, self.time_ns)

@@ -88,10 +88,12 @@ class Namespace(Journal):
         if kind == DIRECTORY_KIND and (inode.parent != directory.ino or ino == ROOT_INO):
             raise IndexDamaged(f"directory {directory.ino} names directory {ino}, which lies elsewhere")
         if kind == DIRECTORY_KIND and inode.entered != cookie:
-            # Renamed since, or two names: then the entry that it was found by is still there.
-            before = self.table.directory(directory).list_after(inode.entered - 1, 1)[:1]
-            if inode.entered and [row[1:3] for row in before] == [(ino, inode.entered)]:
-                raise IndexDamaged(f"directory {directory.ino} names directory {ino} twice")
+            # Changes of ours keep `entered` right: it was not looked for yet, or has two names, and then the
+            # entry that it was found by is still there.
+            if inode.entered:
+                before = self.table.directory(directory).list_after(inode.entered - 1, 1)[:1]
+                if [row[1:3] for row in before] == [(ino, inode.entered)]:
+                    raise IndexDamaged(f"directory {directory.ino} names directory {ino} twice")
             inode.entered = cookie
         return inode
 
