@@ -77,7 +77,7 @@ class Inode:
         self.lookups = 0  # how often the kernel was told of it, less what it has forgotten
         self.opens = 0
         self.dropped = False
-        self.entered = 0  # of a directory: the cookie of the entry that it was found by
+        self.entered = 0  # of a directory: the cookie of the entry that it was found by, or put under since
         self.used = True
         self.version = 0  # grows with each change of an attribute
         self.read_end = 0  # where the last read ended, and how far behind it packed data was asked for
