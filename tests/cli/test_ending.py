@@ -197,3 +197,23 @@ def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
     assert find_owner(store) is None
     assert not (store / "control.sock").exists()
     assert list(point.iterdir()) == []
+
+
+ABORTED = (
+    "async def cut():\n"
+    "    await trio.sleep(0.5)\n"
+    "    raise ExceptionGroup('', [ConnectionAbortedError(103, 'fuse_session_receive_buf failed')])\n"
+    "vfs.mount.daemon.pyfuse3.main = cut\n"
+)
+
+
+def test_a_connection_that_ends_amid_a_request_is_an_ordinary_end(store: Path, point: Path) -> None:
+    code = (
+        f"import sys, trio, vfs.mount.daemon\nfrom vfs.cli import main\n{ABORTED}sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--foreground", str(store), str(point)]
+    ran = subprocess.run(command, timeout=30, check=False, capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert "Traceback" not in ran.stderr
+    assert "closed" in ran.stderr
+    assert not is_mounted(store)

@@ -198,7 +198,12 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._adapter.background)
             nursery.start_soon(self._say_ready)
-            await pyfuse3.main()
+            try:
+                await pyfuse3.main()
+            except* ConnectionAbortedError:
+                # The kernel took the mount away while a request was on its way to us (fuse_dev_do_read): an
+                # end like ENODEV, which libfuse takes for one.
+                log.info("the kernel has ended the connection")
             self._pipe.leaving()
             self._left.set()
             nursery.cancel_scope.cancel()
