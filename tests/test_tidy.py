@@ -17,7 +17,7 @@ LINES_IN_A_FUNCTION = 60
 # From the bottom up. A module belongs to the layer with the longest prefix that fits its name, and imports
 # from there and from below. Modules of no folder (filesystem, changes, recovery, ...) are the layer "vfs".
 LAYERS = [
-    ("vfs.errors", "vfs.limits"),
+    ("vfs.errors", "vfs.limits", "vfs.numbers"),
     (
         "vfs.backing.storage",
         "vfs.backing.descriptors",

@@ -42,7 +42,7 @@ class Attributes(Journal):
         ctime_ns: int | None = None,
     ) -> Inode:
         """chmod, chown and utimens in one; what is None stays. Without `ctime_ns` it is now."""
-        self.writable()
+        self.writable(ino)
         inode = self.table.get(ino)
         new_mode = inode.mode if mode is None else stat.S_IFMT(inode.mode) | stat.S_IMODE(mode)
         if (uid is not None or gid is not None) and mode is None and not inode.is_directory:
@@ -84,7 +84,7 @@ class Attributes(Journal):
 
     def set_xattr(self, ino: int, name: bytes, value: bytes, flags: int = 0) -> None:
         """Set one; XATTR_CREATE wants it new, XATTR_REPLACE wants it there."""
-        self.writable()
+        self.writable(ino)
         inode = self.table.get(ino)
         if not name.startswith(XATTR_NAMESPACES):
             raise NotSupported(name.decode(errors="backslashreplace"))
@@ -109,7 +109,7 @@ class Attributes(Journal):
 
     def remove_xattr(self, ino: int, name: bytes) -> None:
         """Remove one."""
-        self.writable()
+        self.writable(ino)
         inode = self.table.get(ino)
         if name not in self.table.xattrs(inode):
             raise NoAttribute(name.decode(errors="backslashreplace"))

@@ -5,55 +5,32 @@ equals applying it once. Live operations and recovery call the same `apply`.
 Never checks whether a change is allowed: that happened before it was logged.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 
 from vfs.errors import NoEntry
 from vfs.inode.extents import ChunkRange, Encodable, Extent, Fill, Memory
 from vfs.inode.table import InodeTable
-from vfs.limits import (
-    FILE_BYTES,
-    FRAME_DATA_BYTES,
-    LAST_NUMBER,
-    LINKS_IN_A_ROW,
-    MEMORY_WRITE_BYTES,
-    NAME_BYTES,
-    TARGET_BYTES,
-    XATTR_VALUE_BYTES,
+from vfs.limits import LAST_NUMBER, MEMORY_WRITE_BYTES, TARGET_BYTES, XATTR_VALUE_BYTES
+from vfs.record_types import (
+    NOWHERE,
+    Change,
+    Cookie,
+    DataPlace,
+    Ino,
+    InoOrNone,
+    Links,
+    Mode,
+    Name,
+    Offset,
+    Owner,
+    Run,
+    Time,
 )
+from vfs.tree_changes import Clone, DropTree
 
-# Bounds are checked when a record is decoded, never when one is made by code.
-Ino = Annotated[int, msgspec.Meta(ge=1, le=FILE_BYTES)]
-InoOrNone = Annotated[int, msgspec.Meta(ge=0, le=FILE_BYTES)]
-Name = Annotated[bytes, msgspec.Meta(min_length=1, max_length=NAME_BYTES)]
-Cookie = Annotated[int, msgspec.Meta(ge=3, le=LAST_NUMBER)]
-Mode = Annotated[int, msgspec.Meta(ge=0, le=0o177777)]
-Owner = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-Links = Annotated[int, msgspec.Meta(ge=0, le=LINKS_IN_A_ROW)]
-Offset = Annotated[int, msgspec.Meta(ge=0, le=FILE_BYTES)]
-Time = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Run = tuple[
-    Annotated[int, msgspec.Meta(ge=1, le=FRAME_DATA_BYTES)], Annotated[int, msgspec.Meta(ge=-1, le=255)]
-]
-
-
-class DataPlace(NamedTuple):
-    """A record's LSN, where its data lies in the log, and the data itself while it is at hand."""
-
-    lsn: int
-    chunk: int
-    frame: int
-    start: int
-    data: bytes | memoryview
-
-
-class Change(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
-    """Base of all records. `place` is `NOWHERE` for a record without data."""
-
-    def apply(self, table: InodeTable, place: DataPlace) -> None:
-        """Make the change in the tables."""
-        raise NotImplementedError
+__all__ = ["NOWHERE", "AnyChange", "Change", "DataPlace", "decode", "encode"]
 
 
 class Create(Change, frozen=True, tag=1):
@@ -327,7 +304,8 @@ class Together(Change, frozen=True, tag=14):
     """Changes without data that happen at once: after a crash there are all of them or none."""
 
     changes: tuple[
-        Create | Link | Unlink | Rename | SetAttributes | Truncate | Place | SetXattr | CreateUnnamed, ...
+        Create | Link | Unlink | Rename | SetAttributes | Truncate | Place | SetXattr | CreateUnnamed | Clone,
+        ...,
     ]
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
@@ -350,13 +328,12 @@ AnyChange = (
     | Reserve
     | CreateUnnamed
     | Together
+    | Clone
+    | DropTree
 )
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(AnyChange).decode
-
-
-NOWHERE = DataPlace(0, 0, 0, 0, b"")
 
 
 def _logged(place: DataPlace, at: int, length: int) -> Extent:

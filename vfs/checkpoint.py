@@ -26,6 +26,7 @@ from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, VfsError
 from vfs.inode.tracker import Capture
 from vfs.limits import MIB
 from vfs.references import References
+from vfs.snapshots.actions import Action
 
 LOG_BYTES = 256 * MIB
 """A checkpoint is due after so much log: what a mount after a crash has to replay."""
@@ -49,6 +50,7 @@ class Checkpoints(Contents):
         self._checkpoint_at = monotonic()
         self._retry_at = 0.0
         self._captured_bytes = 0  # of `unindexed_bytes`, what the checkpoint under way brings into the index
+        self._action: Action | None = None  # of the checkpoint under way
         self._swapped_bytes = 0  # that packing took out of chunks since the last checkpoint
 
     @property
@@ -77,9 +79,9 @@ class Checkpoints(Contents):
             with suppress(NoSpace, IndexUnwritten):
                 self.checkpoint()
 
-    def checkpoint(self, *, closing: bool = False) -> None:
+    def checkpoint(self, *, closing: bool = False, action: Action | None = None) -> None:
         """Take a whole checkpoint here and now. A full disk raises NoSpace and changes nothing."""
-        self.begin_checkpoint(closing=closing)
+        self.begin_checkpoint(closing=closing, action=action)
         try:
             while not self.gather_checkpoint():
                 pass
@@ -92,8 +94,10 @@ class Checkpoints(Contents):
 
     # --- the steps, for a daemon that lets clients in between them ---------------------------
 
-    def begin_checkpoint(self, *, closing: bool = False) -> None:
-        """This moment's state is the one to bring into the index."""
+    def begin_checkpoint(self, *, closing: bool = False, action: Action | None = None) -> None:
+        """This moment's state is the one to bring into the index; with it the action, if it can be."""
+        if action is not None:
+            action.begin(self.table)
         if closing:
             # Before the LSN is taken: what the gathering logs stands behind it, to be replayed by the next
             # mount, and after a clean end there should be nothing to replay.
@@ -105,6 +109,7 @@ class Checkpoints(Contents):
         place = self.log.last_place or NO_PLACE
         meta = {"chunk": place.chunk, "frame": place.frame, "start": place.start}
         self.table.begin_capture(self.log.last_lsn, meta, closing=closing)
+        self._action = action
 
     @property
     def checkpoint_useful(self) -> bool:
@@ -124,10 +129,15 @@ class Checkpoints(Contents):
         assert capture is not None, "begin_checkpoint comes first"
         with self.store.index.transaction() as transaction:
             write_capture(transaction, capture)
+            if self._action is not None:
+                self._action.write(transaction)
 
     def end_checkpoint(self) -> None:
         """The index has it: let go of memory and of chunks."""
         self.table.after_commit()
+        action, self._action = self._action, None
+        if action is not None:
+            action.end(self.table)
         self.memory_wants_checkpoint = False
         self.unindexed_bytes -= self._captured_bytes
         self._room_bytes = 0  # the index has grown
@@ -139,7 +149,9 @@ class Checkpoints(Contents):
     def abandon_checkpoint(self) -> None:
         """The commit failed: all stays in the log and in memory, and is tried again later."""
         self._retry_at = monotonic() + 5.0
+        self._action = None
         self.table.tracker.abandon()
+        self.table.tracker.keep_trees(lambda tree: self.table.trees.get(tree) is not None)
 
     def remove_dead_chunks(self) -> int:
         """Remove chunks that neither replay nor any extent needs; returns how many went.
@@ -173,16 +185,18 @@ NO_PLACE = Place(0, 0, 0)
 def write_capture(transaction: Transaction, capture: Capture) -> None:
     """Put the rows of a capture into the index, and keep account of what chunks and blobs are referenced."""
     references = References()
+    transaction.write_as(capture.generation, capture.chains)
     transaction.drop_entries(iter(capture.dropped_entries))
     transaction.put_entries(iter(capture.entries))
     for ino in capture.dropped:
-        _void(transaction, ino, 0, references)
+        _void(transaction, ino, 0, references, hide=False)  # with their inode what shows below is gone
     transaction.drop_inodes(capture.dropped)
     transaction.put_inodes(iter(capture.inodes))
     for ino, attributes in capture.xattrs:
         transaction.put_xattrs(ino, attributes)
     _write_segments(transaction, capture, references)
     references.write(transaction)
+    transaction.put_clones(capture.trees)
     transaction.put_sequences(capture.sequences)
     transaction.put_meta({**capture.meta, "lsn": capture.lsn})
 
@@ -191,7 +205,7 @@ def _write_segments(transaction: Transaction, capture: Capture, references: Refe
     rows = []
     for ino, captured in capture.segments.items():
         if captured.voided_from is not None:
-            _void(transaction, ino, captured.voided_from, references)
+            _void(transaction, ino, captured.voided_from, references, hide=True)
         is_new = ino in capture.new_files
         for number, encoded in captured.segments.items():
             if not is_new:
@@ -203,7 +217,7 @@ def _write_segments(transaction: Transaction, capture: Capture, references: Refe
     transaction.put_segments(rows)
 
 
-def _void(transaction: Transaction, ino: int, number: int, references: References) -> None:
+def _void(transaction: Transaction, ino: int, number: int, references: References, *, hide: bool) -> None:
     for _, encoded in transaction.segments_from(ino, number):
         references.take_out(encoded)
-    transaction.drop_segments_from(ino, number)
+    transaction.drop_segments_from(ino, number, hide=hide)

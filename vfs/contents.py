@@ -86,7 +86,7 @@ class Contents(Journal):
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             if inode.is_directory:
                 raise IsADirectory(f"inode {ino}")
-            self.writable()
+            self.writable(ino)
         if flags & os.O_TRUNC and inode.is_file:
             self.truncate(ino, 0)
         inode.opens += 1
@@ -257,7 +257,7 @@ class Contents(Journal):
     def write(self, ino: int, offset: int, data: bytes, *, stamp_ns: int | None = None) -> int:
         """Write all of `data`; returns its length. Either all of it is logged, or the error is raised
         after a prefix of whole megabytes was. The file's times become `stamp_ns`, or now."""
-        self.writable()
+        self.writable(ino)
         inode = self._file(ino)
         length = len(data)
         if offset < 0:
@@ -294,7 +294,7 @@ class Contents(Journal):
 
     def truncate(self, ino: int, size: int) -> None:
         """Set the size; a larger one gives a hole."""
-        self.writable()
+        self.writable(ino)
         inode = self._file(ino)
         if size < 0:
             raise InvalidArgument("negative size")
@@ -305,7 +305,7 @@ class Contents(Journal):
 
     def punch(self, ino: int, offset: int, length: int) -> None:
         """Make a hole; the size stays."""
-        self.writable()
+        self.writable(ino)
         inode = self._file(ino)
         if offset < 0 or length <= 0:
             raise InvalidArgument("a hole needs an offset and a length")
@@ -319,7 +319,7 @@ class Contents(Journal):
 
     def allocate(self, ino: int, offset: int, length: int, *, keep_size: bool = False) -> None:
         """posix_fallocate(3): make sure of room on the disk now, and of the size unless `keep_size`."""
-        self.writable()
+        self.writable(ino)
         inode = self._file(ino)
         if offset < 0 or length <= 0:
             raise InvalidArgument("an allocation needs an offset and a length")
@@ -334,7 +334,7 @@ class Contents(Journal):
 
         Ends at the source's size; returns the bytes cloned. Overlapping ranges of one file are refused.
         """
-        self.writable()
+        self.writable(target)
         inode, other = self._file(source), self._file(target)
         if min(offset, length, target_offset) < 0:
             raise InvalidArgument("negative offset or length")

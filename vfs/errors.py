@@ -22,6 +22,10 @@ class NoEntry(OperationError):
     """There is no entry of that name, or no inode of that number."""
 
 
+class Stale(NoEntry):
+    """The inode was of a tree, or of a state of it, that is gone."""
+
+
 class Exists(OperationError):
     """The name is taken."""
 
@@ -48,6 +52,10 @@ class TooManyLinks(OperationError):
 
 class InvalidArgument(OperationError):
     """The arguments make no sense for this operation."""
+
+
+class CrossTree(OperationError):
+    """A name cannot move, and a file cannot be linked, from one tree into another."""
 
 
 class NotPermitted(OperationError):
@@ -185,6 +193,10 @@ class StoreBusy(StoreError):
         self.pid = pid
         owner = f"process {pid}" if pid else "another process"
         super().__init__(f"{path} is in use by {owner}; unmount it first (vfs umount MOUNTPOINT)")
+
+
+class SnapshotError(StoreError):
+    """What was asked of snapshots or clones cannot be."""
 
 
 class StoreNotEmpty(StoreError):

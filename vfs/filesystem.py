@@ -25,10 +25,12 @@ from vfs.errors import IndexUnwritten, NoSpace, StoreUnreadable
 from vfs.figures import data_figures
 from vfs.journal import CACHE_BYTES
 from vfs.limits import NAME_BYTES
+from vfs.numbers import MAIN_TREE
 from vfs.paths import StrPath
 from vfs.planting import Planting
 from vfs.rebuilding import mend_packed_tables
 from vfs.recovery import check_root, first_rows, replay
+from vfs.snapshots.snapshotting import Snapshotting
 
 log = logging.getLogger("vfs")
 
@@ -45,7 +47,7 @@ class Statistics(NamedTuple):
     name_bytes: int
 
 
-class FileSystem(Planting, Collecting):
+class FileSystem(Snapshotting, Planting, Collecting):
     """A store that is open. Use it in a `with` statement."""
 
     def __init__(self, store: Store, **options: Any) -> None:
@@ -53,16 +55,24 @@ class FileSystem(Planting, Collecting):
         self._closed = False
         if not self.read_only:
             self._remove_orphans()
-        records = replay(self.log, self.table)
+        main = self.table.trees.get(MAIN_TREE)
+        is_live = main is not None and main.live
+        records = replay(self.log, self.table) if is_live else 0  # no record changes a snapshot
         check_root(self.table)
         self.table.drop_orphans()
+        self.show_snapshots()
         self.replayed_records = records
         if records:
             log.info("replayed %d records of the log", records)
 
     @classmethod
-    def open_storage(cls, storage: Storage, lock: StoreLock | None = None, **options: Any) -> Self:
-        """Open a store on any storage; the caller holds its lock."""
+    def open_storage(
+        cls, storage: Storage, lock: StoreLock | None = None, *, snapshot: str | None = None, **options: Any
+    ) -> Self:
+        """Open a store on any storage; the caller holds its lock. With `snapshot` that one in its place,
+        read-only."""
+        if snapshot is not None:
+            options["read_only"] = True
         cache_bytes = options.get("cache_bytes", CACHE_BYTES)
         store = open_store(
             storage,
@@ -71,6 +81,8 @@ class FileSystem(Planting, Collecting):
             block_cache_bytes=cache_bytes // 4,
         )
         try:
+            if snapshot is not None:
+                store.index.show_only(snapshot)
             if not store.index.read_only:
                 mend_packed_tables(store.index, storage, store.superblock.uuid)
             return cls(store, **options)
@@ -220,7 +232,8 @@ def open_filesystem(path: StrPath, **options: Any) -> FileSystem:
     """Open a store: `with vfs.open(store) as fs: ...`.
 
     Options: `read_only` (False), `commit_seconds` (5.0), `cache_bytes` (64 MiB), and of the packer
-    `compression` (as the store was made), `backlog_limit_bytes` (1 GiB), `pack_workers` (2; 0: no threads).
+    `compression` (as the store was made), `backlog_limit_bytes` (1 GiB), `pack_workers` (2; 0: no threads);
+    `snapshot` (None): the name of one to look at, read-only; `snapdir_visible` (False): list `.snapshots`.
     Raises StoreError: no such store, not a store, in use, damaged, a newer format.
     """
     target = Path(os.fsdecode(path))

@@ -12,12 +12,13 @@ from vfs.backing.room import reserve_bytes
 from vfs.backing.store import Store
 from vfs.changes import NOWHERE, AnyChange, DataPlace, Reserve, SetAttributes, Settle, encode
 from vfs.clock import now_ns
-from vfs.errors import NoSpace, ReadOnly, StoreFailed
+from vfs.errors import NoSpace, ReadOnly, Stale, StoreFailed
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.table import INODE_BYTES, InodeTable
 from vfs.limits import MIB
+from vfs.numbers import LOCAL_MASK, SNAPSHOTS_INO, number_of, tree_of
 
 ROOM_STEP_BYTES = 64 * MIB
 """The free space of the disk is asked for at least once for so many bytes written."""
@@ -71,10 +72,22 @@ class Journal:
         """Why the store no longer takes changes, None while it does."""
         return self.log.failed
 
-    def writable(self) -> None:
-        """Raise ReadOnly unless changes are taken."""
+    def writable(self, *numbers: int) -> None:
+        """Raise ReadOnly unless changes are taken, also of the trees that these inodes lie in."""
         if self.read_only or self.log.failed is not None:
             raise ReadOnly(str(self.log.failed or "mounted read-only"))
+        for number in numbers:
+            if number > LOCAL_MASK and self.is_frozen(number):
+                raise ReadOnly("snapshots do not change")
+
+    def is_frozen(self, number: int) -> bool:
+        """Whether an inode lies in a snapshot; Stale when it lies in a tree that is gone."""
+        if number == SNAPSHOTS_INO:
+            return True
+        tree = self.table.trees.get(tree_of(number))
+        if tree is None:
+            raise Stale(f"inode {number}")
+        return not tree.live
 
     # --- recording --------------------------------------------------------------------------
 
@@ -128,6 +141,8 @@ class Journal:
             return
         now = now_ns()
         if now <= atime or self.read_only or self.log.failed is not None:
+            return
+        if inode.ino > LOCAL_MASK and self.is_frozen(inode.ino):
             return
         # Reading goes on where there is no room to note it, and on a store that fails just now.
         with suppress(NoSpace, StoreFailed):
@@ -198,8 +213,8 @@ class Journal:
 
     # --- numbers ----------------------------------------------------------------------------
 
-    def new_ino(self) -> int:
-        """An inode number that was never used and never will be again."""
+    def new_ino(self, parent: int) -> int:
+        """An inode number in the tree of `parent` that was never used and never will be again."""
         sequence = self.table.sequences[INO_SEQUENCE]
         if sequence.next + (1 << 19) > sequence.end:
             if sequence.wants_reservation:
@@ -212,4 +227,7 @@ class Journal:
                 if self.log.synced_lsn < sequence.ahead_lsn:
                     self.log.sync()
                 sequence.switch()
-        return sequence.take()
+        number = sequence.take()
+        if number > LOCAL_MASK:
+            raise NoSpace("all numbers of inodes are used")
+        return number if parent <= LOCAL_MASK else number_of(tree_of(parent), number)

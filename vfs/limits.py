@@ -72,5 +72,8 @@ XATTR_LIST_BYTES = 64 * KIB
 XATTR_BYTES = 1 * MIB
 """All names and values of extended attributes of one inode: they are kept, logged and read together."""
 
+COMMENT_CHARACTERS = 4096
+"""Longest comment of a snapshot: a screen full of text."""
+
 ROOT_INO = 1
 """Inode number of the root directory, fixed by the kernel's protocol."""

@@ -7,11 +7,12 @@ Never knows an errno, a handle or who may do it: the kernel checks permissions b
 import stat
 from typing import NamedTuple
 
-from vfs.backing.index import EntryRow
 from vfs.backing.shapes import is_name
+from vfs.backing.tree_rows import EntryRow
 from vfs.changes import Create, Exchange, Link, Rename, Unlink
 from vfs.clock import now_ns
 from vfs.errors import (
+    CrossTree,
     Exists,
     IndexDamaged,
     InvalidArgument,
@@ -27,6 +28,7 @@ from vfs.inode.directory import Entry
 from vfs.inode.inode import Inode
 from vfs.journal import Journal
 from vfs.limits import LINKS, NAME_BYTES, ROOT_INO, TARGET_BYTES
+from vfs.numbers import tree_of
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -99,7 +101,7 @@ class Namespace(Journal):
 
     def _place_for(self, parent: int, name: bytes) -> Inode:
         """The directory that is to get a new entry; raises what keeps it from it."""
-        self.writable()
+        self.writable(parent)
         directory = self._directory(parent)
         if len(name) > NAME_BYTES:
             raise NameTooLong(_shown(name))
@@ -198,7 +200,7 @@ class Namespace(Journal):
             gid = directory.gid
             if is_directory:
                 mode |= stat.S_ISGID
-        ino = self.new_ino()
+        ino = self.new_ino(parent)
         nlink = directory.nlink
         self.record(
             Create(
@@ -222,6 +224,7 @@ class Namespace(Journal):
         """One more name for anything but a directory."""
         directory = self._place_for(parent, name)
         inode = self.table.get(ino)
+        _same_tree(ino, parent)
         if inode.is_directory:
             raise NotPermitted("hard links to directories are not allowed")
         if not inode.nlink:
@@ -239,7 +242,7 @@ class Namespace(Journal):
 
     def unlink(self, parent: int, name: bytes) -> None:
         """Remove a name of anything but a directory."""
-        self.writable()
+        self.writable(parent)
         directory = self._directory(parent)
         inode, _ = self._existing(directory, name)
         if inode.is_directory:
@@ -249,7 +252,7 @@ class Namespace(Journal):
 
     def rmdir(self, parent: int, name: bytes) -> None:
         """Remove an empty directory."""
-        self.writable()
+        self.writable(parent)
         directory = self._directory(parent)
         if name == b".":
             raise InvalidArgument("a directory cannot be removed through itself")
@@ -269,6 +272,8 @@ class Namespace(Journal):
         if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
             raise InvalidArgument(f"rename flags {flags:#x}")
         target_directory = self._place_for(new_parent, new_name)
+        self.writable(parent)
+        _same_tree(parent, new_parent)
         directory = self._directory(parent)
         inode, _ = self._existing(directory, name)
         replaced = self._entry(target_directory, new_name)
@@ -373,6 +378,11 @@ class Namespace(Journal):
         if not inode.is_directory:
             raise IndexDamaged(f"directory {directory.ino} lies in inode {inode.ino}, which is none")
         return inode
+
+
+def _same_tree(number: int, other: int) -> None:
+    if tree_of(number) != tree_of(other):
+        raise CrossTree("from one tree into another: copy it")
 
 
 def _check_replaceable(inode: Inode, other: Inode, name: bytes) -> None:

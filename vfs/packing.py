@@ -141,11 +141,11 @@ class Packing(Checkpoints):
         quiet = self.table.tracker.capture is None and not self.read_only and not self.failed
         return quiet and self._swapped_bytes >= self.log.chunk_bytes and monotonic() >= self._retry_at
 
-    def begin_checkpoint(self, *, closing: bool = False) -> None:
+    def begin_checkpoint(self, **options: Any) -> None:
         """This moment's state is the one to bring into the index."""
         if self._swapping:
             raise RuntimeError("memory has not followed a pack yet: end_pack comes before a checkpoint")
-        super().begin_checkpoint(closing=closing)
+        super().begin_checkpoint(**options)
 
     def end_checkpoint(self) -> None:
         """The index has it: let go of memory and of chunks."""
@@ -231,7 +231,7 @@ class Packing(Checkpoints):
         if self._backlog.stuck:
             raise NoSpace("the room that is left is kept for deletes")
         self._pass = work = PackPass(
-            hot=frozenset(self.table.tracker.changed_inodes()),
+            hot=frozenset(map(self.table.trees.row_number, self.table.tracker.changed_inodes())),
             everything=everything or self._backlog.pressing or self.short_of_room,
             most_bytes=min(most_bytes, unit_bytes(space.total_bytes), room // 2),
             last_chunk=last_chunk,
@@ -325,10 +325,10 @@ class Packing(Checkpoints):
         """Memory follows the swaps, one slice of them; True when all of it has. Owner, before `end_pack`."""
         for _ in range(min(SLICE_ROWS, len(work.swapped))):
             swap = work.swapped.pop()
-            ino, segment, generation = swap.key
-            inode = self.table.in_memory(ino)
-            if inode is not None and inode.file is not None and generation == self.store.index.generation:
-                inode.file.repacked(segment, swap.old, swap.new)
+            row, segment, _ = swap.key
+            for inode in self.table.seeing(row):
+                if inode.file is not None:
+                    inode.file.repacked(segment, swap.old, swap.new)
         return not work.swapped
 
     def end_pack(self, work: PackPass) -> None:

@@ -31,7 +31,7 @@ class Paths(Namespace, Contents, Attributes):
     def resolve(self, path: StrPath, *, follow: bool = True) -> Inode:
         """The inode that a path leads to; the last symbolic link is followed only with `follow`."""
         at = self.get(ROOT_INO)
-        parts = _split(path)[::-1]
+        parts = split(path)[::-1]
         links = 0
         while parts:
             name = parts.pop()
@@ -42,7 +42,7 @@ class Paths(Namespace, Contents, Attributes):
                     raise InvalidArgument("too many symbolic links")
                 if inode.target.startswith(b"/"):
                     at = self.get(ROOT_INO)
-                parts += _split(inode.target)[::-1]
+                parts += split(inode.target)[::-1]
             else:
                 at = inode
         return at
@@ -65,7 +65,7 @@ class Paths(Namespace, Contents, Attributes):
         return b"".join(b"/" + part for part in reversed(parts)) if ino == ROOT_INO else None
 
     def _parent(self, path: StrPath) -> tuple[int, bytes]:
-        parts = _split(path)
+        parts = split(path)
         if not parts:
             raise InvalidArgument("the root has no name")
         return self.resolve(b"/".join(parts[:-1])).ino, parts[-1]
@@ -111,7 +111,7 @@ class Paths(Namespace, Contents, Attributes):
         if not parents:
             return self.mkdir(*self._parent(path), mode, caller)
         at = self.get(ROOT_INO)
-        for name in _split(path):
+        for name in split(path):
             try:
                 at = self.lookup(at.ino, name)
             except NoEntry:
@@ -137,5 +137,6 @@ def printable(path: bytes) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def _split(path: StrPath) -> list[bytes]:
+def split(path: StrPath) -> list[bytes]:
+    """The names that a path consists of."""
     return [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]

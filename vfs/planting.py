@@ -81,7 +81,7 @@ class Planting(Paths):
             self.extend_unnamed(ino, extents)
             return self.name_unnamed(ino, parent, name, look)
         self.need_room(RECORD_BYTES + need)
-        ino = self.new_ino()
+        ino = self.new_ino(parent)
         now = now_ns()
         self._record_together(
             old,
@@ -111,7 +111,7 @@ class Planting(Paths):
             return inode
         directory = self._place_for(parent, name)
         self.need_room(RECORD_BYTES)
-        ino = self.new_ino()
+        ino = self.new_ino(parent)
         now = now_ns()
         nlink = directory.nlink + 1
         self.record(
@@ -142,7 +142,7 @@ class Planting(Paths):
 
     def dress(self, ino: int, look: Look) -> None:
         """Give an inode all these attributes; extended ones that it has beside them stay."""
-        self.writable()
+        self.writable(ino)
         inode = self.table.get(ino)
         self.need_room(RECORD_BYTES + _xattr_bytes(look.xattrs))
         self.table.tracker.before_logging(inode)
@@ -156,9 +156,9 @@ class Planting(Paths):
 
     def plant_unnamed(self, parent: int, look: Look) -> int:
         """A new file that nobody can find yet, held open; to be named or let go."""
-        self.writable()
+        self.writable(parent)
         self.need_room(RECORD_BYTES)
-        ino = self.new_ino()
+        ino = self.new_ino(parent)
         self.record(CreateUnnamed(ino, parent, look.mode, look.uid, look.gid, now_ns()))
         self.table.get(ino).opens += 1
         return ino

@@ -33,6 +33,8 @@ from vfs.inode.extents import is_hole
 from vfs.inode.inode import Inode
 from vfs.inode.table import InodeTable
 from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, ROOT_INO, SEGMENT_BYTES, XATTR_NAME_BYTES
+from vfs.numbers import MAIN_TREE, tree_of
+from vfs.tree_changes import Clone, DropTree
 
 KINDS = {
     stat.S_IFREG,
@@ -62,14 +64,17 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
         _create(change, table)
     elif isinstance(change, Link):
         _entry(table, change.parent, change.name, change.cookie)
+        _same_tree(change.ino, change.parent)
         if table.get(change.ino).is_directory:
             raise ValueError("a second name for a directory")
     elif isinstance(change, Unlink):
         _gone(table, change.parent, change.name)
     elif isinstance(change, Rename):
         _gone(table, change.parent, change.name)
+        _same_tree(change.parent, change.new_parent)
         _entry(table, change.new_parent, change.new_name, change.cookie)
     elif isinstance(change, Exchange):
+        _same_tree(change.parent, change.other_parent)
         _gone(table, change.parent, change.name, change.cookie)
         _gone(table, change.other_parent, change.other_name, change.other_cookie)
     elif isinstance(change, SetAttributes):
@@ -79,10 +84,38 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
     elif isinstance(change, SetXattr):
         if not 1 <= len(change.name) <= XATTR_NAME_BYTES or b"\0" in change.name:
             raise ValueError("no extended attribute has such a name")
+    elif isinstance(change, Clone):
+        _clone(change, table)
+    elif isinstance(change, DropTree):
+        _drop_tree(change, table)
     elif isinstance(change, CreateUnnamed):
-        _new(table, change.ino)
+        _new(table, change.ino, change.parent)
         if not stat.S_ISREG(change.mode):
             raise ValueError("only a regular file can be without a name")
+
+
+def _same_tree(ino: int, other: int) -> None:
+    if tree_of(ino) != tree_of(other):
+        raise ValueError(f"inodes {ino} and {other} lie in two trees")
+
+
+def _clone(change: Clone, table: InodeTable) -> None:
+    trees = table.trees
+    if change.tree in {tree.id for tree in trees} or change.branch in trees.branches:
+        raise ValueError("a clone would take the place of another tree")
+    if change.source_branch not in trees.branches:
+        raise ValueError("a clone of what does not exist")
+    if change.replaces:
+        _gone(table, change.parent, change.name, change.cookie)
+    else:
+        _entry(table, change.parent, change.name, change.cookie)
+
+
+def _drop_tree(change: DropTree, table: InodeTable) -> None:
+    _gone(table, change.parent, change.name)
+    live = {tree.id for tree in table.trees.live()} - {MAIN_TREE}
+    if not {tree_of(change.root), *change.inside} <= live:
+        raise ValueError("a tree goes that is no clone")
 
 
 def check_amounts(change: AnyChange, data_bytes: int) -> None:
@@ -93,14 +126,15 @@ def check_amounts(change: AnyChange, data_bytes: int) -> None:
         _place(change)
 
 
-def _new(table: InodeTable, ino: int) -> None:
+def _new(table: InodeTable, ino: int, parent: int) -> None:
+    _same_tree(ino, parent)
     if ino == ROOT_INO or table.in_memory(ino) is not None:
         raise ValueError(f"inode {ino} is there already")
 
 
 def _create(change: Create, table: InodeTable) -> None:
     _entry(table, change.parent, change.name, change.cookie)
-    _new(table, change.ino)
+    _new(table, change.ino, change.parent)
     if stat.S_IFMT(change.mode) not in KINDS:
         raise ValueError(f"no such kind of file: {change.mode:#o}")
     if stat.S_ISLNK(change.mode) != (change.target is not None):
@@ -111,6 +145,9 @@ def _create(change: Create, table: InodeTable) -> None:
 
 def _entry(table: InodeTable, parent: int, name: bytes, cookie: int | None = None) -> Inode:
     directory = table.get(parent)
+    tree = table.trees.get(tree_of(parent))
+    if tree is None or not tree.live:
+        raise ValueError(f"directory {parent} lies in a snapshot")
     if not directory.is_directory:
         raise ValueError(f"inode {parent} is no directory")
     if is_name(name) is None:

@@ -10,6 +10,7 @@ import pytest
 import vfs
 from tests.formats.tree import HERE
 from vfs.backing.places import hash_prefix, signed, unsigned
+from vfs.backing.schema import VERSION
 from vfs.backing.superblock import FORMAT
 
 
@@ -38,7 +39,7 @@ def test_reading_leaves_it_as_it_is(old_store: Path) -> None:
 def test_opening_to_write_upgrades_it_for_good(old_store: Path) -> None:
     with vfs.open(old_store) as fs:
         rows = list(fs.store.index.meta().items())
-        assert ("schema", 2) in rows
+        assert ("schema", VERSION) in rows
     assert said_format(old_store) == FORMAT
     assert (old_store / "packs").is_dir()
     connection = apsw.Connection(str(old_store / "index.db"), flags=apsw.SQLITE_OPEN_READONLY)

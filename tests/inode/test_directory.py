@@ -5,7 +5,7 @@ from bisect import bisect_right
 
 import pytest
 
-from vfs.backing.index import EntryRow
+from vfs.backing.tree_rows import EntryRow
 from vfs.inode.directory import COMPLETE_ENTRIES, ENTRY_BYTES, FIRST_COOKIE, Directory, Entry
 from vfs.inode.limiter import MemoryLimiter
 

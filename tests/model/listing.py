@@ -6,7 +6,7 @@ twice.
 
 from collections.abc import Iterable
 
-from vfs.backing.index import EntryRow
+from vfs.backing.tree_rows import EntryRow
 
 
 class Listing:

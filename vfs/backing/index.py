@@ -16,26 +16,21 @@ import apsw
 
 from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.room import unit_bytes
-from vfs.backing.schema import PACKED_TEMPORARY, TABLES, UPGRADE, VERSION
+from vfs.backing.schema import TABLES, TEMPORARY, UPGRADES, VERSION
 from vfs.backing.schema_check import check_schema
-from vfs.backing.shapes import check_entry, check_inode, check_inodes, check_names, check_rows
+from vfs.backing.shapes import check_rows
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
 from vfs.backing.storage import Storage
-from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow, Transaction
-from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable
-from vfs.limits import XATTR_LIST_BYTES
+from vfs.backing.transaction import Transaction
+from vfs.backing.tree_rows import TreeRows
+from vfs.backing.trees import Branch, Snapshot, Tree, Trees, join_bits
+from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable
 
 INDEX_NAME = "index.db"
 SEVERAL = 10_000
 """More of the store's numbers and sequences than there can be."""
 
 LEAST_LOG_PAGES, MOST_LOG_PAGES = 100, 1000
-HEAD_GENERATION = 1
-"""The only generation of a store without snapshots."""
-
-EntryRow = tuple[bytes, int, int, int]
-"""name, ino, cookie, kind."""
-
 DAMAGE = (
     apsw.CorruptError,
     apsw.NotADBError,
@@ -48,29 +43,14 @@ DAMAGE = (
     UnicodeDecodeError,  # text that is none
 )
 
-_SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
-_SELECT_ENTRY = (
-    "SELECT ino, cookie, kind FROM entry WHERE parent=? AND name=? AND gen<=? ORDER BY gen DESC LIMIT 1"
+
+_SELECT_TREES = (
+    "SELECT id, source, snapshot, branch, gen, root,"
+    " files, directories, logical_bytes, logical_bytes_high FROM tree"
 )
-_SELECT_NAMES = "SELECT name FROM entry WHERE parent=? AND ino=? AND gen<=?"
-_SELECT_ENTRIES = (
-    "SELECT name, ino, cookie, kind FROM entry WHERE parent=? AND cookie>? AND gen<=? ORDER BY cookie LIMIT ?"
-)
-_SELECT_LISTED = (
-    "SELECT " + ", ".join(f"i.{column}" for column in INODE_COLUMNS.split(", ")) + " FROM entry e"
-    " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=? AND i.gen<=?"
-)
-_SELECT_ALLOCATED = "SELECT total(allocated) FROM extent WHERE ino=? AND segment>=? AND gen<=?"
-_SELECT_NUMBERS = (
-    "SELECT segment FROM extent WHERE ino=? AND segment BETWEEN ? AND ? AND gen<=? ORDER BY segment"
-)
-_SELECT_XATTRS = (
-    f"SELECT name, value FROM xattr WHERE ino=? AND gen<=? ORDER BY name LIMIT {XATTR_LIST_BYTES // 2 + 1}"
-)
-_SELECT_ORPHANS = "SELECT ino FROM inode WHERE nlink=0 AND gen<=?"
 
 
-class Index:
+class Index(TreeRows):
     """One store's index: a connection that reads for the owner and one that a worker commits through.
 
     Reading methods belong to the owner of the store; `commit` may run in a worker thread beside
@@ -81,7 +61,7 @@ class Index:
     def __init__(self, storage: Storage, *, read_only: bool) -> None:
         self._storage = storage
         self.read_only = read_only
-        self.generation = HEAD_GENERATION
+        self.trees = Trees()
         self._reader = self._connect()
         self._writer: apsw.Connection | None = None
         self._writing = threading.Lock()
@@ -138,14 +118,13 @@ class Index:
         """Upgrade the tables of an older version, in memory alone where nothing may be written."""
         try:
             found = check_schema(self._reader)
-            if found == 1 and self.read_only:
-                self._reader.execute(PACKED_TEMPORARY)
-            elif found == 1:
+            if found < VERSION and self.read_only:
+                self._reader.execute(TEMPORARY[found])
+            elif found < VERSION:
                 with self.transaction() as transaction:
-                    transaction.upgrade(UPGRADE)
-            elif found != VERSION:
-                raise IndexDamaged(f"schema version {found} instead of {VERSION}")
+                    transaction.upgrade(UPGRADES[found])
             meta = self.meta()
+            self.trees = self._load_trees(meta)
         except (apsw.Error, UnicodeDecodeError) as error:
             raise IndexDamaged(str(error)) from error
         if "lsn" not in meta:
@@ -199,58 +178,22 @@ class Index:
         """For each sequence the first number that was never handed out nor reserved."""
         return dict(check_rows("a sequence", self._all(f"SELECT name, next FROM sequence LIMIT {SEVERAL}")))
 
-    def inode(self, ino: int) -> InodeRow | None:
-        """The row of one inode."""
-        row: InodeRow | None = self._one(_SELECT_INODE, (ino, self.generation))
-        return None if row is None else check_inode(row)
+    def _load_trees(self, meta: dict[str, int]) -> Trees:
+        branches = check_rows("a branch", self._all("SELECT id, parent, gen FROM branch"))
+        rows = check_rows("a tree", self._all(_SELECT_TREES))
+        snapshots = check_rows(
+            "a snapshot", self._all("SELECT id, name, created, comment, automatic FROM snapshot")
+        )
+        trees = (Tree(*(*row[:8], join_bits(row[8], row[9]))) for row in rows)
+        return Trees.load(
+            meta, (Branch(*row) for row in branches), trees, (Snapshot(*row) for row in snapshots)
+        )
 
-    def entry(self, parent: int, name: bytes) -> tuple[int, int, int] | None:
-        """(ino, cookie, kind) of one name in a directory."""
-        row: tuple[int, int, int] | None = self._one(_SELECT_ENTRY, (parent, name, self.generation))
-        return None if row is None else check_entry(row)
-
-    def names_of(self, parent: int, ino: int) -> list[bytes]:
-        """The names of an inode in a directory; the time grows with the directory."""
-        return [name for (name,) in self._all(_SELECT_NAMES, (parent, ino, self.generation))]
-
-    def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
-        """At most `limit` entries of a directory with larger cookies, in the order of cookies."""
-        return check_names(self._all(_SELECT_ENTRIES, (parent, cookie, self.generation, limit)), cookie)
-
-    def inodes_listed(self, parent: int, first_cookie: int, last_cookie: int) -> list[InodeRow]:
-        """The inodes of a directory's entries with cookies first..last, in one query."""
-        generation = self.generation
-        rows = self._all(_SELECT_LISTED, (parent, first_cookie, last_cookie, generation, generation))
-        return check_inodes(rows)
-
-    def load_segment(self, ino: int, number: int) -> bytes | None:
-        """The encoded extent map of one segment of a file, None where it is a hole."""
-        row = self._one(SELECT_SEGMENT, (ino, number, self.generation))
-        if row is None:
-            return None
-        if type(row[0]) is not bytes:
-            raise IndexDamaged(f"segment {number} of inode {ino} is not made of bytes")
-        return row[0]
-
-    def allocated_from(self, ino: int, number: int) -> int:
-        """Sum of allocated bytes in a file's segments from `number` on."""
-        return int(self._one(_SELECT_ALLOCATED, (ino, number, self.generation))[0])
-
-    def segment_numbers(self, ino: int, first: int, last: int) -> list[int]:
-        """The segments within first..last (inclusive) that have a row."""
-        last = min(last, 2**62)
-        return [number for (number,) in self._all(_SELECT_NUMBERS, (ino, first, last, self.generation))]
-
-    def xattrs(self, ino: int) -> dict[bytes, bytes]:
-        """All extended attributes of an inode."""
-        rows = self._all(_SELECT_XATTRS, (ino, self.generation))
-        if sum(len(name) + 1 for name, _ in check_rows("an extended attribute", rows)) > XATTR_LIST_BYTES:
-            raise IndexDamaged(f"inode {ino} has too many extended attributes")
-        return dict(rows)
-
-    def orphans(self) -> list[int]:
-        """Inodes without a name: they were unlinked while open, or their end was cut off."""
-        return [ino for (ino,) in self._all(_SELECT_ORPHANS, (self.generation,)) if type(ino) is int]
+    def show_only(self, snapshot: str) -> None:
+        """Show a snapshot in the place of what is live; SnapshotError when there is none of that name."""
+        if snapshot not in self.trees.snapshots:
+            raise SnapshotError(f"no snapshot is called {snapshot!r}; list them with: vfs snapshot list")
+        self.trees.restrict(snapshot)
 
     def referenced_chunks(self) -> dict[int, int]:
         """chunk number -> bytes of it that extent maps point to."""
@@ -273,7 +216,7 @@ class Index:
             connection = self._writing_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield Transaction(connection, self.generation)
+                yield Transaction(connection, self.trees.generation, self.trees.chains())
                 with disk_call("commit of", INDEX_NAME):
                     connection.execute("COMMIT")
             except BaseException:
@@ -336,9 +279,10 @@ class Index:
             try:
                 # The view begins with this reading.
                 found = connection.execute("SELECT value FROM meta WHERE key='schema'").fetchall()
-                if found == [(1,)] and shared:
-                    connection.execute(UPGRADE if writable else PACKED_TEMPORARY)
-                yield Transaction(connection, self.generation)
+                version = found[0][0] if found and isinstance(found[0][0], int) else VERSION
+                if shared and version in UPGRADES:
+                    connection.execute((UPGRADES if writable else TEMPORARY)[version])
+                yield Transaction(connection, self.trees.generation, self.trees.chains())
             finally:
                 if connection.in_transaction:  # an I/O error has rolled it back already
                     connection.execute("ROLLBACK")

@@ -28,7 +28,7 @@ class Mending(Transaction):
     @classmethod
     def of(cls, transaction: Transaction) -> "Mending":
         """Go on with a transaction that was begun."""
-        return cls(transaction._connection, transaction._generation)
+        return cls(transaction._connection, transaction._generation, transaction._chains)
 
     def change(self, sql: str, arguments: tuple[Any, ...] = ()) -> int:
         """Run one changing statement; returns how many rows it changed."""

@@ -17,11 +17,10 @@ from vfs.errors import IndexDamaged
 class PackedTransaction:
     """What every transaction can do, and the part of it that is about packs."""
 
-    def __init__(self, connection: apsw.Connection, generation: int) -> None:
+    def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._run = connection.execute
         self._many = connection.executemany
-        self._generation = generation
 
     def query(self, sql: str, arguments: tuple[Any, ...] = ()) -> Iterator[Any]:
         """Rows of any reading statement (fsck and accounting)."""

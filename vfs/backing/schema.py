@@ -4,11 +4,12 @@ Promises that the schema is written down once, here, and explained in FORMAT.md.
 Never runs a statement.
 
 Every row of the namespace carries the generation (`gen`) it was written in as the last part of its
-key. Physical places stand in extent maps (log chunks) and in the tables of packed data, and nowhere in the
+key, and its numbers the branch it belongs to. Physical places stand in extent maps (log chunks) and in the
+tables of packed data, and nowhere in the
 namespace. Times are nanoseconds since 1970, signed, so that 1677 to 2262 can be said.
 """
 
-VERSION = 2
+VERSION = 3
 
 _NAMESPACE = """
 CREATE TABLE meta(
@@ -90,22 +91,66 @@ CREATE TABLE pack(
 
 _PACKED = _EXTENT_CHUNK + PACK_TABLES
 
-TABLES = _NAMESPACE + COOKIE_INDEX + _PACKED
+TREE_TABLES = """
+CREATE TABLE branch(
+    id INTEGER PRIMARY KEY,
+    parent INTEGER NOT NULL, gen INTEGER NOT NULL
+);
+
+CREATE TABLE tree(
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL, snapshot INTEGER NOT NULL,
+    branch INTEGER NOT NULL, gen INTEGER NOT NULL, root INTEGER NOT NULL,
+    files INTEGER NOT NULL, directories INTEGER NOT NULL,
+    logical_bytes INTEGER NOT NULL, logical_bytes_high INTEGER NOT NULL
+);
+
+CREATE TABLE snapshot(
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL, comment TEXT NOT NULL, automatic INTEGER NOT NULL
+);
+
+CREATE TABLE pruning(
+    id INTEGER PRIMARY KEY,
+    branch INTEGER NOT NULL, gen INTEGER NOT NULL
+);
+"""
+
+_CHANGED = """
+CREATE INDEX inode_gen ON inode(gen, ino) WHERE gen > 1;
+CREATE INDEX entry_gen ON entry(gen, parent) WHERE gen > 1;
+CREATE INDEX extent_gen ON extent(gen, ino) WHERE gen > 1;
+CREATE INDEX xattr_gen ON xattr(gen, ino) WHERE gen > 1;
+"""
+"""What was written since a snapshot; a store without any has nothing in these."""
+
+TABLES_OF_VERSION_2 = _NAMESPACE + COOKIE_INDEX + _PACKED
+
+TABLES = TABLES_OF_VERSION_2 + TREE_TABLES + _CHANGED
 
 TABLES_OF_VERSION_1 = _NAMESPACE.replace("NULL, chunk INTEGER,", "NULL,") + COOKIE_INDEX
 """What a store has before its upgrade."""
 
-UPGRADE = (
+UPGRADE_1 = (
     """
 ALTER TABLE extent ADD COLUMN chunk INTEGER;
 UPDATE extent SET chunk = 0;
 """
     + _PACKED
-    + f"UPDATE meta SET value = {VERSION} WHERE key = 'schema';"
+    + "UPDATE meta SET value = 2 WHERE key = 'schema';"
 )
-"""From version 1, inside one transaction. Chunk 0 does not exist: it says that one has to look at the map."""
+"""From version 1 to 2. Chunk 0 does not exist: it says that one has to look at the map."""
 
-PACKED_TEMPORARY = """
+UPGRADE_2 = TREE_TABLES + _CHANGED + f"UPDATE meta SET value = {VERSION} WHERE key = 'schema';"
+"""From version 2 to 3."""
+
+UPGRADES = {1: UPGRADE_1 + UPGRADE_2, 2: UPGRADE_2}
+"""From each version to this one, inside one transaction."""
+
+_TREES_TEMPORARY = TREE_TABLES.replace("CREATE TABLE", "CREATE TEMP TABLE")
+
+_PACKED_TEMPORARY = """
 CREATE TEMP TABLE blob(
     id INTEGER PRIMARY KEY, prefix INTEGER, block INTEGER, offset INTEGER, length INTEGER, refs INTEGER
 );
@@ -116,4 +161,6 @@ CREATE TEMP TABLE block(
 CREATE TEMP TABLE pack(id INTEGER PRIMARY KEY, state INTEGER, name TEXT, size INTEGER);
 CREATE TEMP VIEW extent AS SELECT *, 0 AS chunk FROM main.extent;
 """
-"""What a connection that may not upgrade a version 1 store sees in the place of the tables that it lacks."""
+
+TEMPORARY = {1: _PACKED_TEMPORARY + _TREES_TEMPORARY, 2: _TREES_TEMPORARY}
+"""What a connection that may not upgrade an older store sees in the place of the tables that it lacks."""

@@ -10,7 +10,7 @@ from functools import cache
 
 import apsw
 
-from vfs.backing.schema import TABLES, TABLES_OF_VERSION_1, UPGRADE, VERSION
+from vfs.backing.schema import TABLES, TABLES_OF_VERSION_1, TABLES_OF_VERSION_2, UPGRADE_1, UPGRADE_2, VERSION
 from vfs.errors import IndexDamaged
 
 Schema = dict[tuple[str, str], str]
@@ -34,7 +34,7 @@ def check_schema(connection: apsw.Connection) -> int:
         raise IndexDamaged("no such table: meta")
     rows = connection.execute("SELECT value FROM meta WHERE key='schema'").fetchall()
     version = rows[0][0] if rows else None
-    if version not in (1, VERSION) or type(version) is not int:
+    if version not in range(1, VERSION + 1) or type(version) is not int:
         raise IndexDamaged(f"schema version {version} instead of {VERSION}")
     problems = [_compare(found, expected) for expected in _expected(version)]
     if all(problems):
@@ -59,10 +59,13 @@ def _compare(found: Schema, expected: Schema) -> str | None:
 @cache
 def _expected(version: int) -> list[Schema]:
     """The schemas that a store of that version can have: made new, or upgraded."""
-    if version == 1:
-        return [_made_by(TABLES_OF_VERSION_1)]
-    tables = [TABLES, TABLES_OF_VERSION_1 + "INSERT INTO meta VALUES('schema', 1);" + UPGRADE]
-    return [_made_by(sql) for sql in tables]
+    first = TABLES_OF_VERSION_1 + "INSERT INTO meta VALUES('schema', 1);"
+    texts = {
+        1: [TABLES_OF_VERSION_1],
+        2: [TABLES_OF_VERSION_2, first + UPGRADE_1],
+        3: [TABLES, TABLES_OF_VERSION_2 + UPGRADE_2, first + UPGRADE_1 + UPGRADE_2],
+    }
+    return [_made_by(text) for text in texts[version]]
 
 
 def _made_by(statements: str) -> Schema:

@@ -15,6 +15,7 @@ import msgspec
 
 from vfs.errors import IndexDamaged
 from vfs.limits import (
+    COMMENT_CHARACTERS,
     DECODED_BLOCK_BYTES,
     FILE_BYTES,
     LAST_NUMBER,
@@ -24,6 +25,7 @@ from vfs.limits import (
     XATTR_NAME_BYTES,
     XATTR_VALUE_BYTES,
 )
+from vfs.numbers import LAST_TREE, LOCAL_MASK
 
 _LINK = 0o120000 >> 12
 _TARGET = 14
@@ -56,6 +58,7 @@ def _number(least: int = 0, most: int = I64, *, nullable: bool = False) -> Colum
 _TIME = _number(-I64 - 1)
 _GEN = _number(1, LAST_NUMBER)
 _INO = _number(1, I64)
+_TREE = _number(1, LAST_TREE)
 
 TABLES: dict[str, dict[str, Column]] = {
     "meta": {"key": Column("text", 1, 100), "value": _number(0, LAST_NUMBER)},
@@ -80,7 +83,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "entry": {
         "name": Column("blob", 1, NAME_BYTES),
-        "ino": _INO,
+        "ino": _number(),  # 0, with kind 0: the name is gone
         "cookie": _number(3, LAST_NUMBER),
         "kind": _number(0, 15),
         "parent": _INO,
@@ -95,11 +98,32 @@ TABLES: dict[str, dict[str, Column]] = {
         "chunk": _number(0, U32, nullable=True),
     },
     "xattr": {
-        "name": Column("blob", 1, XATTR_NAME_BYTES),
+        "name": Column("blob", 0, XATTR_NAME_BYTES),  # empty: there are none any more
         "value": Column("blob", 0, XATTR_VALUE_BYTES),
         "ino": _INO,
         "gen": _GEN,
     },
+    "branch": {"id": _TREE, "parent": _number(0, LAST_TREE), "gen": _GEN},
+    "tree": {
+        "id": _number(0, LAST_TREE),
+        "source": _number(0, LAST_TREE),
+        "snapshot": _number(0, LAST_TREE),  # 0: live
+        "branch": _number(0, LAST_TREE),
+        "gen": _GEN,
+        "root": _number(1, LOCAL_MASK),
+        "files": _number(0, LAST_NUMBER),
+        "directories": _number(0, LAST_NUMBER),
+        "logical_bytes": _number(0, LAST_NUMBER),
+        "logical_bytes_high": _number(0, LAST_NUMBER),
+    },
+    "snapshot": {
+        "id": _TREE,
+        "name": Column("text", 1, NAME_BYTES),
+        "created": _TIME,
+        "comment": Column("text", 0, COMMENT_CHARACTERS),
+        "automatic": _number(0, 1),
+    },
+    "pruning": {"id": _number(1), "branch": _number(0, LAST_TREE), "gen": _GEN},
     "chunk": {"number": _number(0, U32), "referenced": _number()},
     "blob": {
         "id": _number(1, LAST_NUMBER),
@@ -172,6 +196,13 @@ _Place = _shape(
         "pack.name",
     ],
 )
+_Branch = _shape("Branch", _of("branch", "id parent gen"))
+_Tree = _shape(
+    "Tree",
+    _of("tree", "id source snapshot branch gen root files directories logical_bytes logical_bytes_high"),
+)
+_Snapshot = _shape("Snapshot", _of("snapshot", "id name created comment automatic"))
+_Pruning = _shape("Pruning", _of("pruning", "id branch gen"))
 _Block = _shape("Block", _of("block", "id pack offset stored size codec checksum"))
 _ToPack = _shape("ToPack", _of("extent", "ino segment gen map chunk"))
 
@@ -182,6 +213,10 @@ _SHAPES: dict[str, Any] = {
     "the store's numbers": list[_Meta],  # type: ignore[valid-type]
     "a sequence": list[_Sequence],  # type: ignore[valid-type]
     "a chunk": list[_Chunk],  # type: ignore[valid-type]
+    "a branch": list[_Branch],  # type: ignore[valid-type]
+    "a tree": list[_Tree],  # type: ignore[valid-type]
+    "a snapshot": list[_Snapshot],  # type: ignore[valid-type]
+    "a pruning": list[_Pruning],  # type: ignore[valid-type]
     "a pack": list[_Pack],  # type: ignore[valid-type]
     "a blob": list[_Place],  # type: ignore[valid-type]
     "a block": list[_Block],  # type: ignore[valid-type]

@@ -6,7 +6,7 @@ trusts what it reads: anything that is not exactly a superblock is `NotAStore`, 
 
     STORE/superblock.json = one JSON object
         magic     "vfs store"
-        format    3
+        format    4
         uuid      32 hexadecimal digits
         created   nanoseconds since 1970
         options   object, the choices made at creation
@@ -29,8 +29,8 @@ from vfs.errors import NewerFormat, NotAStore, StoreUnreadable
 NAME = "superblock.json"
 NEW_NAME = "superblock.json.new"
 MAGIC = "vfs store"
-FORMAT = 3
-"""1: no packs. 2: no lost ranges. Both are upgraded when they are opened to be written."""
+FORMAT = 4
+"""1: no packs. 2: no lost ranges. 3: no snapshots. They are upgraded when they are opened to be written."""
 
 LONGEST_BYTES = 64 * 1024
 """A larger file is no superblock, and is not read to find out."""

@@ -3,10 +3,14 @@
 Never commits: `Index.transaction` does. Never interprets a mode, a name or an extent map.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import apsw
+
 from vfs.backing.packed import PackedTransaction
+from vfs.backing.trees import FIRST_CHAIN, LIVE, Branch, Chain, Snapshot, Tree, split_bits
+from vfs.numbers import LOCAL_MASK, MAIN_TREE, TREE_SHIFT
 
 InodeRow = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, bytes | None]
 """ino, mode, uid, gid, nlink, size, allocated, rdev, atime, mtime, ctime, birth, parent, cookie, target."""
@@ -17,44 +21,145 @@ INODE_COLUMNS = (
 SELECT_SEGMENT = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 
 
+EMPTY_MAP = b"\x90"
+"""The map of a segment that is all hole: where older rows show below it, what removes them."""
+
+_SELECT_MODE = "SELECT mode FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
+_SELECT_COOKIE = (
+    "SELECT cookie, kind FROM entry WHERE parent=? AND name=? AND gen<=? ORDER BY gen DESC LIMIT 1"
+)
+_SELECT_SEGMENTS = (
+    "SELECT segment, map, max(gen) FROM extent WHERE ino=? AND segment>=? AND gen<=? GROUP BY segment"
+)
+_SELECT_ATTRIBUTE = "SELECT name FROM xattr WHERE ino=? AND gen<=? ORDER BY gen DESC, name LIMIT 1"
+
+
 class Transaction(PackedTransaction):
-    """The rows that one transaction reads, writes and removes."""
+    """The rows that one transaction reads, writes and removes.
+
+    Inodes are called by their numbers, rows by those of their branch. What is removed while a snapshot, or a
+    branch that one's tree forks from, still shows it leaves a tombstone.
+    """
+
+    def __init__(self, connection: apsw.Connection, generation: int, chains: Mapping[int, Chain]) -> None:
+        super().__init__(connection)
+        self.write_as(generation, chains)
+
+    def write_as(self, generation: int, chains: Mapping[int, Chain]) -> None:
+        """From now on rows are written as of that generation, and for trees that are made so."""
+        self._generation = generation
+        self._chains = chains
+        self._plain = len(chains) == 1 and chains.get(MAIN_TREE, ())[:1] == FIRST_CHAIN
+        """Numbers are those of rows: there is only the first branch and its tree."""
+        self._layered = generation > 1 or not self._plain
+        """Older rows may show below those that are written."""
+
+    def _row_number(self, number: int) -> int:
+        if self._plain:
+            return number
+        return self._chains[number >> TREE_SHIFT][0].base | number & LOCAL_MASK
+
+    def _reference(self, tree: int, number: int) -> int:
+        other = number >> TREE_SHIFT
+        return number & LOCAL_MASK if other == tree else number + (1 << TREE_SHIFT)
+
+    def _below(self, number: int) -> Iterator[tuple[int, int]]:
+        """(row number, most generation) of the levels below what is written now."""
+        local = number & LOCAL_MASK
+        for depth, (base, limit) in enumerate(self._chains[number >> TREE_SHIFT]):
+            yield base | local, limit if depth else self._generation - 1
+
+    # --- inodes -----------------------------------------------------------------------------
 
     def put_inodes(self, rows: Iterator[InodeRow]) -> None:
         """Insert or replace inode rows."""
         marks = ", ".join("?" * 15)
-        generation = self._generation
         self._many(
-            f"INSERT OR REPLACE INTO inode({INODE_COLUMNS}, gen) VALUES({marks}, {generation})",
-            rows,
+            f"INSERT OR REPLACE INTO inode({INODE_COLUMNS}, gen) VALUES({marks}, {self._generation})",
+            rows if self._plain else map(self._inode_row, rows),
+        )
+
+    def _inode_row(self, row: InodeRow) -> tuple[Any, ...]:
+        number, parent = row[0], row[12]
+        return (
+            self._row_number(number),
+            *row[1:12],
+            self._reference(number >> TREE_SHIFT, parent),
+            *row[13:],
         )
 
     def drop_inodes(self, numbers: list[int]) -> None:
         """Remove inodes with their attributes; their extents are removed segment by segment."""
-        self._many("DELETE FROM inode WHERE ino=? AND gen=?", ((n, self._generation) for n in numbers))
-        self._many("DELETE FROM xattr WHERE ino=? AND gen=?", ((n, self._generation) for n in numbers))
+        keys = [(self._row_number(number), self._generation) for number in numbers]
+        self._many("DELETE FROM inode WHERE ino=? AND gen=?", keys)
+        self._many("DELETE FROM xattr WHERE ino=? AND gen=?", keys)
+        if self._layered:
+            gone = [key for number, key in zip(numbers, keys, strict=True) if self._shows_inode(number)]
+            self._many(
+                f"INSERT INTO inode({INODE_COLUMNS}, gen)"
+                " VALUES(?, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, ?)",
+                gone,
+            )
+
+    def _shows_inode(self, number: int) -> bool:
+        for key in self._below(number):
+            row = self._run(_SELECT_MODE, key).fetchone()
+            if row is not None:
+                return bool(row[0])
+        return False
+
+    # --- entries ----------------------------------------------------------------------------
 
     def put_entries(self, rows: Iterator[tuple[int, bytes, int, int, int]]) -> None:
         """Insert or replace (parent, name, ino, cookie, kind)."""
         self._many(
             "INSERT OR REPLACE INTO entry(parent, name, ino, cookie, kind, gen)"
             f" VALUES(?, ?, ?, ?, ?, {self._generation})",
-            rows,
+            rows if self._plain else map(self._entry_row, rows),
         )
+
+    def _entry_row(self, row: tuple[int, bytes, int, int, int]) -> tuple[int, bytes, int, int, int]:
+        parent, name, ino, cookie, kind = row
+        return self._row_number(parent), name, self._reference(parent >> TREE_SHIFT, ino), cookie, kind
 
     def drop_entries(self, keys: Iterator[tuple[int, bytes]]) -> None:
         """Remove (parent, name)."""
-        self._many(f"DELETE FROM entry WHERE parent=? AND name=? AND gen={self._generation}", keys)
+        delete = f"DELETE FROM entry WHERE parent=? AND name=? AND gen={self._generation}"
+        if self._plain and not self._layered:
+            self._many(delete, keys)
+            return
+        names = list(keys)
+        self._many(delete, ((self._row_number(parent), name) for parent, name in names))
+        self._many(
+            "INSERT INTO entry(parent, name, ino, cookie, kind, gen)"
+            f" VALUES(?, ?, 0, ?, 0, {self._generation})",
+            (
+                (self._row_number(parent), name, cookie)
+                for parent, name in names
+                if (cookie := self._shown_cookie(parent, name)) is not None
+            ),
+        )
+
+    def _shown_cookie(self, parent: int, name: bytes) -> int | None:
+        """The cookie of an entry that shows below."""
+        for key, limit in self._below(parent):
+            row = self._run(_SELECT_COOKIE, (key, name, limit)).fetchone()
+            if row is not None:
+                return int(row[0]) if row[1] else None
+        return None
+
+    # --- segments ---------------------------------------------------------------------------
 
     def segment(self, ino: int, number: int) -> bytes | None:
-        """The map that a segment has in this transaction."""
-        row = self._run(SELECT_SEGMENT, (ino, number, self._generation)).fetchone()
+        """The map of a segment that `put_segments` would replace."""
+        sql = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen=?"
+        row = self._run(sql, (self._row_number(ino), number, self._generation)).fetchone()
         return None if row is None else row[0]
 
     def segments_from(self, ino: int, number: int) -> list[tuple[int, bytes]]:
-        """(segment, map) of a file from `number` on."""
+        """(segment, map) of a file from `number` on, those that `drop_segments_from` would remove."""
         sql = "SELECT segment, map FROM extent WHERE ino=? AND segment>=? AND gen=?"
-        rows: list[Any] = self._run(sql, (ino, number, self._generation)).fetchall()
+        rows: list[Any] = self._run(sql, (self._row_number(ino), number, self._generation)).fetchall()
         return rows
 
     def put_segments(self, rows: list[tuple[int, int, int, bytes, int | None]]) -> None:
@@ -62,24 +167,87 @@ class Transaction(PackedTransaction):
         self._many(
             "INSERT OR REPLACE INTO extent(ino, segment, allocated, map, chunk, gen)"
             f" VALUES(?, ?, ?, ?, ?, {self._generation})",
-            rows,
+            rows if self._plain else ((self._row_number(row[0]), *row[1:]) for row in rows),
         )
 
-    def drop_segments_from(self, ino: int, number: int) -> None:
-        """Remove a file's segments from `number` on."""
-        self._run("DELETE FROM extent WHERE ino=? AND segment>=? AND gen=?", (ino, number, self._generation))
+    def drop_segments_from(self, ino: int, number: int, *, hide: bool) -> None:
+        """Remove a file's segments from `number` on; `hide` also those that show below."""
+        key = self._row_number(ino)
+        self._run("DELETE FROM extent WHERE ino=? AND segment>=? AND gen=?", (key, number, self._generation))
+        if not hide or not self._layered:
+            return
+        shown: dict[int, bytes] = {}
+        for row, limit in self._below(ino):
+            for segment, encoded, _ in self._run(_SELECT_SEGMENTS, (row, number, limit)):
+                shown.setdefault(segment, encoded)
+        hidden = [segment for segment, encoded in shown.items() if encoded != EMPTY_MAP]
+        self.put_segments([(ino, segment, 0, EMPTY_MAP, None) for segment in hidden])
 
     def drop_segment(self, ino: int, number: int) -> None:
         """Remove one segment."""
-        self._run("DELETE FROM extent WHERE ino=? AND segment=? AND gen=?", (ino, number, self._generation))
+        key = self._row_number(ino)
+        self._run("DELETE FROM extent WHERE ino=? AND segment=? AND gen=?", (key, number, self._generation))
+
+    # --- attributes -------------------------------------------------------------------------
 
     def put_xattrs(self, ino: int, attributes: dict[bytes, bytes]) -> None:
         """Make these the inode's extended attributes, all others gone."""
-        self._run("DELETE FROM xattr WHERE ino=? AND gen=?", (ino, self._generation))
+        key = self._row_number(ino)
+        self._run("DELETE FROM xattr WHERE ino=? AND gen=?", (key, self._generation))
+        rows = attributes or ({b"": b""} if self._layered and self._shows_xattrs(ino) else {})
         self._many(
-            f"INSERT INTO xattr(ino, name, value, gen) VALUES({ino}, ?, ?, {self._generation})",
-            attributes.items(),
+            f"INSERT INTO xattr(ino, name, value, gen) VALUES({key}, ?, ?, {self._generation})",
+            rows.items(),
         )
+
+    def _shows_xattrs(self, ino: int) -> bool:
+        for key in self._below(ino):
+            row = self._run(_SELECT_ATTRIBUTE, key).fetchone()
+            if row is not None:
+                return bool(row[0])
+        return False
+
+    # --- trees ------------------------------------------------------------------------------
+
+    def put_clones(self, clones: list[tuple[Tree, Branch]]) -> None:
+        """Make these the live trees beside the main one; what others wrote is left to be pruned."""
+        self.put_trees([tree for tree, _ in clones])
+        self.put_branches([branch for _, branch in clones])
+        live = ", ".join(str(number) for number in (MAIN_TREE, *(tree.id for tree, _ in clones)))
+        gone = f"FROM tree WHERE snapshot=0 AND id NOT IN ({live})"
+        self._run(f"INSERT INTO pruning(branch, gen) SELECT branch, {LIVE} {gone}")
+        self._run(f"DELETE {gone}")
+
+    def put_trees(self, trees: list[Tree]) -> None:
+        """Insert or replace trees."""
+        self._many(
+            "INSERT OR REPLACE INTO tree VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    *(tree.id, tree.source, tree.snapshot, tree.branch, tree.gen, tree.root),
+                    *(tree.files, tree.directories, *split_bits(tree.logical_bytes)),
+                )
+                for tree in trees
+            ),
+        )
+
+    def put_branches(self, branches: list[Branch]) -> None:
+        """Insert branches, or replace them by themselves."""
+        self._many("INSERT OR REPLACE INTO branch VALUES(?, ?, ?)", branches)
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Insert or replace a snapshot."""
+        self._run("INSERT OR REPLACE INTO snapshot VALUES(?, ?, ?, ?, ?)", snapshot)
+
+    def drop_snapshot(self, snapshot: int) -> None:
+        """Remove a snapshot with its trees; what only they showed is left to be pruned."""
+        self._run(
+            "INSERT INTO pruning(branch, gen) SELECT branch, gen FROM tree WHERE snapshot=?", (snapshot,)
+        )
+        self._run("DELETE FROM tree WHERE snapshot=?", (snapshot,))
+        self._run("DELETE FROM snapshot WHERE id=?", (snapshot,))
+
+    # --- the rest ---------------------------------------------------------------------------
 
     def put_sequences(self, sequences: dict[str, int]) -> None:
         """Insert or replace the sequences' next numbers."""

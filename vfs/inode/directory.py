@@ -14,7 +14,7 @@ from collections.abc import Collection
 from operator import itemgetter
 from typing import Protocol
 
-from vfs.backing.index import EntryRow
+from vfs.backing.tree_rows import EntryRow
 from vfs.errors import IndexDamaged
 from vfs.inode.limiter import MemoryLimiter
 

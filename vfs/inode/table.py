@@ -8,17 +8,18 @@ Never decides whether a change is allowed and never logs: `FileSystem` does the 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from vfs.backing.index import EntryRow, Index
+from vfs.backing.index import Index
 from vfs.backing.transaction import InodeRow
-from vfs.errors import IndexDamaged, NoEntry
+from vfs.backing.tree_rows import EntryRow
+from vfs.errors import IndexDamaged, NoEntry, Stale
 from vfs.inode.directory import ENTRY_BYTES, FIRST_COOKIE, Directory
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
 from vfs.inode.limiter import MemoryLimiter
+from vfs.inode.live_trees import LiveTrees
 from vfs.inode.offloaded import OffloadedFile
 from vfs.inode.segments import SegmentRows
 from vfs.inode.sequence import Sequence
-from vfs.inode.totals import Totals
 from vfs.inode.tracker import Capture, Tracker
 from vfs.inode.xattrs import XattrMemory, xattr_bytes
 
@@ -32,7 +33,7 @@ WHOLE_DIRECTORY_ENTRIES = 10_000
 """A directory with more entries keeps only what the index does not have yet, once that is committed."""
 
 
-class InodeTable:
+class InodeTable(LiveTrees):
     """Inodes by number.
 
     INVARIANT: an inode that is held, tracked or dropped-but-uncommitted is in memory.
@@ -52,7 +53,7 @@ class InodeTable:
         self._sweep_at = cached_inodes
         self.replaying = True  # nobody holds an inode now, and yet later records may name it
         meta = index.meta()
-        self.totals = Totals.from_meta(meta)
+        self._begin_trees(index, meta)
         self.sequences = {name: Sequence(number) for name, number in index.sequences().items()}
 
     # --- finding ----------------------------------------------------------------------------
@@ -65,7 +66,7 @@ class InodeTable:
             return inode
         row = self._index.inode(ino)
         if row is None or self.tracker.is_held(ino):  # held but not in memory: dropped, its row still there
-            raise NoEntry(f"inode {ino}")
+            raise Stale(f"inode {ino}") if self.is_gone(ino) else NoEntry(f"inode {ino}")
         return self._adopt(row)
 
     def _keep(self, inode: Inode) -> None:
@@ -165,6 +166,7 @@ class InodeTable:
             inode.file = None
         if inode.directory is not None:
             inode.directory.release()
+        self._root_dropped(inode)
 
     def drop_orphans(self) -> None:
         """After recovery nobody holds anything: inodes without a name go."""
@@ -218,26 +220,14 @@ class InodeTable:
         """A new inode, with a name or (nlink 0) without one yet."""
         size = 0 if target is None else len(target)
         row = (
-            ino,
-            mode,
-            uid,
-            gid,
-            nlink,
-            size,
-            0,
-            rdev,
-            time_ns,
-            time_ns,
-            time_ns,
-            time_ns,
-            parent,
-            FIRST_COOKIE,
+            *(ino, mode, uid, gid, nlink, size, 0, rdev),
+            *(time_ns, time_ns, time_ns, time_ns, parent, FIRST_COOKIE, target),
         )
-        inode = Inode((*row, target), persisted=False)
+        inode = Inode(row, persisted=False)
         self.tracker.touch(inode)
         self._keep(inode)
         if nlink:
-            self.totals.linked(inode, 1)
+            self.totals_of(ino).linked(inode, 1)
         return inode
 
     def put_entry(self, parent: Inode, name: bytes, ino: int, cookie: int, mode: int) -> None:
@@ -267,9 +257,9 @@ class InodeTable:
         """The number of names; at zero the inode goes as soon as nobody holds it."""
         self.tracker.touch(inode)
         if not nlink and inode.nlink:
-            self.totals.linked(inode, -1)
+            self.totals_of(inode.ino).linked(inode, -1)
         elif nlink and not inode.nlink:
-            self.totals.linked(inode, 1)
+            self.totals_of(inode.ino).linked(inode, 1)
         inode.nlink = nlink
         inode.ctime_ns = time_ns
         inode.version += 1
@@ -301,7 +291,7 @@ class InodeTable:
         file = inode.file
         assert file is not None, "its content changed through it"
         if inode.nlink:
-            self.totals.logical_bytes += file.size - inode.size
+            self.totals_of(inode.ino).logical_bytes += file.size - inode.size
         inode.size = file.size
         inode.allocated = file.allocated
         inode.mode = mode
@@ -326,7 +316,9 @@ class InodeTable:
     def begin_capture(self, lsn: int, meta: dict[str, int], *, closing: bool) -> None:
         """This moment is the state of a checkpoint at `lsn`; after a closing one no number is handed out."""
         sequences = {name: s.next if closing else s.ahead for name, s in self.sequences.items()}
-        self.tracker.begin(Capture(lsn, {**meta, **self.totals.to_meta()}, sequences))
+        generation, chains, clones = self._begin_trees_capture()
+        meta = {**meta, **self.totals.to_meta(), "generation": generation, "next_tree": self.trees.next_id}
+        self.tracker.begin(Capture(lsn, meta, sequences, generation, chains, clones))
 
     def after_commit(self) -> None:
         """The index has the capture: what only mirrored it may go."""

@@ -6,10 +6,8 @@ Never persists itself: a checkpoint stores `to_meta()`.
 
 from dataclasses import dataclass
 
+from vfs.backing.trees import join_bits, split_bits
 from vfs.inode.inode import Inode, logical_bytes
-
-LOW_BITS = 62
-"""Two sparse files can be larger together than an integer of SQLite, so the sum is stored in two parts."""
 
 
 @dataclass(slots=True)
@@ -23,16 +21,17 @@ class Totals:
     @classmethod
     def from_meta(cls, meta: dict[str, int]) -> "Totals":
         """As the last checkpoint stored them."""
-        logical = (meta.get("logical_bytes_high", 0) << LOW_BITS) + meta.get("logical_bytes", 0)
+        logical = join_bits(meta.get("logical_bytes", 0), meta.get("logical_bytes_high", 0))
         return cls(meta.get("files", 0), meta.get("directories", 0), logical)
 
     def to_meta(self) -> dict[str, int]:
         """As a checkpoint stores them."""
+        low, high = split_bits(self.logical_bytes)
         return {
             "files": self.files,
             "directories": self.directories,
-            "logical_bytes": self.logical_bytes & ((1 << LOW_BITS) - 1),
-            "logical_bytes_high": self.logical_bytes >> LOW_BITS,
+            "logical_bytes": low,
+            "logical_bytes_high": high,
         }
 
     def linked(self, inode: Inode, sign: int) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vfs.backing.transaction import InodeRow
+from vfs.backing.trees import Branch, Chain, Tree
 from vfs.inode.captured import Captured
 from vfs.inode.inode import Inode
+from vfs.numbers import tree_of
 
 EntryKey = tuple[int, bytes]
 """(directory, name)."""
@@ -24,6 +26,12 @@ class Capture:
     lsn: int
     meta: dict[str, int]
     sequences: dict[str, int]
+    generation: int
+    """What its rows are written with."""
+    chains: dict[int, Chain]
+    """The live trees of that moment, and where their rows go."""
+    trees: list[tuple[Tree, Branch]]
+    """Clones, with the branches that they made; INVARIANT: none that is about to go."""
     inodes: list[InodeRow] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     entries: list[tuple[int, bytes, int, int, int]] = field(default_factory=list)
@@ -83,6 +91,22 @@ class Tracker:
         if pending is not None:
             self._take_inode(pending)
             del self._pending_inodes[inode.ino]  # not before: without room it still has to be captured
+
+    def drop_tree(self, tree: int) -> None:
+        """A tree goes: capture what was to be captured of it, and forget what changed since."""
+        for ino, inode in list(self._pending_inodes.items()):
+            if tree_of(ino) == tree:
+                self.before_logging(inode)
+        for key, directory in list(self._pending_entries.items()):
+            if tree_of(key[0]) == tree:
+                del self._pending_entries[key]
+                self._take_entry(key, directory)
+        self.keep_trees(lambda found: found != tree)
+
+    def keep_trees(self, keeps: Callable[[int], bool]) -> None:
+        """Forget changes in trees that are gone."""
+        self.inodes = {ino: inode for ino, inode in self.inodes.items() if keeps(tree_of(ino))}
+        self.entries = {key: inode for key, inode in self.entries.items() if keeps(tree_of(key[0]))}
 
     # --- capturing --------------------------------------------------------------------------
 

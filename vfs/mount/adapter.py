@@ -27,7 +27,7 @@ from pyfuse3 import (
     StatvfsData,
 )
 
-from vfs.backing.index import EntryRow
+from vfs.backing.tree_rows import EntryRow
 from vfs.errors import IndexDamaged, NoEntry
 from vfs.filesystem import FileSystem
 from vfs.inode.directory import Entry

@@ -18,7 +18,9 @@ log = logging.getLogger("vfs")
 
 ERRNO: dict[type[Exception], int] = {
     errors.NoEntry: errno.ENOENT,
+    errors.Stale: errno.ESTALE,
     errors.Exists: errno.EEXIST,
+    errors.CrossTree: errno.EXDEV,
     errors.NotADirectory: errno.ENOTDIR,
     errors.IsADirectory: errno.EISDIR,
     errors.NotEmpty: errno.ENOTEMPTY,

@@ -1,0 +1,156 @@
+"""The part of the inode table that is about trees: which are live, and those that come and go.
+
+Promises that nothing stays in memory of a tree that is gone, and that the capture of a checkpoint knows the
+trees of its moment. Never decides what may be cloned or dropped.
+"""
+
+from vfs.backing.index import Index
+from vfs.backing.trees import Branch, Chain, Tree, Trees
+from vfs.inode.inode import Inode
+from vfs.inode.totals import Totals
+from vfs.inode.tracker import Tracker
+from vfs.numbers import LOCAL_MASK, MAIN_TREE, TREE_SHIFT, number_of, tree_of
+
+
+class LiveTrees:
+    """The live trees of a table, and the inodes of theirs that are in memory."""
+
+    tracker: Tracker
+    _inodes: dict[int, Inode]
+    _lookups: dict[int, int]
+
+    def _evict(self, inode: Inode) -> None:
+        raise NotImplementedError
+
+    def _begin_trees(self, index: Index, meta: dict[str, int]) -> None:
+        self.index = index
+        self.trees: Trees = index.trees
+        shown = self.trees.get(MAIN_TREE)
+        if shown is None or shown.live:
+            self.totals = Totals.from_meta(meta)
+        else:
+            self.totals = Totals(shown.files, shown.directories, shown.logical_bytes)
+        """Of the main tree."""
+        self._untold = Totals()
+        """Of clones: a clone of a folder would have to be counted to know."""
+        self._clones: set[int] = set()
+        self._rootless: set[int] = set()
+        """Clones whose root was removed, and of which somebody may hold a file. They go with a checkpoint."""
+        for tree in self.trees.live():
+            if tree.id != MAIN_TREE:
+                self._clones.add(tree.id)
+                if index.inode(tree.root_ino) is None:
+                    self._rootless.add(tree.id)
+
+    def is_gone(self, number: int) -> bool:
+        """Whether the number is one of a tree that does not exist."""
+        return number > LOCAL_MASK and self.trees.get(number >> TREE_SHIFT) is None
+
+    def totals_of(self, number: int) -> Totals:
+        """What the tree of an inode holds in all."""
+        return self.totals if number <= LOCAL_MASK else self._untold
+
+    def clones(self) -> list[int]:
+        """The live trees but the main one, without those that are about to go."""
+        return [tree for tree in self._clones if tree not in self._rootless]
+
+    def seeing(self, row: int) -> list[Inode]:
+        """The inodes in memory that may be seen through rows of that number: one for each tree, at most."""
+        if self.trees.plain:
+            inode = self._inodes.get(row)
+            return [] if inode is None else [inode]
+        local = row & LOCAL_MASK
+        numbers = (number_of(tree, local) for tree in self.trees.through(row >> TREE_SHIFT))
+        return [self._inodes[number] for number in numbers if number in self._inodes]
+
+    # --- coming and going -------------------------------------------------------------------
+
+    def add_tree(self, tree: Tree) -> None:
+        """A new live tree."""
+        self.trees.put(tree)
+        self.trees.next_id = max(self.trees.next_id, tree.id + 1, tree.branch + 1)
+        self._clones.add(tree.id)
+
+    def drop_tree(self, tree: int) -> None:
+        """A live tree goes with all that is in it, whoever holds something of it."""
+        if tree in self._clones:
+            self.tracker.drop_tree(tree)
+            self.forget_tree(tree)
+
+    def put_live(self, live: list[Tree], totals: Totals) -> None:
+        """These are the live trees now, and what the main one holds in all. The caller dropped all others."""
+        for tree in live:
+            self.trees.put(tree)
+        self.totals = totals
+        self._clones = {tree.id for tree in live if tree.id != MAIN_TREE}
+
+    def forget_tree(self, tree: int) -> None:
+        """A tree is gone that nobody changes: so is what is in memory of it."""
+        for inode in [inode for ino, inode in self._inodes.items() if tree_of(ino) == tree]:
+            inode.dropped = True
+            self._evict(inode)
+        self.trees.drop(tree)
+        self._clones.discard(tree)
+        self._rootless.discard(tree)
+
+    def _root_dropped(self, inode: Inode) -> None:
+        """An inode was dropped: when it is the root of a clone, that one is at its end."""
+        if inode.ino > LOCAL_MASK:
+            tree = self.trees.get(inode.ino >> TREE_SHIFT)
+            if tree is not None and tree.root_ino == inode.ino:
+                self._rootless.add(tree.id)
+
+    def make_up(self, inode: Inode) -> None:
+        """Have an inode that is in no store, in place of the one with its number. It stays in memory."""
+        before = self._inodes.get(inode.ino)
+        inode.lookups, inode.opens = 0, 1
+        if before is not None:
+            inode.lookups, inode.opens = before.lookups, before.opens
+            if before.directory is not None:
+                before.directory.release()
+        self._inodes[inode.ino] = inode
+
+    # --- after a rollback -------------------------------------------------------------------
+
+    def known_numbers(self) -> set[int]:
+        """The inodes that somebody may know: those in memory, and those that the kernel was told of."""
+        return self._inodes.keys() | self._lookups.keys()
+
+    def look_at(self, number: int) -> Inode | None:
+        """An inode as the index has it, without bringing it into memory; None when there is none."""
+        row = self.index.inode(number)
+        return None if row is None else Inode(row, persisted=True)
+
+    def refresh(self, number: int, now: Inode) -> None:
+        """A directory is another one now, with the same number: whoever holds it goes on."""
+        inode = self._inodes.get(number)
+        if inode is None:
+            return
+        now.lookups, now.opens, now.version = inode.lookups, inode.opens, inode.version + 1
+        self._evict(inode)
+        self._lookups.pop(number, None)
+        self._inodes[number] = now
+
+    def let_go(self, number: int) -> tuple[int, int]:
+        """Forget an inode that the index has as it is; returns how often it was looked up and opened."""
+        inode = self._inodes.get(number)
+        opens = 0
+        if inode is not None:
+            opens = inode.opens
+            inode.dropped = True
+            self._evict(inode)
+        return self._lookups.pop(number, 0), opens
+
+    # --- checkpoints ------------------------------------------------------------------------
+
+    def _begin_trees_capture(self) -> tuple[int, dict[int, Chain], list[tuple[Tree, Branch]]]:
+        """Generation, chains and clones of this moment; clones without a root that nobody uses go."""
+        chains = self.trees.chains()
+        held = (
+            {tree_of(ino) for ino, inode in self._inodes.items() if inode.held} if self._rootless else set()
+        )
+        for tree in self._rootless - held:
+            self.forget_tree(tree)
+        clones = [tree for tree in self.trees.live() if tree.id != MAIN_TREE]
+        branches = self.trees.branches
+        return self.trees.generation, chains, [(tree, branches[tree.branch]) for tree in clones]

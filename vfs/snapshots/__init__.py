@@ -1,0 +1,1 @@
+"""Snapshots, clones and rollback: what becomes of trees as a whole."""

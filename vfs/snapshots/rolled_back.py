@@ -1,0 +1,90 @@
+"""Memory follows a rollback: what is now another state leaves it, what is the same stays, and who holds it.
+
+Promises that afterwards nothing in memory contradicts the rows of the trees as they are now, and that whoever
+speaks to the kernel learns what it may have cached that no longer holds. Never reads content, never logs.
+"""
+
+from typing import NamedTuple
+
+from vfs.backing.trees import Chain, Tree
+from vfs.inode.table import InodeTable
+from vfs.inode.totals import Totals
+from vfs.numbers import local_of, number_of, tree_of
+
+
+class Held(NamedTuple):
+    """An inode that somebody knew, and whose state is another one now, or none."""
+
+    number: int
+    lookups: int
+    """How often the kernel was told of it, less what it has forgotten."""
+    opens: int
+    exists: bool
+    """Whether there is an inode of that number in the tree as it is now."""
+
+
+class RolledBack(NamedTuple):
+    """What a rollback means to those who have seen the trees before."""
+
+    kept_as: str
+    """The snapshot of what was before."""
+    stale: list[Held]
+    """Files that changed or are gone, folders that are gone. Nobody holds them any more, as far as the table
+    knows: what is found of them from now on is found anew."""
+    directories: list[int]
+    """Folders that changed and are still there: they keep their number, and who holds them."""
+    names: list[tuple[int, bytes]]
+    """(folder, name) that lead elsewhere, nowhere, or somewhere again; only in folders that are known."""
+
+
+def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str) -> RolledBack:
+    """Make these the live trees, whose branches are known, and forget what is no longer so."""
+    before = {tree.id: tree.chain for tree in table.trees.live()}
+    stale = [held for tree in before.keys() - {tree.id for tree in live} for held in _drop(table, tree)]
+    directories: list[int] = []
+    names: list[tuple[int, bytes]] = []
+    table.put_live(live, totals)
+    for tree in live:
+        found = table.trees.get(tree.id)
+        assert found is not None, "it was put there"
+        for number in _changed(table, tree.id, before.get(tree.id), found.chain):
+            inode = table.in_memory(number)
+            row = table.look_at(number)
+            if row is not None and row.is_directory and (inode is None or inode.is_directory):
+                table.refresh(number, row)
+                directories.append(number)
+            else:
+                lookups, opens = table.let_go(number)
+                stale.append(Held(number, lookups, opens, row is not None))
+        if tree.id in before:
+            names += _names(table, tree.id, before[tree.id], found.chain)
+    return RolledBack(kept_as, stale, directories, names)
+
+
+def _drop(table: InodeTable, tree: int) -> list[Held]:
+    """A clone goes that was not there then."""
+    numbers = [number for number in table.known_numbers() if tree_of(number) == tree]
+    held = [Held(number, *table.let_go(number), False) for number in numbers]
+    table.drop_tree(tree)
+    return held
+
+
+def _changed(table: InodeTable, tree: int, before: Chain | None, now: Chain) -> list[int]:
+    """The inodes of a tree that somebody knows and that are not what they were."""
+    known = {number for number in table.known_numbers() if tree_of(number) == tree}
+    if before is None:  # the clone was gone: its numbers stand for nothing that anybody may still hold
+        return list(known)
+    return [
+        number
+        for local in table.index.changed_inodes(before, now)
+        if (number := number_of(tree, local)) in known
+    ]
+
+
+def _names(table: InodeTable, tree: int, before: Chain, now: Chain) -> list[tuple[int, bytes]]:
+    known = {local_of(number) for number in table.known_numbers() if tree_of(number) == tree}
+    return [
+        (number_of(tree, parent), name)
+        for parent, name in table.index.changed_entries(before, now)
+        if parent in known
+    ]
