@@ -125,6 +125,10 @@ class Namespace(Journal):
             return self._above(directory)
         if len(name) > NAME_BYTES:
             raise NameTooLong(_shown(name))
+        return self._made_up_under(parent, name)
+
+    def _made_up_under(self, parent: int, name: bytes) -> Inode | None:
+        """What is found under a name that no entry has."""
         return None
 
     def lookup(self, parent: int, name: bytes) -> Inode:
@@ -204,18 +208,8 @@ class Namespace(Journal):
         nlink = directory.nlink
         self.record(
             Create(
-                parent,
-                name,
-                directory.cookie,
-                ino,
-                mode,
-                uid,
-                gid,
-                rdev,
-                now_ns(),
-                nlink + 1 if is_directory else nlink,
-                2 if is_directory else 1,
-                target,
+                *(parent, name, directory.cookie, ino, mode, uid, gid, rdev, now_ns()),
+                *(nlink + 1 if is_directory else nlink, 2 if is_directory else 1, target),
             )
         )
         return self.table.get(ino)

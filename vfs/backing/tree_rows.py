@@ -41,9 +41,9 @@ _IN_ORDER = " ORDER BY cookie LIMIT ?"
 _IS_THERE = "SELECT 1 FROM entry WHERE parent=? AND name=? AND gen<=? LIMIT 1"
 _SELECT_LISTED = (
     "SELECT " + ", ".join(f"i.{column}" for column in INODE_COLUMNS.split(", ")) + " FROM entry e"
-    " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=?"
-    " AND i.gen=(SELECT max(n.gen) FROM inode n WHERE n.ino=i.ino AND n.gen<=?) AND i.mode<>0"
+    " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=? AND i.gen<=?"
 )
+_LISTED_NEWEST = " AND i.gen=(SELECT max(n.gen) FROM inode n WHERE n.ino=i.ino AND n.gen<=?5) AND i.mode<>0"
 _SELECT_ALLOCATED = (
     "SELECT segment, allocated, max(gen) FROM extent WHERE ino=? AND segment>=? AND gen<=? GROUP BY segment"
 )
@@ -110,7 +110,9 @@ class TreeRows:
         if len(chain) != 1 or chain[0].base:
             return []
         limit = chain[0].limit
-        rows = self._all(_SELECT_LISTED, (parent, first_cookie, last_cookie, limit, limit))
+        several = self.trees.generation > 1  # then the newest of each has to be found
+        sql = _SELECT_LISTED + _LISTED_NEWEST if several else _SELECT_LISTED
+        rows = self._all(sql, (parent, first_cookie, last_cookie, limit, limit))
         return [row if row[_PARENT] <= LOCAL_MASK else self._seen(row[0], row) for row in check_inodes(rows)]
 
     def orphans(self) -> list[int]:

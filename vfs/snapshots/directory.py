@@ -60,12 +60,8 @@ class SnapshotDirectory(Namespace):
 
     # --- in the root ------------------------------------------------------------------------
 
-    def find(self, parent: int, name: bytes) -> Inode | None:
-        """The inode under a name, None when there is none."""
-        found = super().find(parent, name)
-        if found is None and parent == ROOT_INO and name == SNAPSHOTS_NAME:
-            return self._made_up
-        return found
+    def _made_up_under(self, parent: int, name: bytes) -> Inode | None:
+        return self._made_up if parent == ROOT_INO and name == SNAPSHOTS_NAME else None
 
     def readdir(self, ino: int, cookie: int, limit: int = 256) -> list[EntryRow]:
         """(name, ino, cookie, kind) of entries after `cookie`; see `Namespace.readdir`."""
@@ -82,11 +78,11 @@ class SnapshotDirectory(Namespace):
         return self._entry(self._directory(parent), name) is None
 
     def _place_for(self, parent: int, name: bytes) -> Inode:
-        if self._is_made_up(parent, name):
+        if name == SNAPSHOTS_NAME and self._is_made_up(parent, name):
             raise Exists("snapshots are found there")
         return super()._place_for(parent, name)
 
     def _existing(self, directory: Inode, name: bytes) -> tuple[Inode, Entry]:
-        if self._is_made_up(directory.ino, name):
+        if name == SNAPSHOTS_NAME and self._is_made_up(directory.ino, name):
             raise ReadOnly("snapshots do not change")
         return super()._existing(directory, name)
