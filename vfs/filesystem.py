@@ -21,13 +21,13 @@ from vfs.backing.store import Store, create_store, open_store
 from vfs.backing.sums import Sums, read_sums
 from vfs.backing.superblock import Superblock
 from vfs.collecting import Collecting
+from vfs.copying import Copying
 from vfs.errors import IndexUnwritten, NoSpace, StoreUnreadable
 from vfs.figures import data_figures
 from vfs.journal import CACHE_BYTES
 from vfs.limits import NAME_BYTES
 from vfs.numbers import MAIN_TREE
 from vfs.paths import StrPath
-from vfs.planting import Planting
 from vfs.rebuilding import mend_packed_tables
 from vfs.recovery import check_root, first_rows, replay
 from vfs.snapshots.snapshotting import Snapshotting
@@ -47,7 +47,7 @@ class Statistics(NamedTuple):
     name_bytes: int
 
 
-class FileSystem(Snapshotting, Planting, Collecting):
+class FileSystem(Snapshotting, Copying, Collecting):
     """A store that is open. Use it in a `with` statement."""
 
     def __init__(self, store: Store, **options: Any) -> None:

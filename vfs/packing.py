@@ -96,9 +96,9 @@ class Packing(Checkpoints):
         return self._backlog.delay_seconds(length, full=self.short_of_room) if self.backlog_bytes else 0.0
 
     def _look_at_backlog(self) -> None:
-        referenced = sum(self.store.index.referenced_chunks().values())
-        # At least one byte where there are any, so that after an hour even those are tried which could not be
-        # packed: maybe they are gone, and others have come.
+        # A chunk that copies share waits once. At least one byte where there are any, so that after an hour
+        # even those are tried which could not be packed: maybe they are gone, and others have come.
+        referenced = sum(min(n, self.log.chunk_bytes) for n in self.store.index.referenced_chunks().values())
         self._backlog.committed_bytes = max(min(referenced, 1), referenced - self._unpackable.bytes)
         space = self.store.storage.space()
         reserve = reserve_bytes(space.total_bytes)

@@ -28,8 +28,12 @@ PARENTS_NAMED = 256
 class Paths(Namespace, Contents, Attributes):
     """Operations on paths. Relative and absolute paths both start at the root of the store."""
 
-    def resolve(self, path: StrPath, *, follow: bool = True) -> Inode:
-        """The inode that a path leads to; the last symbolic link is followed only with `follow`."""
+    def resolve(self, path: StrPath, *, follow: bool = True, top: bytes = b"/") -> Inode:
+        """The inode that a path leads to; the last symbolic link is followed only with `follow`.
+
+        `top` is where the root of the store shows, for symbolic links that lead to absolute paths: NoEntry
+        for one that does not lead below it.
+        """
         at = self.get(ROOT_INO)
         parts = split(path)[::-1]
         links = 0
@@ -40,9 +44,11 @@ class Paths(Namespace, Contents, Attributes):
                 links += 1
                 if links > LINKS_FOLLOWED:
                     raise InvalidArgument("too many symbolic links")
-                if inode.target.startswith(b"/"):
+                target = inode.target
+                if target.startswith(b"/"):
                     at = self.get(ROOT_INO)
-                parts += split(inode.target)[::-1]
+                    target = _below(top, target)
+                parts += split(target)[::-1]
             else:
                 at = inode
         return at
@@ -135,6 +141,13 @@ def printable(path: bytes) -> str:
     """A path for people, on one line whatever is in it."""
     text = path.decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _below(top: bytes, target: bytes) -> bytes:
+    inner = target + b"/"
+    if not inner.startswith(top.rstrip(b"/") + b"/"):
+        raise NoEntry(f"a symbolic link leads out of the file system, to {printable(target)}")
+    return inner[len(top.rstrip(b"/")) :]
 
 
 def split(path: StrPath) -> list[bytes]:

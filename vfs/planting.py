@@ -1,4 +1,4 @@
-"""Whole files at once: new entries with all their attributes, whose bytes lie in packs already.
+"""Whole files at once: new entries with all their attributes, whose bytes lie in the store already.
 
 Promises that each entry appears as a whole, in one record of the log, or, where it is too large for one,
 under its name only when all of it is there; and that what it replaces is gone in that very moment. Never
@@ -25,7 +25,7 @@ from vfs.changes import (
 from vfs.clock import now_ns
 from vfs.contents import CLONE_EXTENTS
 from vfs.errors import FileTooLarge, IsADirectory, NameTooLong, NotADirectory, TooManyLinks
-from vfs.inode.extents import BlobRange, Fill
+from vfs.inode.extents import Encodable
 from vfs.inode.inode import Inode
 from vfs.limits import (
     FILE_BYTES,
@@ -48,7 +48,7 @@ TOGETHER_BYTES = FRAME_COMMAND_BYTES // 2
 
 Xattrs = Mapping[bytes, bytes]
 NO_XATTRS: Xattrs = MappingProxyType({})
-Extents = Sequence[BlobRange | Fill]
+Extents = Sequence[Encodable]
 
 
 class Look(NamedTuple):
@@ -78,8 +78,13 @@ class Planting(Paths):
             return inode
         if need > TOGETHER_BYTES:
             ino = self.plant_unnamed(parent, look)
-            self.extend_unnamed(ino, extents)
-            return self.name_unnamed(ino, parent, name, look)
+            try:
+                self.extend_unnamed(ino, extents)
+                return self.name_unnamed(ino, parent, name, look)
+            except BaseException:
+                if self.failed is None:
+                    self.release(ino)
+                raise
         self.need_room(RECORD_BYTES + need)
         ino = self.new_ino(parent)
         now = now_ns()

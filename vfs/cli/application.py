@@ -27,6 +27,7 @@ VERBS = {
     "gc": "vfs.cli.gc",
     "import": "vfs.cli.import_",
     "export": "vfs.cli.export",
+    "copy": "vfs.cli.copy",
     "fsck": "vfs.cli.fsck",
     "mount.fuse.vfs": "vfs.cli.system_mount",
     "umount.fuse.vfs": "vfs.cli.system_umount",

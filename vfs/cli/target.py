@@ -1,16 +1,18 @@
-"""What STORE|MOUNTPOINT on the command line stands for.
+"""What STORE|MOUNTPOINT, or a path inside a mount, on the command line stands for.
 
 Promises to find the store, and its daemon if there is one, without touching a mount. Never opens the store.
 """
 
+import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vfs.cli.output import warn
 from vfs.errors import MountError, NotAStore
 from vfs.mount.client import ControlClient
-from vfs.mount.mountinfo import read_mounts, resolve, vfs_around
+from vfs.mount.mountinfo import Mount, mount_at, read_mounts, resolve, vfs_around
 from vfs.mount.preconditions import check_store
 from vfs.mount.probe import is_dead
 
@@ -48,3 +50,35 @@ def find_target(path: Path) -> Target:
             )
         warn(f"the daemon of {mount.point} has died; clear it with: vfs umount {point}")
     return Target(store, daemon)
+
+
+class Inside(NamedTuple):
+    """Paths inside one mount, as seen from its root, which shows at `top`; and the daemon that serves it."""
+
+    target: Target
+    top: str
+    paths: list[str]
+
+
+def find_inside(paths: Sequence[str]) -> Inside:
+    """Look up what lies inside a mount; MountError when it does not, or not all of it inside the same."""
+    mounts = read_mounts()
+    found: list[tuple[Mount, str]] = []
+    for path in paths:
+        resolved = resolve(Path(path), mounts)
+        around = (mount_at(folder, mounts) for folder in (resolved, *resolved.parents))
+        mount = next((mount for mount in around if mount is not None), None)
+        if mount is None or not mount.is_vfs:
+            raise MountError(f"{path} does not lie inside a mounted store; for other files use cp")
+        inner = os.path.join("/", os.path.relpath(resolved, mount.point))
+        found.append((mount, inner + ("/" if path.endswith("/") else "")))
+    if len({mount.store for mount, _ in found}) > 1:
+        raise MountError(f"{' and '.join(paths)} lie in different stores; use cp -a for that")
+    mount = found[0][0]
+    daemon = ControlClient.connect(mount.store)
+    if daemon is None:
+        point = shlex.quote(str(mount.point))
+        raise MountError(
+            f"the daemon of {mount.point} does not answer; see what is wrong with: vfs info {point}"
+        )
+    return Inside(Target(mount.store, daemon), str(mount.point), [inner for _, inner in found])

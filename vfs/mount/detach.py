@@ -57,12 +57,13 @@ def detach(point: Path, *, lazy: bool = False) -> None:
     raise MountError(f"cannot unmount {point}: {said or f'exit code {done.code}'}; try as its owner or root")
 
 
-def flush_pages(point: Path) -> None:
-    """Have the kernel write what programs have written to the mount and it still keeps, as far as it gets."""
+def flush_pages(point: Path) -> bool:
+    """Have the kernel write what programs have written to the mount and it still keeps; True if all came."""
     sync = shutil.which("sync")
     if sync is not None:
         with suppress(TimeoutError):
-            _run([sync, "-f", "--", str(point)], FLUSH_SECONDS)
+            return _run([sync, "-f", "--", str(point)], FLUSH_SECONDS).code == 0
+    return False
 
 
 def _command(point: Path, lazy: bool) -> list[str]:

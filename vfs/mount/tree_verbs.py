@@ -10,23 +10,23 @@ planted and walked in the owner's thread, in slices.
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import pyfuse3
 import trio
 
 from vfs.errors import StoreError, VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
+from vfs.mount.kernel_caches import invalidate
 from vfs.mount.mountinfo import read_mounts, resolve
 from vfs.mount.options import SUBTYPE
 from vfs.mount.packer import Packer
 from vfs.trees.exporter import Export, begin_report
 from vfs.trees.importer import Batch, Import
-from vfs.trees.planter import Changed, Planter
+from vfs.trees.planter import Planter
 from vfs.trees.report import Report, so_far
 from vfs.trees.transfer import open_source, open_target, refuse_own
 from vfs.trees.walk import Batch as Walked
@@ -59,8 +59,8 @@ class TreeVerbs:
         """Bring the folder or archive at `source` of the host into `dest`."""
         fs = self._fs
         fs.writable()
-        path, own = self._place(_text(request, "source"))
-        dest = os.fsencode(_text(request, "dest"))
+        path, own = self._place(text_of(request, "source"))
+        dest = os.fsencode(text_of(request, "dest"))
         source = await self._thread(open_source, path, own)
         report = Report(source)
         planter = Planter(fs, dest, report, in_order=source.in_order)
@@ -122,13 +122,13 @@ class TreeVerbs:
     async def _tell_kernel(self, planter: Planter) -> None:
         changed, planter.changed = planter.changed, []
         if changed:
-            await self._thread(_invalidate, changed)
+            await self._thread(invalidate, changed)
 
     async def export(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Take the tree at `source` out to the folder or archive at `dest` of the host."""
         fs = self._fs
-        path, own = self._place(_text(request, "dest"))
-        source = os.fsencode(_text(request, "source"))
+        path, own = self._place(text_of(request, "dest"))
+        source = os.fsencode(text_of(request, "source"))
         report = begin_report(fs, source)
         walk = Walk(fs, source, report)
         try:
@@ -219,17 +219,7 @@ async def _one_error() -> AsyncIterator[None]:
         raise error from group
 
 
-def _invalidate(changed: list[Changed]) -> None:
-    """Make the kernel ask again for what it may have cached. In a thread: it may wait for our answers."""
-    for change in changed:
-        if change.name:
-            pyfuse3.invalidate_entry_async(change.ino, change.name, ignore_enoent=True)
-    for ino in {change.ino for change in changed}:
-        with suppress(OSError):  # it does not know that inode
-            pyfuse3.invalidate_inode(ino)
-
-
-def _text(request: dict[str, Any], key: str) -> str:
+def text_of(request: dict[str, Any], key: str) -> str:
     value = request.get(key)
     if not isinstance(value, str) or not value or "\0" in value:
         raise StoreError(f"bad request: {key} is no path")

@@ -17,6 +17,7 @@ from vfs.errors import NoSpace, StoreError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
+from vfs.mount.copy_verbs import CopyVerbs
 from vfs.mount.packer import Packer
 from vfs.mount.tree_verbs import TreeVerbs
 from vfs.mount.watch import disk_is_slow
@@ -81,6 +82,7 @@ class Verbs:
             "gc": Verb(self.gc),
             "fsck": Verb(self.fsck),
             **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
+            **CopyVerbs(self._fs, self._store, self._committer).verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }

@@ -1,0 +1,78 @@
+"""`vfs copy SRC DST`: copies a file or a folder inside a store, mounted or not, without moving its data."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+import vfs
+from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
+from vfs.cli.target import Target, find_inside, find_target
+from vfs.cli.verb import json_option, to_path, verb
+from vfs.trees.copier import Copier
+from vfs.trees.copies import find_places, run
+
+
+@verb("copy")
+@click.argument("source", metavar="SRC")
+@click.argument("dest", metavar="DST")
+@click.option("--force", is_flag=True, help="Replace DST if it is there, and no folder.")
+@click.option(
+    "--store",
+    type=to_path,
+    metavar="STORE|MOUNTPOINT",
+    help="SRC and DST are paths inside the file system of this store, mounted or not.",
+)
+@json_option
+def command(source: str, dest: str, force: bool, store: Path | None, as_json: bool) -> None:
+    """Copy a file, or a folder with all that is in it, inside a mounted store, without moving its data.
+
+    It goes into DST if that is a folder, else it is DST. All attributes are kept, and symbolic links stay
+    links, as with cp -a. The copy is there when it is whole; after an error or Ctrl-C there is none.
+    """
+    for text in (source, dest):
+        to_path(text)
+    with progress_bar(f"copying {source}", quiet=as_json) as on_progress:
+        outcome = copy(source, dest, store, on_progress, replace=force)
+    if as_json:
+        print_json(outcome)
+    else:
+        print_lines([_line(source, outcome)])
+
+
+def copy(
+    source: str, dest: str, store: Path | None, on_progress: OnProgress, *, replace: bool
+) -> dict[str, Any]:
+    """Copy, in a STORE|MOUNTPOINT if one is given; the figures, with the store's path and the copy's."""
+    if store is None:
+        inside = find_inside([source, dest])
+        target, top = inside.target, inside.top
+        source, dest = inside.paths
+    else:
+        target, top = find_target(store), "/"
+    if target.daemon is not None:
+        with target.daemon as daemon:
+            outcome = daemon.ask("copy", on_progress, source=source, dest=dest, top=top, replace=replace)
+    else:
+        outcome = _copy_unmounted(target, source, dest, on_progress, replace=replace)
+    return {"store": str(target.store), **outcome}
+
+
+def _copy_unmounted(
+    target: Target, source: str, dest: str, on_progress: OnProgress, *, replace: bool
+) -> dict[str, Any]:
+    with vfs.open(target.store) as fs:
+        places = find_places(fs, os.fsencode(source), os.fsencode(dest), replace=replace)
+        copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
+        run(fs, copier, on_progress)
+    return {"path": places.path, **copier.fields()}
+
+
+def _line(source: str, outcome: dict[str, Any]) -> str:
+    words = [
+        f"{outcome['files']:,} files",
+        f"{outcome['directories']:,} folders",
+        f"{size_text(outcome['bytes'])} shared",
+    ]
+    return f"copied {source} to {outcome['path']}: {', '.join(words)}"

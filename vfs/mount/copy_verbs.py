@@ -1,0 +1,86 @@
+"""Copying inside the mounted store, beside the requests of clients.
+
+Promises that a copy has what programs had written when it was asked for, also what the kernel still keeps;
+that the kernel hears of the names that came; and that whoever goes before the end leaves no half of a copy.
+
+Concurrency: lives in the trio thread, where each slice of a copy is one step without an await. Packing and
+checkpoints go on between two slices.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from vfs.errors import MountError
+from vfs.filesystem import FileSystem
+from vfs.mount.committer import Committer
+from vfs.mount.control import Progress, Verb
+from vfs.mount.detach import flush_pages
+from vfs.mount.kernel_caches import invalidate
+from vfs.mount.mountinfo import mounts_of, read_mounts
+from vfs.mount.tree_verbs import text_of
+from vfs.trees.copier import Copier
+from vfs.trees.copies import find_places
+
+FLUSHES = 4
+"""At a time; each is a program that runs as long as the kernel has something to write."""
+
+
+class CopyVerbs:
+    """The verb `copy` of one mount."""
+
+    def __init__(self, fs: FileSystem, store: Path, committer: Committer) -> None:
+        self._fs = fs
+        self._store = store
+        self._committer = committer
+        self._threads = trio.CapacityLimiter(FLUSHES)
+
+    def verbs(self) -> dict[str, Verb]:
+        """By its name."""
+        return {"copy": Verb(self.copy)}
+
+    async def copy(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Copy the tree at `source` to `dest`, both inside the mount, whose root the client has at `top`."""
+        fs = self._fs
+        fs.writable()
+        source, dest, top = (os.fsencode(text_of(request, key)) for key in ("source", "dest", "top"))
+        replace = request.get("replace") is True
+        find_places(fs, source, dest, replace=replace, top=top)  # what is wrong is told at once
+        await self._flush()
+        places = find_places(fs, source, dest, replace=replace, top=top)
+        copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
+        await self._run(copier, progress)
+        return {"path": places.path, **copier.fields()}
+
+    async def _run(self, copier: Copier, progress: Progress) -> None:
+        try:
+            for _ in copier.steps():
+                progress.set(0, 0, copier.text())
+                await self._tell_kernel(copier)
+                await trio.lowlevel.checkpoint()
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                for _ in copier.undo():
+                    await self._tell_kernel(copier)
+                    await trio.lowlevel.checkpoint()
+            raise
+        finally:
+            await self._tell_kernel(copier)
+        await self._committer.commit()
+
+    async def _tell_kernel(self, copier: Copier) -> None:
+        changed = list(copier.changed)
+        copier.changed.clear()
+        if changed:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(invalidate, changed, limiter=self._threads)
+
+    async def _flush(self) -> None:
+        """Have the kernel hand over what programs have written."""
+        mounts = mounts_of(self._store, read_mounts())
+        if not mounts or not await trio.to_thread.run_sync(
+            flush_pages, mounts[-1].point, limiter=self._threads, abandon_on_cancel=True
+        ):
+            raise MountError("the kernel did not hand over all that programs have written; try again")
