@@ -60,8 +60,15 @@ def copy_with(fs: FS, work: Copier, between: Callable[[int], object]) -> int:
     except BaseException:
         for _ in work.undo():
             pass
+        check_unheld(fs)
         raise
+    check_unheld(fs)
     return count
+
+
+def check_unheld(fs: FS) -> None:
+    """Nothing is open, and nothing without a name is left."""
+    assert [inode.ino for inode in fs.table.loaded() if inode.opens or not inode.nlink] == []
 
 
 def test_a_file_is_of_one_moment(fs: FS) -> None:
@@ -130,6 +137,45 @@ def test_checkpoints_passes_and_collections_in_between(fs: FS) -> None:
     fs.flush()
     fs.collect()
     assert told(fs, fs.resolve("/second").ino) == before
+
+
+def test_a_source_that_goes_while_a_checkpoint_is_gathered(fs: FS) -> None:
+    """The chunk that only the copy names from then on must not go with that checkpoint."""
+    fs.autopilot = False
+    data = random.Random(8).randbytes(300_000)
+    ino = fs.write_bytes("/file", data).ino
+    fs.open(ino)
+    fs.remove("/file")
+    fs.seal_log()
+    fs.sync()
+    fs.begin_checkpoint()
+    for _ in Copier(fs, ino, 1, b"copy", replace=False).steps():
+        pass
+    fs.release(ino)
+    while not fs.gather_checkpoint():
+        pass
+    fs.sync()
+    fs.commit_checkpoint()
+    fs.end_checkpoint()
+    assert fs.read_bytes("/copy") == data
+    fs.checkpoint()
+    assert fs.read_bytes("/copy") == data
+
+
+def test_only_what_was_to_go_is_removed(fs: FS) -> None:
+    folder(fs, "/tree")
+    inner = fs.resolve("/tree/inner").ino
+    steps = remover.remove(fs, 1, b"tree", fs.resolve("/tree").ino, [])
+    next(steps)
+    fs.move("/tree/inner", "/kept")
+    fs.write_bytes("/tree/late", b"in time")
+    fs.make_directory("/tree/inner")
+    for _ in steps:
+        pass
+    for _ in remover.remove(fs, 1, b"kept", inner + 1, []):
+        raise AssertionError("it is another one")
+    assert names(fs) == [b"kept"]
+    assert len(fs.listdir("/kept")) == 6
 
 
 def test_a_folder_that_changes_meanwhile(fs: FS) -> None:
@@ -297,6 +343,7 @@ def test_no_room_at_any_record_leaves_nothing(fs: FS, monkeypatch: pytest.Monkey
         except NoSpace:
             assert names(fs) == [b"tree"]
             assert fs.table.totals.to_meta() == before
+            check_unheld(fs)
             fs.table.check_invariants()
         else:
             break
