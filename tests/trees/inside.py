@@ -7,7 +7,7 @@ first path of the same inode.
 import hashlib
 from typing import Any
 
-from vfs.backing.index import EntryRow
+from vfs.backing.tree_rows import EntryRow
 from vfs.contents import ReadPlan
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import Lost, is_hole

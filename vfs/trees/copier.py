@@ -254,6 +254,8 @@ class Copier:
                 version, end = inode.version, 0
                 self._unnamed = fs.plant_unnamed(parent, fs.look_of(inode))
                 while end < inode.size and inode.version == version:
+                    if inode.dropped:
+                        raise NoEntry("what was to be copied is not there any more")
                     shared = fs.share(inode, end, SLICE_EXTENTS)
                     fs.extend_unnamed(self._unnamed, shared.extents)
                     end = shared.end
@@ -268,12 +270,14 @@ class Copier:
                     return
                 self._let_go()
         finally:
-            fs.release(inode.ino)
+            with suppress(NoEntry):  # its tree may be gone, or another one by now
+                fs.release(inode.ino)
 
     def _let_go(self) -> None:
         if self._unnamed is not None:
             unnamed, self._unnamed = self._unnamed, None
-            self._fs.release(unnamed)
+            with suppress(NoEntry):
+                self._fs.release(unnamed)
 
     def _count(self, inode: Inode, made: Inode) -> None:
         if inode.nlink > 1:
