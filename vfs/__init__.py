@@ -11,7 +11,7 @@ with vfs.open("store") as fs:
 from vfs.checker import Report, check
 from vfs.filesystem import FileSystem, mkfs
 from vfs.filesystem import open_filesystem as open
-from vfs.trees.copies import copy_tree
+from vfs.trees.copies import copy_tree, restore_tree
 from vfs.trees.report import Report as TreeReport
 from vfs.trees.transfer import export_tree, import_tree
 
@@ -28,4 +28,5 @@ __all__ = [
     "import_tree",
     "mkfs",
     "open",
+    "restore_tree",
 ]

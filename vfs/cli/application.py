@@ -28,6 +28,7 @@ VERBS = {
     "import": "vfs.cli.import_",
     "export": "vfs.cli.export",
     "copy": "vfs.cli.copy",
+    "restore": "vfs.cli.restore",
     "fsck": "vfs.cli.fsck",
     "mount.fuse.vfs": "vfs.cli.system_mount",
     "umount.fuse.vfs": "vfs.cli.system_umount",

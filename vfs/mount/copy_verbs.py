@@ -1,4 +1,4 @@
-"""Copying inside the mounted store, beside the requests of clients.
+"""Copying inside the mounted store, and out of its snapshots, beside the requests of clients.
 
 Promises that a copy has what programs had written when it was asked for, also what the kernel still keeps;
 that the kernel hears of the names that came; and that whoever goes before the end leaves no half of a copy.
@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from vfs.errors import MountError
+from vfs.errors import MountError, StoreError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
@@ -23,13 +23,14 @@ from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.tree_verbs import text_of
 from vfs.trees.copier import Copier
 from vfs.trees.copies import find_places
+from vfs.trees.restorer import Restorer
 
 FLUSHES = 4
 """At a time; each is a program that runs as long as the kernel has something to write."""
 
 
 class CopyVerbs:
-    """The verb `copy` of one mount."""
+    """The verbs `copy` and `restore` of one mount."""
 
     def __init__(self, fs: FileSystem, store: Path, committer: Committer) -> None:
         self._fs = fs
@@ -38,8 +39,8 @@ class CopyVerbs:
         self._threads = trio.CapacityLimiter(FLUSHES)
 
     def verbs(self) -> dict[str, Verb]:
-        """By its name."""
-        return {"copy": Verb(self.copy)}
+        """Both by their names."""
+        return {"copy": Verb(self.copy), "restore": Verb(self.restore)}
 
     async def copy(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Copy the tree at `source` to `dest`, both inside the mount, whose root the client has at `top`."""
@@ -54,7 +55,21 @@ class CopyVerbs:
         await self._run(copier, progress)
         return {"path": places.path, **copier.fields()}
 
-    async def _run(self, copier: Copier, progress: Progress) -> None:
+    async def restore(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Have `paths` be what they are in the snapshot `name`.
+
+        What the kernel keeps of replaced files is for those who hold them open: nothing has to be flushed.
+        """
+        self._fs.writable()
+        paths = request.get("paths")
+        if not isinstance(paths, list) or not paths:
+            raise StoreError("bad request: no paths")
+        given = [os.fsencode(text_of({"path": path}, "path")) for path in paths]
+        restorer = Restorer(self._fs, text_of(request, "name"), given)
+        await self._run(restorer, progress)
+        return restorer.fields()
+
+    async def _run(self, copier: Copier | Restorer, progress: Progress) -> None:
         try:
             for _ in copier.steps():
                 progress.set(0, 0, copier.text())
@@ -70,7 +85,7 @@ class CopyVerbs:
             await self._tell_kernel(copier)
         await self._committer.commit()
 
-    async def _tell_kernel(self, copier: Copier) -> None:
+    async def _tell_kernel(self, copier: Copier | Restorer) -> None:
         changed = list(copier.changed)
         copier.changed.clear()
         if changed:

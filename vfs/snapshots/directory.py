@@ -42,9 +42,10 @@ class SnapshotDirectory(Namespace):
         newest = max((snapshot.created for snapshot in snapshots), default=root.birth_ns)
         times = (newest, newest, newest, root.birth_ns)
         links = 2 + len(snapshots)
+        next_cookie = _FIRST_COOKIE + max((snapshot.id for snapshot in snapshots), default=-1) + 1
         row = (
             *(SNAPSHOTS_INO, stat.S_IFDIR | 0o555, root.uid, root.gid, links, len(snapshots), 0, 0),
-            *(*times, ROOT_INO, _FIRST_COOKIE, None),
+            *(*times, ROOT_INO, next_cookie, None),
         )
         inode = Inode(row, persisted=True)
         inode.directory = Directory(SNAPSHOTS_INO, table.index, self.limiter, complete=True)

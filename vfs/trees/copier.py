@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any
 
-from vfs.errors import NoEntry, VfsError
+from vfs.errors import NoEntry, Stale, VfsError
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
 from vfs.limits import MIB
@@ -43,6 +43,18 @@ class Copied:
     links: int = 0
     specials: int = 0
     bytes: int = 0
+
+    def __add__(self, other: "Copied") -> "Copied":
+        mine, more = self.fields(), other.fields()
+        return Copied(**{name: mine[name] + more[name] for name in mine})
+
+    def text(self) -> str:
+        """The most of it in a few words."""
+        return f"{self.files:,} files, {self.bytes / MIB:,.1f} MiB"
+
+    def fields(self) -> dict[str, int]:
+        """What --json shows."""
+        return asdict(self)
 
 
 class _Folder:
@@ -85,7 +97,8 @@ class Copier:
         """Do it; stops now and then, for the caller to let others in.
 
         Exists, unless `replace`: then what has the name, a whole folder too, is replaced in one moment and
-        removed after it. InvalidArgument for a folder into itself, NoSpace, IndexDamaged.
+        removed after it. InvalidArgument for a folder into itself, Stale when the source is of a snapshot
+        that is deleted meanwhile, NoSpace, IndexDamaged.
         """
         fs = self._fs
         top = fs.get(self._source)
@@ -110,11 +123,11 @@ class Copier:
 
     def text(self) -> str:
         """How far it is, in a few words."""
-        return f"{self.copied.files:,} files, {self.copied.bytes / MIB:,.1f} MiB"
+        return self.copied.text()
 
     def fields(self) -> dict[str, Any]:
         """What --json shows."""
-        return {**asdict(self.copied), "seconds": round(monotonic() - self._since, 3)}
+        return {**self.copied.fields(), "seconds": round(monotonic() - self._since, 3)}
 
     # --- its place ------------------------------------------------------------------------------
 
@@ -204,11 +217,12 @@ class Copier:
                 yield
 
     def _rows(self, folder: _Folder) -> list[tuple[bytes, int, int, int]]:
-        with suppress(NoEntry):
+        try:
             return self._fs.readdir(folder.source, folder.cookie, ROWS)
-        if folder.source == self._source:
-            raise NoEntry("what was to be copied was removed meanwhile")
-        return []  # somebody has removed it, and so it is empty
+        except NoEntry as error:
+            if folder.source == self._source:
+                raise type(error)("what was to be copied was removed meanwhile") from None
+            return []  # somebody has removed it, and so it is empty
 
     # --- all else -------------------------------------------------------------------------------
 
@@ -254,8 +268,8 @@ class Copier:
                 version, end = inode.version, 0
                 self._unnamed = fs.plant_unnamed(parent, fs.look_of(inode))
                 while end < inode.size and inode.version == version:
-                    if inode.dropped:
-                        raise NoEntry("what was to be copied is not there any more")
+                    if fs.get(inode.ino) is not inode:
+                        raise Stale("what was to be copied is another state of it by now")
                     shared = fs.share(inode, end, SLICE_EXTENTS)
                     fs.extend_unnamed(self._unnamed, shared.extents)
                     end = shared.end

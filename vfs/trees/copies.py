@@ -1,11 +1,11 @@
-"""Copies inside one file system, by path: where they come from, where they go, and making one at once.
+"""Copies inside one file system, by path: where they come from, where they go, and making them at once.
 
 Promises the words that people get: each error says what is wrong with which path and what to do. Changes
 nothing by itself.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vfs.errors import Exists, InvalidArgument, NoEntry, NotADirectory
@@ -13,6 +13,7 @@ from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
 from vfs.paths import StrPath, printable
 from vfs.trees.copier import Copied, Copier
+from vfs.trees.restorer import Restorer
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -99,8 +100,17 @@ def copy_tree(
     return copier.copied
 
 
-def run(fs: FileSystem, copier: Copier, on_progress: OnProgress | None = None) -> None:
-    """Take all steps of a copy, or none; then it is durable."""
+def restore_tree(
+    fs: FileSystem, snapshot: str, paths: Sequence[StrPath], on_progress: OnProgress | None = None
+) -> Copied:
+    """Have the paths be what they are in the snapshot, in place of what they are now."""
+    restorer = Restorer(fs, snapshot, [os.fsencode(path) for path in paths])
+    run(fs, restorer, on_progress)
+    return restorer.copied
+
+
+def run(fs: FileSystem, copier: Copier | Restorer, on_progress: OnProgress | None = None) -> None:
+    """Take all steps of a copy, or undo them; then it is durable."""
     automatic, fs.autopilot = fs.autopilot, False
     try:
         try:
