@@ -26,6 +26,13 @@ class PackedTransaction:
         """Rows of any reading statement (fsck and accounting)."""
         return iter(self._run(sql, arguments))
 
+    def run_temporary(self, sql: str, rows: Iterable[Any] | None = None) -> None:
+        """A statement about TEMP tables, which only this connection sees: once, or once for each row."""
+        if rows is None:
+            self._run(sql)
+        else:
+            self._many(sql, rows)
+
     # --- the store's own numbers --------------------------------------------------------------
 
     def put_meta(self, values: dict[str, int]) -> None:

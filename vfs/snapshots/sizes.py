@@ -1,0 +1,89 @@
+"""How much of the store each snapshot alone keeps.
+
+Promises, for each, about what would come back if it alone were deleted and the store then collected: bytes of
+file data as they are stored (compressed in packs, as they were written in the log) that nothing but this
+snapshot refers to. What two snapshots share, and nothing else has, counts for neither. Never counts names and
+attributes, nor the room that dead data takes until a collection. For any thread.
+"""
+
+from collections.abc import Iterable
+
+from vfs.backing.doomed_extents import BlobTally, doomed_extents
+from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.inflight import disk_call
+from vfs.backing.readers import Gap, Readers
+from vfs.backing.transaction import Transaction
+from vfs.inode.extent_map import ExtentMap
+from vfs.inode.extents import ChunkRange
+
+Interval = tuple[int, int]
+
+
+def exclusive_bytes(index: Index) -> dict[str, int]:
+    """By the name of each snapshot the stored bytes that only it holds, as of the last checkpoint.
+
+    In any thread. The time grows with what changed around each snapshot, memory with nothing. IndexDamaged.
+    """
+    with disk_call("read of", INDEX_NAME), index.checking(writable=False) as transaction:
+        names = dict(transaction.query("SELECT id, name FROM snapshot"))
+        readers = Readers.load(transaction.query)
+        return {
+            name: stored_bytes(transaction, readers.gaps_without(snapshot))
+            for snapshot, name in names.items()
+        }
+
+
+def stored_bytes(transaction: Transaction, gaps: Iterable[Gap]) -> int:
+    """What the data takes that only rows name which lie in these gaps."""
+    blobs = BlobTally(transaction)
+    log_bytes = 0
+    for gap in gaps:
+        for encoded, kept in doomed_extents(transaction.query, gap):
+            segment = ExtentMap.decode(encoded)
+            blobs.add({blob: extents for blob, (extents, _) in segment.blob_references().items()})
+            log_bytes += _log_bytes(segment, kept)
+    return log_bytes + blobs.take_stored_bytes()
+
+
+def _log_bytes(segment: ExtentMap, kept: Iterable[bytes]) -> int:
+    """Bytes of the log that the map names, but what its neighbours in time name as well."""
+    own = _in_log(segment)
+    if not own:
+        return 0
+    others: dict[tuple[int, int], list[Interval]] = {}
+    for encoded in kept:
+        for place, ranges in _in_log(ExtentMap.decode(encoded)).items():
+            others.setdefault(place, []).extend(ranges)
+    return sum(_length(ranges) - _length(ranges, others.get(place, ())) for place, ranges in own.items())
+
+
+def _in_log(segment: ExtentMap) -> dict[tuple[int, int], list[Interval]]:
+    found: dict[tuple[int, int], list[Interval]] = {}
+    for _, extent in segment.placed():
+        if type(extent) is ChunkRange:
+            place = extent.chunk, extent.frame
+            found.setdefault(place, []).append((extent.start, extent.start + extent.length))
+    return found
+
+
+def _length(ranges: Iterable[Interval], within: Iterable[Interval] | None = None) -> int:
+    """How much the ranges cover; with `within`, of that what those cover as well."""
+    merged = _merged(ranges)
+    if within is None:
+        return sum(end - start for start, end in merged)
+    other = _merged(within)
+    return sum(
+        max(0, min(end, other_end) - max(start, other_start))
+        for start, end in merged
+        for other_start, other_end in other
+    )
+
+
+def _merged(ranges: Iterable[Interval]) -> list[Interval]:
+    found: list[Interval] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
