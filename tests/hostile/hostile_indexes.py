@@ -181,8 +181,8 @@ _row("sequence_of_text", "cannot be", "UPDATE sequence SET next='x'", opens=Fals
 _row("sequence_at_the_end", "", "UPDATE sequence SET next=1<<62")
 _row("chunk_of_text", "row", "INSERT OR REPLACE INTO chunk VALUES(1, 'many')")
 _row("chunk_negative", "bounds|cannot be", "INSERT OR REPLACE INTO chunk VALUES(-1, -5)")
-_row("generations_of_text", "row|root", "UPDATE inode SET gen='one'")
-_row("generations_far_away", "directory|root|totals|missing", "UPDATE inode SET gen=1<<40")
+_row("generations_of_text", "generation 'one'", "UPDATE inode SET gen='one'", opens=False)
+_row("generations_far_away", "generation 1099511627776", "UPDATE inode SET gen=1<<40", opens=False)
 
 
 # The schema.

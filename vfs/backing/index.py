@@ -44,6 +44,9 @@ DAMAGE = (
 )
 
 
+NAMESPACE_TABLES = ("inode", "entry", "extent", "xattr")
+"""Those whose rows have generations."""
+
 _SELECT_TREES = (
     "SELECT id, source, snapshot, branch, gen, root,"
     " files, directories, logical_bytes, logical_bytes_high FROM tree"
@@ -125,6 +128,8 @@ class Index(TreeRows):
                     transaction.upgrade(UPGRADES[found])
             meta = self.meta()
             self.trees = self._load_trees(meta)
+            if found == VERSION or not self.read_only:
+                self._check_generations()
         except (apsw.Error, UnicodeDecodeError) as error:
             raise IndexDamaged(str(error)) from error
         if "lsn" not in meta:
@@ -188,6 +193,15 @@ class Index(TreeRows):
         return Trees.load(
             meta, (Branch(*row) for row in branches), trees, (Snapshot(*row) for row in snapshots)
         )
+
+    def _check_generations(self) -> None:
+        """IndexDamaged where a row is newer than the clock: what is written now would lie hidden below it."""
+        for table in NAMESPACE_TABLES:
+            (newest,) = self._one(f"SELECT max(gen) FROM {table} WHERE gen>1", ())  # the end of an index
+            if newest is not None and not (type(newest) is int and newest <= self.trees.generation):
+                raise IndexDamaged(
+                    f"a row of {table} is of generation {newest!r:.40}, now is {self.trees.generation}"
+                )
 
     def show_only(self, snapshot: str) -> None:
         """Show a snapshot in the place of what is live; SnapshotError when there is none of that name."""
