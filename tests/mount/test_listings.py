@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import vfs
-from vfs.mount.adapter import LISTINGS, Adapter
-from vfs.mount.options import MountOptions
+from vfs.mount.listings import LISTINGS, Listings
 
 FOLDERS = 3 * LISTINGS
 
@@ -16,9 +15,9 @@ def test_rows_of_many_open_directories_are_not_kept(tmp_path: Path) -> None:
         for folder in folders:
             for name in range(10):
                 fs.mknod(folder, b"%d" % name, 0o644)
-        adapter = Adapter(fs, MountOptions())
+        listings = Listings(fs)
         for cookie in (0, 1, 2):
             for folder in folders:
-                names = [row[0] for row in adapter._rows(folder, cookie)]
+                names = [row[0] for row in listings.rows(folder, cookie)]
                 assert names == [b".", b"..", *(b"%d" % name for name in range(10))][cookie:]
-                assert len(adapter._rest) <= LISTINGS
+                assert len(listings) <= LISTINGS

@@ -29,6 +29,7 @@ VERBS = {
     "export": "vfs.cli.export",
     "copy": "vfs.cli.copy",
     "restore": "vfs.cli.restore",
+    "rollback": "vfs.cli.rollback",
     "fsck": "vfs.cli.fsck",
     "mount.fuse.vfs": "vfs.cli.system_mount",
     "umount.fuse.vfs": "vfs.cli.system_umount",

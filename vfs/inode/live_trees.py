@@ -110,6 +110,11 @@ class LiveTrees:
                 before.directory.release()
         self._inodes[inode.ino] = inode
 
+    def is_held(self, number: int) -> bool:
+        """Whether the kernel knows an inode, or has it open."""
+        inode = self._inodes.get(number)
+        return number in self._lookups if inode is None else inode.held
+
     # --- after a rollback -------------------------------------------------------------------
 
     def known_numbers(self) -> set[int]:

@@ -6,12 +6,12 @@ Never holds a rule of POSIX, and never waits for the disk in the trio thread whe
 
 Concurrency: everything runs in the trio thread; a handler without `await` is atomic. The only awaits are
 around syncs and cold reads, and before a write or an attribute that is slowed down; no state is carried
-across them but an inode number and a read plan.
-File handles are inode numbers: the file system counts opens itself.
+across them but a node id and a read plan, since a rollback may come in between.
+The kernel speaks of node ids, which are inode numbers but for what a rollback has changed (nodes.py). File
+handles are node ids: the file system counts opens itself.
 """
 
 import errno
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,15 +27,13 @@ from pyfuse3 import (
     StatvfsData,
 )
 
-from vfs.backing.tree_rows import EntryRow
-from vfs.errors import IndexDamaged, NoEntry
 from vfs.filesystem import FileSystem
-from vfs.inode.directory import Entry
-from vfs.inode.inode import Inode
 from vfs.mount.ahead import ReadAhead
+from vfs.mount.answers import Answers, statvfs_data
 from vfs.mount.committer import Committer
-from vfs.mount.errno_table import fuse_error
-from vfs.mount.handlers import atomic, waiting
+from vfs.mount.handlers import atomic, atomic_by_node, waiting
+from vfs.mount.listings import Listings
+from vfs.mount.nodes import NodeIds
 from vfs.mount.options import MountOptions
 from vfs.mount.packer import Packer
 from vfs.mount.throttle import Throttle
@@ -43,13 +41,6 @@ from vfs.namespace import Caller
 
 READING_THREADS = 32
 """Cold reads at a time; more of them wait for one of these, and for nothing that others need."""
-
-READDIR_ROWS = 256
-"""Entries fetched at a time; the kernel's buffer holds some 25, the rest waits for its next request."""
-
-
-LISTINGS = 64
-"""Directories being listed of which those rows are kept: with more open than that they are fetched anew."""
 
 
 class Adapter(pyfuse3.Operations):
@@ -61,6 +52,8 @@ class Adapter(pyfuse3.Operations):
     def __init__(self, fs: FileSystem, options: MountOptions) -> None:
         super().__init__()
         self.fs = fs
+        self.nodes = NodeIds(fs)
+        self.listings = Listings(fs)
         self.committer = Committer(fs)
         self.packer = Packer(fs, self.committer, automatic=options.pack)
         self._ahead = ReadAhead(fs)
@@ -69,15 +62,10 @@ class Adapter(pyfuse3.Operations):
         self.waiting = 0
         """Requests that may wait for the disk and are not answered yet; any thread may look."""
         self._slows_down = options.pack  # waiting for what nobody does would be for ever
-        self._timeout = options.attr_timeout_seconds
         self._noxattr = options.noxattr
-        # directory -> (version, cookie, rows after it); INVARIANT: of at most LISTINGS directories
-        self._rest: OrderedDict[int, tuple[int, int, list[EntryRow]]] = OrderedDict()
-        self._unlisted: dict[int, IndexDamaged] = {}  # directory -> why not all of it was listed
-        self._missing = EntryAttributes()
-        self._missing.st_ino = 0
-        self._missing.entry_timeout = self._timeout
-        self._missing.attr_timeout = self._timeout
+        answers = Answers(self.nodes, options.attr_timeout_seconds)
+        self._attributes, self._told, self._unreadable = answers.attributes, answers.told, answers.unreadable
+        self._missing = answers.missing
 
     async def background(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit, checkpoint, pack and read ahead until cancelled."""
@@ -89,34 +77,6 @@ class Adapter(pyfuse3.Operations):
 
     # --- attributes -------------------------------------------------------------------------
 
-    def _attributes(self, inode: Inode) -> EntryAttributes:
-        view = inode.view
-        if view is not None and view[0] == inode.version:
-            known: EntryAttributes = view[1]
-            return known
-        entry = EntryAttributes()
-        entry.st_ino = inode.ino
-        entry.st_mode = inode.mode
-        entry.st_nlink = inode.nlink
-        entry.st_uid = inode.uid
-        entry.st_gid = inode.gid
-        entry.st_rdev = inode.rdev
-        entry.st_size = inode.size
-        entry.st_blksize = 4096
-        entry.st_blocks = (inode.allocated + 511) >> 9
-        entry.st_atime_ns = inode.atime_ns
-        entry.st_mtime_ns = inode.mtime_ns
-        entry.st_ctime_ns = inode.ctime_ns
-        entry.entry_timeout = self._timeout
-        entry.attr_timeout = self._timeout
-        inode.view = (inode.version, entry)
-        return entry
-
-    def _told(self, inode: Inode) -> EntryAttributes:
-        """Attributes in an answer that makes the kernel know the inode."""
-        inode.lookups += 1
-        return self._attributes(inode)
-
     @atomic
     def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         inode = self.fs.find(parent_inode, name)
@@ -126,17 +86,21 @@ class Adapter(pyfuse3.Operations):
         return self._attributes(inode)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        for ino, count in inode_list:
-            self.fs.table.forget(ino, count)
+        forget = self.nodes.forget if self.nodes.renumbered else self.fs.table.forget
+        for node, count in inode_list:
+            forget(node, count)
 
     @atomic
     def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
         return self._attributes(self.fs.get(inode))
 
-    @atomic
+    @atomic_by_node
     def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
+        # Sizes and times of modification come from the kernel's cache: see `NodeIds.written`.
+        from_cache = fields.update_size or fields.update_mtime
+        inode = self.nodes.written(inode) if from_cache else self.nodes.number(inode)
         if fields.update_size:
             self.fs.truncate(inode, attr.st_size)
         changes = {
@@ -175,7 +139,7 @@ class Adapter(pyfuse3.Operations):
     def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
     ) -> EntryAttributes:
-        return self._told(self.fs.link(inode, new_parent_inode, new_name))
+        return self._told(self.fs.link(inode, self.nodes.number(new_parent_inode), new_name))
 
     @atomic
     def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
@@ -195,84 +159,46 @@ class Adapter(pyfuse3.Operations):
         flags: int,
         ctx: RequestContext,
     ) -> None:
-        self.fs.rename(parent_inode_old, name_old, parent_inode_new, name_new, flags)
+        new_parent = self.nodes.number(parent_inode_new)
+        self.fs.rename(parent_inode_old, name_old, new_parent, name_new, flags)
 
     # --- directories ------------------------------------------------------------------------
 
     @atomic
     def opendir(self, inode: int, ctx: RequestContext) -> int:
         self.fs.open(inode)
-        return inode
+        return self.nodes.node(inode)
 
     @atomic
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
+        listings = self.listings
         listed = False  # an answer without entries would be the end
-        while not listed and (rows := self._rows(fh, start_id)):
+        while not listed and (rows := listings.rows(fh, start_id)):
             for name, ino, cookie, kind in rows:
                 start_id = cookie
-                inode = self._known(ino)
-                if inode is not None and cookie > 2 and not self._fits(fh, (ino, cookie, kind)):
+                inode = listings.known(ino)
+                if inode is not None and cookie > 2 and not listings.fits(fh, (ino, cookie, kind)):
                     continue
-                entry = self._unknown(ino, kind) if inode is None else self._attributes(inode)
+                entry = self._unreadable(ino, kind) if inode is None else self._attributes(inode)
                 if not pyfuse3.readdir_reply(token, name, entry, cookie):
                     return
                 listed = True
                 if inode is not None and cookie > 2:  # the kernel does not count `.` and `..`
                     inode.lookups += 1
-        if not listed and fh in self._unlisted:
-            raise self._unlisted.pop(fh)
+        if not listed:
+            listings.end(fh)
 
-    def _known(self, ino: int) -> Inode | None:
-        try:
-            return self.fs.get(ino)
-        except (IndexDamaged, NoEntry) as error:
-            fuse_error(error)  # tells the log
-        return None
-
-    def _fits(self, fh: int, entry: Entry) -> bool:
-        """False where an entry and its inode contradict each other: told at the listing's end only."""
-        try:
-            return bool(self.fs.named(self.fs.get(fh), entry))
-        except IndexDamaged as error:
-            self._unlisted[fh] = error
-        return False
-
-    def _unknown(self, ino: int, kind: int) -> EntryAttributes:
-        """What is said of a listed inode that cannot be read: nothing that lasts, so whoever wants to know
-        more asks again, and gets the error."""
-        entry = EntryAttributes()
-        entry.st_ino = ino
-        entry.st_mode = kind << 12
-        entry.entry_timeout = entry.attr_timeout = 0
-        return entry
-
-    def _rows(self, ino: int, cookie: int) -> list[EntryRow]:
-        # Rows fetched earlier stand only while the directory is as it was: the kernel would believe a
-        # stale name.
-        version = self.fs.get(ino).version
-        rest = self._rest.get(ino)
-        if rest is not None and rest[0] == version and rest[1] <= cookie:
-            rows = [row for row in rest[2] if row[2] > cookie]
-            if rows:
-                return rows
-        rows = self.fs.readdir(ino, cookie, READDIR_ROWS)
-        self._rest[ino] = (version, cookie, rows)
-        if len(self._rest) > LISTINGS:
-            self._rest.popitem(last=False)
-        return rows
-
-    @atomic
+    @atomic_by_node
     def releasedir(self, fh: int) -> None:
-        self._rest.pop(fh, None)
-        self._unlisted.pop(fh, None)
-        self.fs.release(fh)
+        self.listings.close(fh)
+        self.nodes.release(fh)
 
     # --- files ------------------------------------------------------------------------------
 
     @atomic
     def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
         self.fs.open(inode, flags)
-        return FileInfo(fh=inode, keep_cache=True)
+        return FileInfo(fh=self.nodes.node(inode), keep_cache=True)
 
     @atomic
     def create(
@@ -284,15 +210,18 @@ class Adapter(pyfuse3.Operations):
 
     @waiting
     async def read(self, fh: int, off: int, size: int) -> Any:
-        data = self.fs.read_resident(fh, off, size)
+        number = self.nodes.number(fh)
+        data = self.fs.read_resident(number, off, size)
         if data is not None:
             ahead = self.fs.begin_ahead()
             if ahead is not None:
                 self._ahead.want(ahead)
             return data
-        plan = self.fs.begin_read(fh, off, size)
+        plan = self.fs.begin_read(number, off, size)
         try:
             self._ahead.follow(plan)
+            # A plan is of the moment at which it was made, and stays readable until it is ended. A rollback
+            # in between drops the page that it fills: the kernel keeps that locked until it has the answer.
             return await trio.to_thread.run_sync(self.fs.run_read, plan, limiter=self._reading)
         finally:
             self.fs.end_read(plan)
@@ -302,12 +231,13 @@ class Adapter(pyfuse3.Operations):
         if self._slows_down:
             delay = self.fs.write_delay_seconds(len(buf))
             if delay > 0:
-                await self._throttle.hold(delay)
-        inode = self.fs.get(fh)
+                await self._throttle.hold(delay)  # what the handle stands for is asked after it
+        number = self.nodes.written(fh)
+        inode = self.fs.get(number)
         mode = inode.mode
         # With its write-back cache the kernel keeps the times of a written file itself, and sends them
         # after the data unless we have them already: a stamp of ours would replace what programs saw.
-        written = self.fs.write(fh, off, buf, stamp_ns=max(inode.mtime_ns, inode.ctime_ns))
+        written = self.fs.write(number, off, buf, stamp_ns=max(inode.mtime_ns, inode.ctime_ns))
         if self.fs.log.has_unsynced_chunks:
             self.committer.nudge()
         if inode.mode != mode:
@@ -320,29 +250,23 @@ class Adapter(pyfuse3.Operations):
         # Nothing is held back, so nothing is to be done: the kernel does not ask again.
         raise FUSEError(errno.ENOSYS)
 
-    @atomic
+    @atomic_by_node
     def release(self, fh: int) -> None:
-        self.fs.release(fh)
+        self.nodes.release(fh)
 
     @waiting
     async def fsync(self, fh: int, datasync: bool) -> None:
-        await self.committer.commit()
+        self.nodes.number(fh)
+        await self.committer.commit()  # of everything answered: true whatever the handle stands for after it
 
     @waiting
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        await self.committer.commit()
+        self.nodes.number(fh)
+        await self.committer.commit()  # the same
 
-    @atomic
+    @atomic_by_node
     def statfs(self, ctx: RequestContext) -> StatvfsData:
-        figures = self.fs.statistics()
-        data = StatvfsData()
-        data.f_bsize = data.f_frsize = figures.block_bytes
-        data.f_blocks = figures.blocks
-        data.f_bfree, data.f_bavail = figures.unused_blocks, figures.free_blocks
-        data.f_files = figures.files
-        data.f_ffree = data.f_favail = figures.free_files
-        data.f_namemax = figures.name_bytes
-        return data
+        return statvfs_data(self.fs.statistics())
 
     # --- extended attributes ----------------------------------------------------------------
 
@@ -364,8 +288,8 @@ class Adapter(pyfuse3.Operations):
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
         self._need_xattrs()
         if self.fs.memory_overdrawn:  # one request may bring a megabyte that only a checkpoint gives back
-            await self.committer.up_to_date()
-        self.fs.set_xattr(inode, name, value)
+            await self.committer.up_to_date()  # which inode it is about is asked after it
+        self.fs.set_xattr(self.nodes.number(inode), name, value)
 
     @atomic
     def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:

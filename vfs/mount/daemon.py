@@ -37,6 +37,7 @@ from vfs.mount.logs import DaemonLog
 from vfs.mount.mountinfo import read_mounts
 from vfs.mount.options import MountOptions
 from vfs.mount.preconditions import NotEmpty, check_point
+from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.tuning import tune_process
 from vfs.mount.verbs import Ending, Verbs
 from vfs.mount.watch import Watch
@@ -140,11 +141,21 @@ class Daemon:
             )
 
     async def _live(self, fs: FileSystem) -> None:
+        adapter = self._adapter
+        self._rollbacks = RollbackVerbs(
+            fs,
+            self._point,
+            self._mount.device,
+            committer=adapter.committer,
+            nodes=adapter.nodes,
+            listings=adapter.listings,
+        )
         verbs = Verbs(
             fs,
             self._store,
-            committer=self._adapter.committer,
-            packer=self._adapter.packer,
+            committer=adapter.committer,
+            packer=adapter.packer,
+            rollbacks=self._rollbacks,
             stop=self._want_stop,
             ending=self._ending,
         )
@@ -216,6 +227,7 @@ class Daemon:
 
     async def _leave(self, fs: FileSystem, control: ControlThread) -> None:
         self._left.set()
+        self._rollbacks.end()
         self._mount.remove()
         await control.withdraw()
         # What a client is told should anything but a VfsError come.

@@ -19,6 +19,7 @@ from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.copy_verbs import CopyVerbs
 from vfs.mount.packer import Packer
+from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.tree_verbs import TreeVerbs
 from vfs.mount.watch import disk_is_slow
 
@@ -62,6 +63,7 @@ class Verbs:
         *,
         committer: Committer,
         packer: Packer,
+        rollbacks: RollbackVerbs,
         stop: Callable[[], None],
         ending: Ending,
     ) -> None:
@@ -69,6 +71,7 @@ class Verbs:
         self._store = store
         self._committer = committer
         self._packer = packer
+        self._rollbacks = rollbacks
         self._stop = stop
         self._ending = ending
         self._threads = trio.CapacityLimiter(THREADS)
@@ -83,6 +86,7 @@ class Verbs:
             "fsck": Verb(self.fsck),
             **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
             **CopyVerbs(self._fs, self._store, self._committer).verbs(),
+            **self._rollbacks.verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }

@@ -14,7 +14,7 @@ from vfs.backing.trees import Snapshot, Tree
 from vfs.changes import Together
 from vfs.checkpoint import Checkpoints
 from vfs.clock import now_ns
-from vfs.errors import Exists, NoEntry, NotADirectory, SnapshotError
+from vfs.errors import Exists, IndexUnwritten, NoEntry, NoSpace, NotADirectory, SnapshotError
 from vfs.inode.inode import Inode
 from vfs.namespace import RECORD_BYTES
 from vfs.numbers import MAIN_TREE, local_of, number_of, tree_of
@@ -87,7 +87,10 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
         """Make the whole tree what it was; what it is now is kept as an automatic snapshot."""
         self.writable()
         action = Rollback(name, self._free_name("before-rollback"))
-        self.checkpoint(action=action)
+        try:
+            self.checkpoint(action=action)
+        except (NoSpace, IndexUnwritten) as error:
+            raise SnapshotError(f"nothing was rolled back: {error}") from error
         return action.result
 
     def _free_name(self, what: str) -> str:
