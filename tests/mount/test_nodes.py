@@ -70,8 +70,8 @@ class Inodes:
         return held._replace(exists=True)
 
 
-def rolled(*stale: Held, directories: tuple[int, ...] = ()) -> RolledBack:
-    return RolledBack("before", list(stale), list(directories), [])
+def rolled(*stale: Held, kept: tuple[int, ...] = ()) -> RolledBack:
+    return RolledBack("before", list(stale), list(kept), [])
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_file_that_comes_back_has_a_new_id_while_the_old_one_is_known(fs: Inod
 
 def test_directories_keep_their_ids_also_over_their_absence(fs: Inodes, nodes: NodeIds) -> None:
     fs.file(5, lookups=2, opens=1, mode=FOLDER)
-    assert nodes.follow(rolled(directories=(5,))).nodes == [5]
+    assert nodes.follow(rolled(kept=(5,))).nodes == [5]
     assert nodes.number(5) == 5
     assert not nodes.renumbered
     assert nodes.follow(rolled(fs.gone(5))).nodes == [5]
@@ -222,7 +222,7 @@ def test_what_the_kernel_has_not_forgotten_is_told_again(fs: Inodes, nodes: Node
     fs.file(5)
     fs.file(6)
     fs.file(7, mode=FOLDER)
-    outdated = nodes.follow(rolled(fs.changed(5), fs.gone(6), directories=(7,)))
+    outdated = nodes.follow(rolled(fs.changed(5), fs.gone(6), kept=(7,)))
     assert nodes.unforgotten(outdated.nodes) == [5, 6, 7]
     nodes.forget(6, 1)
     nodes.forget(7, 1)

@@ -24,8 +24,9 @@ from vfs.numbers import LOCAL_MASK, TREE_SHIFT
 EntryRow = tuple[bytes, int, int, int]
 """name, ino, cookie, kind."""
 
+_ATIME: Final = 8
 _PARENT: Final = 12
-"""Where the directory that it lies in stands in an InodeRow."""
+"""Where the access time, and the directory that it lies in, stand in an InodeRow."""
 
 _SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 _SELECT_ENTRY = (
@@ -59,6 +60,8 @@ _INODES_SINCE = (
     "SELECT DISTINCT ino FROM inode INDEXED BY inode_gen"
     " WHERE gen>1 AND ino BETWEEN ? AND ? AND gen>? AND gen<=?"
 )
+_EXTENT_BETWEEN = "SELECT 1 FROM extent WHERE ino=? AND gen>? AND gen<=? LIMIT 1"
+_XATTR_BETWEEN = "SELECT 1 FROM xattr WHERE ino=? AND gen>? AND gen<=? LIMIT 1"
 _ENTRIES_OF_BRANCH = (
     "SELECT DISTINCT parent, name FROM entry WHERE parent BETWEEN ? AND ? AND gen>? AND gen<=?"
 )
@@ -202,6 +205,25 @@ class TreeRows:
             sql = _INODES_OF_BRANCH if low == 0 else _INODES_SINCE
             found.update(row[0] & LOCAL_MASK for row in self._all(sql, (base, base | LOCAL_MASK, low, high)))
         return sorted(found)
+
+    def only_read(self, local: int, one: Chain, other: Chain) -> bool:
+        """Whether nothing of an inode but its access time differs between two lines of history, and it is in
+        both."""
+        rows = [self._row_of(local, chain) for chain in (one, other)]
+        if None in rows or len({(*row[1:_ATIME], *row[_ATIME + 1 : _PARENT]) for row in rows}) > 1:
+            return False
+        return not any(
+            self._one(sql, (base | local, low, high))
+            for base, low, high in _differences(one, other)
+            for sql in (_EXTENT_BETWEEN, _XATTR_BETWEEN)
+        )
+
+    def _row_of(self, local: int, chain: Chain) -> Any:
+        for base, limit in chain:
+            row = self._one(_SELECT_INODE, (base | local, limit))
+            if row is not None:
+                return row if row[1] else None
+        return None
 
     def changed_entries(self, one: Chain, other: Chain) -> list[tuple[int, bytes]]:
         """(local number of the directory, name) of which two lines of history may have other rows."""

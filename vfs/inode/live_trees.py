@@ -136,6 +136,13 @@ class LiveTrees:
         self._lookups.pop(number, None)
         self._inodes[number] = now
 
+    def read_at(self, number: int, time_ns: int) -> None:
+        """A file is the same, but was read at another time: it stays with all that hangs on it."""
+        inode = self._inodes.get(number)
+        if inode is not None:
+            inode.atime_ns = time_ns
+            inode.version += 1
+
     def let_go(self, number: int) -> tuple[int, int]:
         """Forget an inode that the index has as it is; returns how often it was looked up and opened."""
         inode = self._inodes.get(number)

@@ -166,7 +166,7 @@ class NodeIds:
             if inode.opens and inode.is_file:
                 self._suspects.add(self.node(inode.ino))
         self._look_whether_renumbered()
-        return Outdated(rolled.names, nodes + rolled.directories, sorted(self._suspects))
+        return Outdated(rolled.names, nodes + rolled.kept, sorted(self._suspects))
 
     def cleared(self, node: int) -> bool:
         """A suspect has no page left from before the rollback. False when it was found guilty meanwhile."""

@@ -31,8 +31,9 @@ class RolledBack(NamedTuple):
     stale: list[Held]
     """Files that changed or are gone, folders that are gone. Nobody holds them any more, as far as the table
     knows: what is found of them from now on is found anew."""
-    directories: list[int]
-    """Folders that changed and are still there: they keep their number, and who holds them."""
+    kept: list[int]
+    """Folders that changed and are still there, and files of which only the access time is another: they keep
+    their number, and who holds them."""
     names: list[tuple[int, bytes]]
     """(folder, name) that lead elsewhere, nowhere, or somewhere again; only in folders that are known."""
 
@@ -41,7 +42,7 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
     """Make these the live trees, whose branches are known, and forget what is no longer so."""
     before = {tree.id: tree.chain for tree in table.trees.live()}
     stale = [held for tree in before.keys() - {tree.id for tree in live} for held in _drop(table, tree)]
-    directories: list[int] = []
+    kept: list[int] = []
     names: list[tuple[int, bytes]] = []
     table.put_live(live, totals)
     for tree in live:
@@ -52,13 +53,16 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
             row = table.look_at(number)
             if row is not None and row.is_directory and (inode is None or inode.is_directory):
                 table.refresh(number, row)
-                directories.append(number)
+                kept.append(number)
+            elif row is not None and _only_read(table, number, before.get(tree.id), found.chain):
+                table.read_at(number, row.atime_ns)
+                kept.append(number)
             else:
                 lookups, opens = table.let_go(number)
                 stale.append(Held(number, lookups, opens, row is not None))
         if tree.id in before:
             names += _names(table, tree.id, before[tree.id], found.chain)
-    return RolledBack(kept_as, stale, directories, names)
+    return RolledBack(kept_as, stale, kept, names)
 
 
 def _drop(table: InodeTable, tree: int) -> list[Held]:
@@ -79,6 +83,10 @@ def _changed(table: InodeTable, tree: int, before: Chain | None, now: Chain) -> 
         for local in table.index.changed_inodes(before, now)
         if (number := number_of(tree, local)) in known
     ]
+
+
+def _only_read(table: InodeTable, number: int, before: Chain | None, now: Chain) -> bool:
+    return before is not None and table.index.only_read(local_of(number), before, now)
 
 
 def _names(table: InodeTable, tree: int, before: Chain, now: Chain) -> list[tuple[int, bytes]]:
