@@ -30,7 +30,7 @@ from vfs.numbers import MAIN_TREE
 from vfs.paths import StrPath
 from vfs.rebuilding import mend_packed_tables
 from vfs.recovery import check_root, first_rows, replay
-from vfs.snapshots.snapshotting import Snapshotting
+from vfs.snapshots.keeping import Keeping
 
 log = logging.getLogger("vfs")
 
@@ -47,7 +47,7 @@ class Statistics(NamedTuple):
     name_bytes: int
 
 
-class FileSystem(Snapshotting, Copying, Collecting):
+class FileSystem(Keeping, Copying, Collecting):
     """A store that is open. Use it in a `with` statement."""
 
     def __init__(self, store: Store, **options: Any) -> None:
@@ -178,6 +178,7 @@ class FileSystem(Snapshotting, Copying, Collecting):
             **self.state(),
             "files": totals.files,
             "directories": totals.directories,
+            **self._trees_in_all(),
             "logical_bytes": totals.logical_bytes,
             "last_lsn": self.log.last_lsn,
             "synced_lsn": self.log.synced_lsn,
@@ -194,6 +195,9 @@ class FileSystem(Snapshotting, Copying, Collecting):
             "failed": None if self.failed is None else str(self.failed),
         }
 
+    def _trees_in_all(self) -> dict[str, int]:
+        return {"snapshots": len(self.table.trees.snapshots), "clones": len(self.table.clones())}
+
     def info(self, sums: Sums | None = None) -> dict[str, Any]:
         """What `vfs info` shows of the store itself. Data is counted as of the last checkpoint."""
         totals = self.table.totals
@@ -201,6 +205,7 @@ class FileSystem(Snapshotting, Copying, Collecting):
             **self.state(),
             "files": totals.files,
             "directories": totals.directories,
+            **self._trees_in_all(),
             **data_figures(
                 sums or self.sums(),
                 logical_bytes=totals.logical_bytes,

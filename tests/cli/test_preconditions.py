@@ -10,7 +10,7 @@ import pytest
 import vfs
 from vfs.errors import MountError, NotAStore, StoreNotFound
 from vfs.mount import preconditions
-from vfs.mount.healing import already_mounted
+from vfs.mount.healing import AlreadyMounted
 from vfs.mount.mountinfo import Mount
 from vfs.mount.owner import find_owner, wait_until_free
 from vfs.mount.preconditions import (
@@ -167,6 +167,6 @@ def test_owner_while_it_is_open(store: Path) -> None:
         assert owner is not None
         assert owner.pid == os.getpid()
         assert not wait_until_free(store, 0.05)
-        assert f"by process {os.getpid()}; unmount" in str(already_mounted(store, Path("/m n")))
-        assert "vfs umount '/m n'" in str(already_mounted(store, Path("/m n")))
+        assert f"by process {os.getpid()}; unmount" in str(AlreadyMounted(store, Path("/m n")))
+        assert "vfs umount '/m n'" in str(AlreadyMounted(store, Path("/m n")))
     assert find_owner(store) is None

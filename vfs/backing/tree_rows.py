@@ -62,6 +62,7 @@ _INODES_SINCE = (
 )
 _EXTENT_BETWEEN = "SELECT 1 FROM extent WHERE ino=? AND gen>? AND gen<=? LIMIT 1"
 _XATTR_BETWEEN = "SELECT 1 FROM xattr WHERE ino=? AND gen>? AND gen<=? LIMIT 1"
+_IS_NEWER = "SELECT 1 FROM inode INDEXED BY inode_gen WHERE gen>1 AND gen>? LIMIT 1"
 _ENTRIES_OF_BRANCH = (
     "SELECT DISTINCT parent, name FROM entry WHERE parent BETWEEN ? AND ? AND gen>? AND gen<=?"
 )
@@ -196,6 +197,11 @@ class TreeRows:
             cookie = rows[-1][2]
 
     # --- what differs -----------------------------------------------------------------------
+
+    def is_newer_than(self, generation: int) -> bool:
+        """Whether an inode was written after that generation, in whatever tree. As every change touches its
+        inode, none means that nothing has changed; constant time."""
+        return self._one(_IS_NEWER, (generation,)) is not None
 
     def changed_inodes(self, one: Chain, other: Chain) -> list[int]:
         """Local numbers of the inodes of which two lines of history may have other rows; the time grows with

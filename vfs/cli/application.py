@@ -30,6 +30,8 @@ VERBS = {
     "copy": "vfs.cli.copy",
     "restore": "vfs.cli.restore",
     "rollback": "vfs.cli.rollback",
+    "snapshot": "vfs.cli.snapshot",
+    "clone": "vfs.cli.clone",
     "fsck": "vfs.cli.fsck",
     "mount.fuse.vfs": "vfs.cli.system_mount",
     "umount.fuse.vfs": "vfs.cli.system_umount",

@@ -14,7 +14,7 @@ from vfs.errors import VfsError
 from vfs.mount.daemon import Daemon
 from vfs.mount.launcher import ReadyPipe, launch
 from vfs.mount.logs import DaemonLog, log_restarts
-from vfs.mount.options import MountOptions, known_options
+from vfs.mount.options import MountOptions, known_options, snapshot_option
 from vfs.mount.prepare import prepare
 from vfs.mount.supervisor import Place, Supervisor
 
@@ -26,6 +26,7 @@ from vfs.mount.supervisor import Place, Supervisor
     "-o", "texts", metavar="OPTIONS", multiple=True, help=f"With commas between: {known_options()}."
 )
 @click.option("--read-only", is_flag=True, help="The same as -o ro.")
+@click.option("--snapshot", metavar="NAME", help="Mount this snapshot of the store, read-only.")
 @click.option("--foreground", is_flag=True, help="Stay here until unmounted, and log to stderr.")
 @click.option("--supervise", is_flag=True, help="Start the daemon again when it dies, and log that.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -36,6 +37,7 @@ def command(
     mountpoint: Path,
     texts: tuple[str, ...],
     read_only: bool,
+    snapshot: str | None,
     foreground: bool,
     supervise: bool,
     ready_fd: int | None,
@@ -43,6 +45,8 @@ def command(
     log_to_stderr: bool,
 ) -> int:
     """Mount STORE at the empty folder MOUNTPOINT."""
+    if snapshot is not None:
+        texts = (*texts, snapshot_option(snapshot))
     options = MountOptions.parse(texts, read_only=read_only)
     if foreground:
         pipe = ReadyPipe(ready_fd, supervised=restarts is not None)

@@ -6,7 +6,7 @@ the application does.
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,20 @@ def print_table(title: str, headings: tuple[str, ...], rows: Iterable[tuple[str,
         for row in rows:
             table.add_row(*(Text(one_line(cell)) for cell in row))
         console.print(table)
+
+
+def print_rows(
+    title: str,
+    headings: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    plain_rows: Iterable[tuple[str, ...]],
+) -> None:
+    """Rows as a table for people, else a line each with tabs between, for programs: no cell has one."""
+    if Console().is_terminal:
+        print_table(title, headings, rows)
+        return
+    for row in plain_rows:
+        print("\t".join(one_line(cell) for cell in row))
 
 
 def print_facts(facts: Mapping[str, Any], title: str) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from vfs.cli.output import warn
 from vfs.errors import MountError, NotAStore
 from vfs.mount.client import ControlClient
-from vfs.mount.mountinfo import Mount, mount_at, read_mounts, resolve, vfs_around
+from vfs.mount.mountinfo import Mount, mount_at, mounts_of, read_mounts, resolve, vfs_around
 from vfs.mount.preconditions import check_store
 from vfs.mount.probe import is_dead
 
@@ -82,3 +82,24 @@ def find_inside(paths: Sequence[str]) -> Inside:
             f"the daemon of {mount.point} does not answer; see what is wrong with: vfs info {point}"
         )
     return Inside(Target(mount.store, daemon), str(mount.point), [inner for _, inner in found])
+
+
+class PathInside(NamedTuple):
+    """A path from the root of a store, which shows at `top`."""
+
+    path: str
+    top: str
+
+
+def find_path(target: Path, text: str) -> PathInside:
+    """A path from the root of a STORE|MOUNTPOINT: where the text leads below its mount point, if it does so,
+    from the current folder or as it is; else the text itself."""
+    mounts = read_mounts()
+    resolved = resolve(target, mounts)
+    mount = vfs_around(resolved, mounts)
+    store = resolved if mount is None else mount.store
+    seen = resolve(Path(text), mounts)
+    for shown in mounts_of(store, mounts):
+        if seen != shown.point and seen.is_relative_to(shown.point):
+            return PathInside(f"/{seen.relative_to(shown.point)}", str(shown.point))
+    return PathInside(text, "/")

@@ -100,3 +100,5 @@ def to_size(text: str) -> int:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+target_argument = click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")

@@ -12,6 +12,7 @@ import trio
 from vfs.errors import NoSpace, StoreFailed, VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.logs import tell_once
+from vfs.snapshots.actions import Action
 
 log = logging.getLogger("vfs")
 
@@ -79,14 +80,20 @@ class Committer:
             self._syncing = None
             done.set()
 
-    async def checkpoint(self, *, anyway: bool = False) -> None:
+    async def checkpoint(self, *, anyway: bool = False, action: Action | None = None) -> None:
         """Take a checkpoint in slices; nothing to do when it would be useless, unless one is wanted `anyway`,
-        for what only its end may remove."""
+        for what only its end may remove.
+
+        With an action always, after the one that is under way; the action's moment is when its own begins.
+        SnapshotError or ReadOnly: it cannot be done, and nothing has changed.
+        """
         async with self.checkpointing:
             fs = self._fs
-            if fs.failed is not None or fs.read_only or not (anyway or fs.checkpoint_useful):
+            if action is not None:
+                fs.writable()
+            elif fs.failed is not None or fs.read_only or not (anyway or fs.checkpoint_useful):
                 return
-            fs.begin_checkpoint()
+            fs.begin_checkpoint(action=action)
             try:
                 while not fs.gather_checkpoint():
                     await trio.lowlevel.checkpoint()

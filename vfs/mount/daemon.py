@@ -27,7 +27,9 @@ import trio
 
 from vfs.errors import MountError, StoreError, StoreFailed, VfsError
 from vfs.filesystem import FileSystem, open_filesystem
+from vfs.mount.acting import Acting
 from vfs.mount.adapter import Adapter
+from vfs.mount.automatic import Automatic
 from vfs.mount.control_thread import ControlThread
 from vfs.mount.detach import MountBusy, detach, flush_pages
 from vfs.mount.healing import clear_dead
@@ -36,6 +38,7 @@ from vfs.mount.launcher import ReadyPipe
 from vfs.mount.logs import DaemonLog
 from vfs.mount.mountinfo import read_mounts
 from vfs.mount.options import MountOptions
+from vfs.mount.pages import Pages
 from vfs.mount.preconditions import NotEmpty, check_point
 from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.tuning import tune_process
@@ -150,12 +153,17 @@ class Daemon:
             nodes=adapter.nodes,
             listings=adapter.listings,
         )
+        pages = Pages(self._store)
+        acting = Acting(fs, adapter.committer, pages)
+        self._automatic = Automatic(fs, acting, pages)
         verbs = Verbs(
             fs,
             self._store,
             committer=adapter.committer,
             packer=adapter.packer,
             rollbacks=self._rollbacks,
+            acting=acting,
+            automatic=self._automatic,
             stop=self._want_stop,
             ending=self._ending,
         )
@@ -209,6 +217,7 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._adapter.background)
             nursery.start_soon(self._say_ready)
+            nursery.start_soon(self._automatic.run)
             try:
                 await pyfuse3.main()
             except* ConnectionAbortedError:

@@ -21,6 +21,17 @@ DYING_SECONDS = 10.0
 """A killed daemon keeps its lock until the kernel has taken it apart."""
 
 
+class AlreadyMounted(MountError):
+    """The store is mounted and served: where, and by whom."""
+
+    def __init__(self, store: Path, point: Path) -> None:
+        self.point = point
+        owner = find_owner(store)
+        by = f" by {owner}" if owner is not None else ""
+        command = f"vfs umount {shlex.quote(str(point))}"
+        super().__init__(f"{store} is already mounted at {point}{by}; unmount it first: {command}")
+
+
 def refuse_living(store: Path) -> None:
     """MountError when a mount of the store is served, or its daemon was killed but is not dead yet."""
     _wait_for_the_dying(store)
@@ -28,10 +39,10 @@ def refuse_living(store: Path) -> None:
     for mount in mounts_of(store, mounts):
         if _shows(mount, mounts):
             if not is_dead(mount.point):
-                raise already_mounted(store, mount.point)
+                raise AlreadyMounted(store, mount.point)
             log.warning("clearing %s: the daemon of this mount has died", mount.point)
         elif find_owner(store) is not None:
-            raise already_mounted(store, mount.point)
+            raise AlreadyMounted(store, mount.point)
 
 
 def clear_dead(store: Path) -> bool:
@@ -42,18 +53,10 @@ def clear_dead(store: Path) -> bool:
     found = False
     while (mount := _uppermost(store)) is not None:
         if not is_dead(mount.point):  # of a store that has been moved away from this path
-            raise already_mounted(store, mount.point)
+            raise AlreadyMounted(store, mount.point)
         found = True
         detach(mount.point, lazy=True)
     return found
-
-
-def already_mounted(store: Path, point: Path) -> MountError:
-    """The error that tells where, and by whom."""
-    owner = find_owner(store)
-    by = f" by {owner}" if owner is not None else ""
-    command = f"vfs umount {shlex.quote(str(point))}"
-    return MountError(f"{store} is already mounted at {point}{by}; unmount it first: {command}")
 
 
 def _shows(mount: Mount, mounts: list[Mount]) -> bool:

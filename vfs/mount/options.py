@@ -9,14 +9,15 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from vfs.backing.codecs import Compression
-from vfs.errors import OptionError
+from vfs.errors import OptionError, SnapshotError
 from vfs.limits import MIB
 from vfs.sizes import parse_size
+from vfs.snapshots.actions import check_name
 
 SUBTYPE = "vfs"
 """The kernel shows our mounts as of the type fuse.vfs."""
@@ -44,6 +45,10 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     pack: bool = True
     """False: only `vfs flush` packs."""
     noatime: bool = False
+    snapshot: str | None = None
+    """The one to mount in the place of what is there now; then `read_only` is set."""
+    snapdir_visible: bool = False
+    """Whether `.snapshots` is listed in the root."""
     debug: bool = False
     kernel_flags: tuple[str, ...] = ()
 
@@ -69,7 +74,7 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
                 fields[option.field] = option.parse(name, value)
         flags = _kernel_flags(field for field in fields if field.startswith(KERNEL))
         kept = {field: value for field, value in fields.items() if not field.startswith(KERNEL)}
-        if read_only:
+        if read_only or "snapshot" in kept:
             kept["read_only"] = True
         return cls(**kept, kernel_flags=flags)
 
@@ -86,6 +91,10 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
             given["compression"] = self.compression
         if self.backlog_bytes is not None:
             given["backlog_limit_bytes"] = self.backlog_bytes
+        if self.snapshot is not None:
+            given["snapshot"] = self.snapshot
+        if self.snapdir_visible:
+            given["snapdir_visible"] = True
         return given
 
     def for_kernel(self, store: Path) -> set[str]:
@@ -147,6 +156,28 @@ def _compression(name: str, text: str) -> str:
         raise OptionError(f"mount option {name}={text}: {error}") from None
 
 
+def _snapshot(name: str, text: str) -> str:
+    try:
+        snapshot = unquote(text, errors="strict")
+        check_name(snapshot)
+    except (UnicodeDecodeError, SnapshotError) as error:
+        raise OptionError(f"mount option {name}={text}: {error}") from None
+    return snapshot
+
+
+def snapshot_option(snapshot: str) -> str:
+    """The mount option for a snapshot, whatever its name is: commas and % are written as in a URL."""
+    return f"{SNAPSHOT}={quote(snapshot)}"
+
+
+def _visible(name: str, text: str) -> bool:
+    if text not in ("visible", "hidden"):
+        raise OptionError(f"mount option {name}={text}: give {name}=visible or {name}=hidden")
+    return text == "visible"
+
+
+SNAPSHOT = "snapshot"
+
 KNOWN = {
     "ro": Option("read_only", constant=True),
     "rw": Option("read_only", constant=False),
@@ -170,6 +201,8 @@ KNOWN = {
     "nopack": Option("pack", constant=False),
     "noatime": Option("noatime", constant=True),
     "relatime": Option("noatime", constant=False),
+    SNAPSHOT: Option("snapshot", parse=_snapshot, hint="NAME"),
+    "snapdir": Option("snapdir_visible", parse=_visible, hint="visible|hidden"),
     "debug": Option("debug", constant=True),
     "dirsync": Option(KERNEL + "dirsync", constant=True),
     **{flag: Option(KERNEL + flag, constant=True) for pair in OPPOSITES for flag in pair},

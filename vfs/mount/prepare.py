@@ -7,7 +7,8 @@ same store do not count as being in the way. Never changes anything.
 from pathlib import Path
 from typing import NamedTuple
 
-from vfs.mount.healing import refuse_living
+from vfs.errors import MountError
+from vfs.mount.healing import AlreadyMounted, refuse_living
 from vfs.mount.mountinfo import read_mounts, resolve
 from vfs.mount.options import MountOptions
 from vfs.mount.preconditions import check_mount, check_store
@@ -25,6 +26,14 @@ def prepare(store: Path, point: Path, options: MountOptions) -> Places:
     mounts = read_mounts()
     places = Places(resolve(store, mounts), resolve(point, mounts))
     check_store(places.store, mounts)
-    refuse_living(places.store)
+    try:
+        refuse_living(places.store)
+    except AlreadyMounted as error:
+        if options.snapshot is None:
+            raise
+        shown = error.point / ".snapshots" / options.snapshot
+        raise MountError(
+            f"{places.store} is mounted at {error.point}; {shown} shows that snapshot"
+        ) from error
     check_mount(places.store, places.point, options, read_mounts())
     return places

@@ -15,11 +15,14 @@ import trio
 from vfs.checker import Report, check_committed, check_storage
 from vfs.errors import NoSpace, StoreError
 from vfs.filesystem import FileSystem
+from vfs.mount.acting import Acting
+from vfs.mount.automatic import Automatic
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.copy_verbs import CopyVerbs
 from vfs.mount.packer import Packer
 from vfs.mount.rollback_verbs import RollbackVerbs
+from vfs.mount.snapshot_verbs import SnapshotVerbs
 from vfs.mount.tree_verbs import TreeVerbs
 from vfs.mount.watch import disk_is_slow
 
@@ -64,6 +67,8 @@ class Verbs:
         committer: Committer,
         packer: Packer,
         rollbacks: RollbackVerbs,
+        acting: Acting,
+        automatic: Automatic,
         stop: Callable[[], None],
         ending: Ending,
     ) -> None:
@@ -72,6 +77,8 @@ class Verbs:
         self._committer = committer
         self._packer = packer
         self._rollbacks = rollbacks
+        self._acting = acting
+        self._automatic = automatic
         self._stop = stop
         self._ending = ending
         self._threads = trio.CapacityLimiter(THREADS)
@@ -87,6 +94,7 @@ class Verbs:
             **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
             **CopyVerbs(self._fs, self._store, self._committer).verbs(),
             **self._rollbacks.verbs(),
+            **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.wake).verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }

@@ -69,13 +69,17 @@ class CreateSnapshot:
         self._next_generation = 0
         self._next_id = 0
 
-    def begin(self, table: InodeTable) -> None:
+    def check(self, table: InodeTable) -> None:
+        """SnapshotError when it cannot be made, as far as that is known before its moment."""
         check_name(self._name)
         if len(self._comment) > COMMENT_CHARACTERS:
             raise SnapshotError(f"a comment has at most {COMMENT_CHARACTERS} characters")
-        trees = table.trees
-        if self._name in trees.snapshots:
+        if self._name in table.trees.snapshots:
             raise SnapshotError(f"a snapshot is called {self._name!r} already; choose another name")
+
+    def begin(self, table: InodeTable) -> None:
+        self.check(table)
+        trees = table.trees
         self.snapshot = Snapshot(trees.take_id(), self._name, now_ns(), self._comment, int(self._automatic))
         self._trees = [self._frozen(table, tree) for tree in (MAIN_TREE, *table.clones())]
         self._next_generation = trees.generation + 1

@@ -128,6 +128,8 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
 
     def _folder_of(self, snapshot: str, path: str) -> Inode:
         inode = self.snapshot_root(snapshot)
+        if b".." in split(path):  # which would lead out of the snapshot, to what is alive
+            raise NoEntry(f"{path} in snapshot {snapshot}")
         for part in split(path):
             inode = self.lookup(inode.ino, part)
         if not inode.is_directory:
@@ -183,21 +185,25 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
             number = self.table.get(number).parent
         return True
 
+    def is_clone(self, number: int) -> bool:
+        """Whether that is the root of a clone."""
+        tree = self.table.trees.get(tree_of(number))
+        return tree is not None and tree.live and tree.id != MAIN_TREE and number == tree.root_ino
+
     def drop_clone(self, number: int) -> None:
         """Remove a clone with all that is in it, also with the clones in it."""
         inode = self.table.get(number)
-        tree = self.table.trees.get(tree_of(number))
-        if tree is None or tree.id == MAIN_TREE or inode.ino != tree.root_ino:
+        if not self.is_clone(number):
             raise SnapshotError("that is no clone: remove it as any folder")
         self.writable(number, inode.parent)
         above = self.table.get(inode.parent)
         name = self.table.directory(above).name_of(number)
         if name is None:
-            raise NoEntry(f"clone {tree.id} has no name")
+            raise NoEntry(f"clone {tree_of(number)} has no name")
         inside = [
             other
             for other in self.table.clones()
-            if other != tree.id and self._lies_in(number_of(other, self._root_of(other)), number)
+            if other != tree_of(number) and self._lies_in(number_of(other, self._root_of(other)), number)
         ]
         self.record(DropTree(above.ino, name, number, tuple(inside), above.nlink - 1, now_ns()))
 

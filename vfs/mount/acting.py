@@ -1,0 +1,60 @@
+"""Actions on the snapshots of a mounted store: each at one moment, and the kernel hears of it.
+
+Promises that an action's error reaches whoever asked for it, and that nothing has changed then. The kernel is
+told in a thread: it may wait for answers of ours meanwhile. Never waits for requests.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import pyfuse3
+import trio
+
+from vfs.filesystem import FileSystem
+from vfs.mount.committer import Committer
+from vfs.mount.pages import Pages
+from vfs.numbers import SNAPSHOTS_INO
+from vfs.snapshots.actions import Action, CreateSnapshot
+from vfs.snapshots.places import in_words
+
+THREADS = 2
+
+
+class Acting:
+    """Whoever makes, renames and removes snapshots of one mount."""
+
+    def __init__(self, fs: FileSystem, committer: Committer, pages: Pages) -> None:
+        self._fs = fs
+        self._committer = committer
+        self._pages = pages
+        self._threads = trio.CapacityLimiter(THREADS)
+
+    async def create(self, name: str, comment: str = "", *, automatic: bool = False) -> None:
+        """Freeze all that programs have written by now. SnapshotError or MountError: it cannot be."""
+        action = CreateSnapshot(name, comment, automatic=automatic)
+        with in_words(self._fs):
+            self._fs.writable()
+        action.check(self._fs.table)  # what is wrong is told at once
+        await self._pages.hand_over()
+        await self.act(action, [name])
+
+    async def act(self, action: Action, names: Iterable[str] = ()) -> None:
+        """Do it together with a checkpoint; `names` of snapshots lead elsewhere after it."""
+        with in_words(self._fs):
+            await self._committer.checkpoint(action=action)
+        await self.tell_kernel([(SNAPSHOTS_INO, name.encode()) for name in names])
+
+    async def tell_kernel(self, names: list[tuple[int, bytes]]) -> None:
+        """Have it ask again for (folder, name), and for the attributes of the folders."""
+        if names:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(_invalidate, names, limiter=self._threads)
+
+
+def _invalidate(names: list[tuple[int, bytes]]) -> None:
+    for folder, name in names:
+        with suppress(OSError):  # it knows nothing of it
+            pyfuse3.invalidate_entry(folder, name)
+    for folder in {folder for folder, _ in names}:
+        with suppress(OSError):
+            pyfuse3.invalidate_inode(folder, attr_only=True)
