@@ -78,6 +78,8 @@ class Copying(Planting):
         except InvalidArgument:
             raise InvalidArgument("a folder cannot be copied into itself") from None
         old = self.find(parent, name)
+        if old is not None and old.ino == source:
+            raise InvalidArgument("a file cannot be copied onto itself")
         if old is not None and not replace:
             raise Exists(f"something else has the name {name.decode(errors='backslashreplace')} by now")
         return old

@@ -112,7 +112,10 @@ def test_what_the_kernel_keeps_and_files_in_use(mounted: MountedStore) -> None:
         assert os.pread(held.fileno(), 99, 0) == b"OLD content"
         held.write(b" Content")
     assert (mounted.path / "second name").read_bytes() == b"OLD Content"
-    assert os.stat(mounted.path / "second name").st_nlink == 1
+    os.link(new, mounted.path / "third name")
+    assert os.stat(mounted.path / "third name").st_nlink == 2
+    vfs("copy", "--force", old, new)
+    assert os.stat(mounted.path / "third name").st_nlink == 1, "the kernel was told"
     mounted.remount()
     assert source.read_bytes() == b"then" + b"a" * 9996 + b"b" * 10_000 + b"more"
     changed = b"map!" + b"a" * 9996 + b"changed" + b"b" * 9993

@@ -161,6 +161,8 @@ WRONG: list[tuple[Wrong, type[Exception], str]] = [
     (lambda fs: vfs.copy_tree(fs, "/", "/d/x"), InvalidArgument, "into itself"),
     (lambda fs: vfs.copy_tree(fs, "/", "/d"), InvalidArgument, "name of its own"),
     (lambda fs: vfs.copy_tree(fs, "/d/..", "/d"), InvalidArgument, "name of its own"),
+    (lambda fs: vfs.copy_tree(fs, "/file", "/file", replace=True), InvalidArgument, "onto itself"),
+    (lambda fs: vfs.copy_tree(fs, "/file", "/same", replace=True), InvalidArgument, "onto itself"),
 ]
 
 
@@ -171,6 +173,7 @@ def test_what_is_refused(fs: FS, copy: Wrong, error: type[Exception], words: str
     fs.make_directory("/d/deep", parents=True)
     fs.make_directory("/e/d", parents=True)
     fs.symlink(1, b"dangling", b"nowhere")
+    fs.link(fs.resolve("/file").ino, 1, b"same")
     before, lsn = told(fs, 1), fs.log.last_lsn
     with pytest.raises(error, match=words):
         copy(fs)

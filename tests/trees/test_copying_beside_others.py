@@ -180,6 +180,22 @@ def test_only_what_was_to_go_is_removed(fs: FS) -> None:
     assert len(fs.listdir("/kept")) == 6
 
 
+def test_two_who_remove_the_same(fs: FS) -> None:
+    for number in range(20):
+        top = folder(fs, "/tree")
+        deep = fs.make_directory("/tree/inner/empty/deep").ino
+        fs.write_bytes("/tree/inner/empty/deep/file", b"x")
+        steps = remover.remove(fs, 1, b"tree", top, [])
+        for _ in zip(steps, range(number), strict=False):
+            pass
+        if fs.exists("/tree/inner"):
+            for _ in remover.remove(fs, top, b"inner", fs.resolve("/tree/inner").ino, []):
+                pass
+        for _ in steps:
+            pass
+        assert (names(fs), fs.table.in_memory(deep)) == ([], None)
+
+
 def test_a_folder_that_changes_meanwhile(fs: FS) -> None:
     top = folder(fs, "/tree")
 

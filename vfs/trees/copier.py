@@ -20,7 +20,7 @@ from vfs.namespace import RENAME_EXCHANGE, RENAME_NOREPLACE
 from vfs.paths import printable
 from vfs.planting import Look
 from vfs.trees.planter import Changed
-from vfs.trees.remover import remove
+from vfs.trees.remover import remove, tell_links
 
 log = logging.getLogger("vfs")
 
@@ -107,6 +107,7 @@ class Copier:
             if not self._at_once(top, self._parent, self._name):
                 yield from self._large(top, self._parent, self._name)
             self._tell(self._parent, self._name)
+            tell_links(old, self.changed)
         else:
             yield from self._build(top)
             yield from self._put_in_place()

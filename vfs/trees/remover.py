@@ -7,7 +7,9 @@ what meanwhile; and to take memory for the depth of the tree alone. Moves and fo
 import stat
 from collections.abc import Iterator
 
+from vfs.errors import NoEntry
 from vfs.filesystem import FileSystem
+from vfs.inode.inode import Inode
 from vfs.trees.planter import Changed
 
 ROWS = 50
@@ -27,14 +29,17 @@ def remove(fs: FileSystem, parent: int, name: bytes, ino: int, changed: list[Cha
     ]  # folder, name in it, inode, cookie of the last entry that was looked at
     while levels:
         parent, name, ino, cookie = levels.pop()
-        folder = fs.table.in_memory(parent) or fs.get(parent)
-        found = fs.find(parent, name) if folder.nlink else None
+        try:
+            folder, found = fs.get(parent), fs.find(parent, name)
+        except NoEntry:
+            continue  # somebody else removes it too
         if found is None or found.ino != ino:
             continue
         if folder.lookups:
             changed.append(Changed(parent, name))
         if not found.is_directory:
             fs.unlink(parent, name)
+            tell_links(found, changed)
             continue
         rows = fs.readdir(ino, cookie, ROWS)
         if not rows:
@@ -48,6 +53,13 @@ def remove(fs: FileSystem, parent: int, name: bytes, ino: int, changed: list[Cha
             if found.lookups:
                 changed.append(Changed(ino, inner))
             fs.unlink(ino, inner)
+            tell_links(fs.table.in_memory(child), changed)
         else:
             levels.append((parent, name, ino, cookie))
         yield
+
+
+def tell_links(inode: Inode | None, changed: list[Changed]) -> None:
+    """A name of the inode has gone: how many it has is news to whoever knows it by another one."""
+    if inode is not None and inode.nlink and inode.lookups:
+        changed.append(Changed(inode.ino, b""))
