@@ -43,6 +43,7 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
         held.write(b"changed, and not written out yet")
         inside = os.open(top / "folder", os.O_RDONLY)
         (top / "folder" / "new").write_bytes(b"not of that day")
+        new = os.open(top / "folder" / "new", os.O_RDONLY)
         (top / "folder" / "further name").unlink()
         (top / "empty").unlink()
         deep = next(path for path in top.iterdir() if path.name.startswith("00-"))
@@ -64,7 +65,11 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
         assert os.pread(held.fileno(), 7, 0) == b"changed"
         held.write(b" and goes on")
         assert os.listdir(inside) == [], "the old folder is a removed one"
+        with pytest.raises(FileNotFoundError):
+            os.stat("new", dir_fd=inside)
+        assert os.read(new, 99) == b"not of that day"
         os.close(inside)
+        os.close(new)
     now = describe(top)
     for path in (b"large", b"empty"):
         assert now[path] == whole[path]

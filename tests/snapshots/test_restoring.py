@@ -226,9 +226,11 @@ def test_an_end_at_any_slice_leaves_nothing(fs: FS) -> None:
 
 
 @pytest.mark.usefixtures("_small_slices")
-def test_a_snapshot_that_goes_meanwhile(fs: FS) -> None:
+@pytest.mark.parametrize("path", ["/a", "/a/b/large"])
+def test_a_snapshot_that_goes_meanwhile(fs: FS, path: str) -> None:
     tree(fs)
-    slices = sum(1 for _ in Restorer(fs, "one", [b"/a"]).steps())
+    slices = sum(1 for _ in Restorer(fs, "one", [path.encode()]).steps())
+    vfs.restore_tree(fs, "one", ["/a"])
     for number in range(slices):
         fs.create_snapshot("again")
         for _ in remover.remove(fs, 1, b"a", fs.resolve("/a").ino, []):
@@ -239,10 +241,14 @@ def test_a_snapshot_that_goes_meanwhile(fs: FS) -> None:
             fs.collect()
 
         with pytest.raises(SnapshotError, match="'again' was deleted meanwhile"):
-            stop_at(fs, Restorer(fs, "again", [b"/a"]), number, delete)
+            stop_at(fs, Restorer(fs, "again", [path.encode()]), number, delete)
         assert names(fs) == []
         vfs.restore_tree(fs, "one", ["/a"])
-    assert slices > 5
+        fs.create_snapshot("again")
+        with pytest.raises(Stale):
+            stop_at(fs, Copier(fs, at(fs, "again", path), 1, b"copy", replace=False), number, delete)
+        assert names(fs) == [b"a"]
+    assert slices > 2
 
 
 @pytest.mark.usefixtures("_small_slices")

@@ -18,8 +18,9 @@ from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.detach import flush_pages
-from vfs.mount.kernel_caches import invalidate
+from vfs.mount.kernel_caches import tell_kernel
 from vfs.mount.mountinfo import mounts_of, read_mounts
+from vfs.mount.nodes import NodeIds
 from vfs.mount.tree_verbs import text_of
 from vfs.trees.copier import Copier
 from vfs.trees.copies import find_places
@@ -32,11 +33,13 @@ FLUSHES = 4
 class CopyVerbs:
     """The verbs `copy` and `restore` of one mount."""
 
-    def __init__(self, fs: FileSystem, store: Path, committer: Committer) -> None:
+    def __init__(self, fs: FileSystem, store: Path, committer: Committer, nodes: NodeIds) -> None:
         self._fs = fs
+        self._nodes = nodes
         self._store = store
         self._committer = committer
-        self._threads = trio.CapacityLimiter(FLUSHES)
+        self._flushing = trio.CapacityLimiter(FLUSHES)
+        self._telling = trio.CapacityLimiter(1)
 
     def verbs(self) -> dict[str, Verb]:
         """Both by their names."""
@@ -86,16 +89,15 @@ class CopyVerbs:
         await self._committer.commit()
 
     async def _tell_kernel(self, copier: Copier | Restorer) -> None:
-        changed = list(copier.changed)
+        node = self._nodes.node  # what the kernel knows it by
+        changed = [each._replace(ino=node(each.ino)) for each in copier.changed]
         copier.changed.clear()
-        if changed:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(invalidate, changed, limiter=self._threads)
+        await tell_kernel(changed, self._telling)
 
     async def _flush(self) -> None:
         """Have the kernel hand over what programs have written."""
         mounts = mounts_of(self._store, read_mounts())
         if not mounts or not await trio.to_thread.run_sync(
-            flush_pages, mounts[-1].point, limiter=self._threads, abandon_on_cancel=True
+            flush_pages, mounts[-1].point, limiter=self._flushing, abandon_on_cancel=True
         ):
             raise MountError("the kernel did not hand over all that programs have written; try again")

@@ -164,6 +164,7 @@ class Daemon:
             rollbacks=self._rollbacks,
             acting=acting,
             automatic=self._automatic,
+            nodes=adapter.nodes,
             stop=self._want_stop,
             ending=self._ending,
         )

@@ -20,7 +20,7 @@ from vfs.errors import StoreError, VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
-from vfs.mount.kernel_caches import invalidate
+from vfs.mount.kernel_caches import tell_kernel
 from vfs.mount.mountinfo import read_mounts, resolve
 from vfs.mount.options import SUBTYPE
 from vfs.mount.packer import Packer
@@ -50,6 +50,7 @@ class TreeVerbs:
         self._committer = committer
         self._packer = packer
         self._threads = trio.CapacityLimiter(2)
+        self._telling = trio.CapacityLimiter(1)
 
     def verbs(self) -> dict[str, Verb]:
         """Both by their names."""
@@ -121,8 +122,7 @@ class TreeVerbs:
 
     async def _tell_kernel(self, planter: Planter) -> None:
         changed, planter.changed = planter.changed, []
-        if changed:
-            await self._thread(invalidate, changed)
+        await tell_kernel(changed, self._telling)
 
     async def export(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Take the tree at `source` out to the folder or archive at `dest` of the host."""

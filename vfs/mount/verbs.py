@@ -20,6 +20,7 @@ from vfs.mount.automatic import Automatic
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.copy_verbs import CopyVerbs
+from vfs.mount.nodes import NodeIds
 from vfs.mount.packer import Packer
 from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.snapshot_verbs import SnapshotVerbs
@@ -69,6 +70,7 @@ class Verbs:
         rollbacks: RollbackVerbs,
         acting: Acting,
         automatic: Automatic,
+        nodes: NodeIds,
         stop: Callable[[], None],
         ending: Ending,
     ) -> None:
@@ -79,6 +81,7 @@ class Verbs:
         self._rollbacks = rollbacks
         self._acting = acting
         self._automatic = automatic
+        self._nodes = nodes
         self._stop = stop
         self._ending = ending
         self._threads = trio.CapacityLimiter(THREADS)
@@ -92,7 +95,7 @@ class Verbs:
             "gc": Verb(self.gc),
             "fsck": Verb(self.fsck),
             **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
-            **CopyVerbs(self._fs, self._store, self._committer).verbs(),
+            **CopyVerbs(self._fs, self._store, self._committer, self._nodes).verbs(),
             **self._rollbacks.verbs(),
             **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.wake).verbs(),
             "stop": Verb(self.stop, outlives=True),

@@ -50,10 +50,14 @@ class Plan(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """What changed behind the back of whoever knows the folder: the name in it, empty for itself."""
+    """What changed behind the back of whoever knows the folder: the name in it, empty for itself.
+
+    `is_file`: the number is that of a file of which only an attribute has changed.
+    """
 
     ino: int
     name: bytes
+    is_file: bool = False
 
 
 class Planter:

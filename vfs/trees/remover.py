@@ -62,4 +62,4 @@ def remove(fs: FileSystem, parent: int, name: bytes, ino: int, changed: list[Cha
 def tell_links(inode: Inode | None, changed: list[Changed]) -> None:
     """A name of the inode has gone: how many it has is news to whoever knows it by another one."""
     if inode is not None and inode.nlink and inode.lookups:
-        changed.append(Changed(inode.ino, b""))
+        changed.append(Changed(inode.ino, b"", is_file=True))
