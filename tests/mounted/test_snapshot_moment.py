@@ -1,0 +1,159 @@
+"""What a snapshot of a mounted store has: all that programs had written, and one moment, though they go on."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mounted.mounting import MountedStore
+from tests.mounted.programs import start_python, wait_for
+from vfs.mount.client import ControlClient
+
+pytestmark = pytest.mark.mounted
+
+# Writes, maps and appends without ever a sync or a close, tells that, and waits to be told to end.
+KEEPER = """
+import mmap, os, sys
+written = os.open("written", os.O_RDWR | os.O_CREAT)
+os.write(written, b"w" * 3_000_000)
+appended = os.open("appended", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for number in range(2000):
+    os.write(appended, b"%06d\\n" % number)
+mapped = os.open("mapped", os.O_RDWR | os.O_CREAT)
+os.ftruncate(mapped, 1 << 20)
+shown = mmap.mmap(mapped, 1 << 20)
+shown[:] = b"m" * (1 << 20)
+shown[4096 * 5 : 4096 * 5 + 5] = b"first"
+os.truncate("cut", 3)
+os.chmod("cut", 0o600)
+print("kept", flush=True)
+sys.stdin.readline()
+shown[4096 * 5 : 4096 * 5 + 6] = b"second"
+os.pwrite(written, b"later", 0)
+print("later", flush=True)
+sys.stdin.readline()
+"""
+
+# Makes, in this order: a/N whole and synced, its name in b, its name in c. Until told to end.
+ORDERLY = """
+import os, select, sys
+number = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    name = f"{number:06d}"
+    with open(f"new-{name}", "wb") as file:
+        file.write(name.encode() * 3000)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(f"new-{name}", f"a/{name}")
+    os.link(f"a/{name}", f"b/{name}")
+    os.mkdir(f"c/{name}")
+    number += 1
+print(number, flush=True)
+"""
+
+
+def take(mounted: MountedStore, name: str) -> Path:
+    """A snapshot, asked for as the command asks; where it shows."""
+    client = ControlClient.connect(mounted.store)
+    assert client is not None
+    with client:
+        client.ask("snapshot_create", name=name, comment="")
+    return mounted.path / ".snapshots" / name
+
+
+def test_what_the_kernel_still_keeps_is_in_it(mounted: MountedStore) -> None:
+    (mounted.path / "cut").write_text("longer than it will be")
+    keeper = start_python(KEEPER, cwd=mounted.path)
+    assert keeper.stdout is not None
+    assert keeper.stdin is not None
+    assert keeper.stdout.readline() == "kept\n"
+    shown = take(mounted, "one")
+    keeper.stdin.write("\n")
+    keeper.stdin.flush()
+    assert keeper.stdout.readline() == "later\n"
+    for _ in range(2):
+        assert (shown / "written").read_bytes() == b"w" * 3_000_000
+        assert (shown / "appended").read_bytes() == b"".join(b"%06d\n" % number for number in range(2000))
+        mapped = (shown / "mapped").read_bytes()
+        assert mapped[4096 * 5 : 4096 * 5 + 6] == b"firstm"
+        assert mapped.count(b"m") == (1 << 20) - 5
+        assert (shown / "cut").read_bytes() == b"lon"
+        assert (shown / "cut").stat().st_mode & 0o777 == 0o600
+        second = take(mounted, f"second{time.monotonic_ns()}")
+        assert (second / "mapped").read_bytes()[4096 * 5 : 4096 * 5 + 6] == b"second"
+        assert (second / "written").read_bytes()[:6] == b"laterw"
+    wait_for(keeper)
+
+
+def test_it_is_one_moment_of_those_who_write_meanwhile(mounted: MountedStore) -> None:
+    writers = []
+    for number in range(2):
+        folder = mounted.path / f"writer{number}"
+        for name in ("a", "b", "c"):
+            (folder / name).mkdir(parents=True)
+        writers.append(start_python(ORDERLY, cwd=folder))
+    shown = []
+    for number in range(12):
+        shown.append(take(mounted, f"at{number}"))
+        time.sleep(0.05)
+    made = [int(wait_for(writer)) for writer in writers]
+    assert min(made) > 12, "they went on meanwhile"
+    for number in range(2):
+        counts = [check_a_moment(snapshot / f"writer{number}") for snapshot in shown]
+        assert counts == sorted(counts)
+        assert counts[-1] > counts[0]
+        assert check_a_moment(mounted.path / f"writer{number}") == made[number]
+
+
+def check_a_moment(folder: Path) -> int:
+    """Everything up to some step, and nothing after it; how many files there are."""
+    first, second, third = (sorted(os.listdir(folder / name)) for name in ("a", "b", "c"))
+    assert first == [f"{number:06d}" for number in range(len(first))]
+    assert second in (first, first[:-1])
+    assert third in (second, second[:-1])
+    if second != first:
+        assert third == second, "of several steps at most the last one is missing"
+    left = set(os.listdir(folder)) - {"a", "b", "c"}
+    assert left <= {f"new-{len(first):06d}"}
+    assert not left or third == first, "the next one is begun when the last one is done"
+    for name in first:
+        assert (folder / "a" / name).read_bytes() == name.encode() * 3000
+    for name in second:
+        assert os.path.samefile(folder / "a" / name, folder / "b" / name)
+    return len(first)
+
+
+def test_many_at_once_beside_requests(mounted: MountedStore) -> None:
+    """Snapshots, clones and their ends from several clients at the same time."""
+    (mounted.path / "file").write_text("x")
+    take(mounted, "base")
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(5):
+                for verb, arguments in (
+                    ("snapshot_create", {"name": f"s{number}-{turn}", "comment": ""}),
+                    ("clone", {"source": "base", "path": f"c{number}-{turn}", "top": "/"}),
+                    ("snapshot_rename", {"name": f"s{number}-{turn}", "new_name": f"t{number}-{turn}"}),
+                    ("clone_delete", {"path": f"c{number}-{turn}", "top": "/"}),
+                    ("snapshot_delete", {"names": [f"t{number}-{turn}"]}),
+                ):
+                    client = ControlClient.connect(mounted.store)
+                    assert client is not None
+                    with client:
+                        client.ask(verb, **arguments)
+                    (mounted.path / f"file{number}").write_text(f"{turn}")
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert os.listdir(mounted.path / ".snapshots") == ["base"]
+    assert sorted(os.listdir(mounted.path)) == ["file", *(f"file{number}" for number in range(4))]
