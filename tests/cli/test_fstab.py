@@ -11,10 +11,19 @@ def test_what_concerns_others_is_dropped_and_ours_is_kept() -> None:
     given = from_fstab(
         (
             "rw,nodev,nosuid,noauto,_netdev,nofail,user=me,users,defaults,x-systemd.requires=/disk,comment=x",
-            "commit=1,noatime,supervise,uhelper=fuse.vfs,X-mount.mkdir,relatime,noexec",
+            "commit=1,noatime,supervise,snapdir=visible,uhelper=fuse.vfs,X-mount.mkdir,relatime,noexec",
         )
     )
-    assert given.options == ["rw", "nodev", "nosuid", "commit=1", "noatime", "relatime", "noexec"]
+    assert given.options == [
+        "rw",
+        "nodev",
+        "nosuid",
+        "commit=1",
+        "noatime",
+        "snapdir=visible",
+        "relatime",
+        "noexec",
+    ]
     assert given.supervise
     assert not given.ignored
     options = MountOptions.parse(given.options)

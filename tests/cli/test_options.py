@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfs.errors import OptionError
+from vfs.errors import OptionError, SnapshotError
 from vfs.limits import MIB
-from vfs.mount.options import KNOWN, MountOptions, quote_store
+from vfs.mount.options import KNOWN, MountOptions, quote_store, snapshot_option
+from vfs.snapshots.actions import check_name
 
 
 def test_defaults() -> None:
@@ -20,7 +21,7 @@ def test_defaults() -> None:
 
 def test_every_option_is_understood() -> None:
     texts = ["ro,commit=0.5", "allow_other,noxattr,,debug", "attr_timeout=0,cache_size=2G,noexec,nodev"]
-    texts += ["compression=zstd:-5,backlog=512M", "nopack"]
+    texts += ["compression=zstd:-5,backlog=512M", "nopack,snapdir=visible,snapshot=my%2C one"]
     assert MountOptions.parse(texts) == MountOptions(
         read_only=True,
         commit_seconds=0.5,
@@ -31,6 +32,8 @@ def test_every_option_is_understood() -> None:
         compression="zstd:-5",
         backlog_bytes=512 * MIB,
         pack=False,
+        snapshot="my, one",
+        snapdir_visible=True,
         debug=True,
         kernel_flags=("nodev", "noexec"),
     )
@@ -86,6 +89,11 @@ def test_sizes(text: str, bytes_: int) -> None:
         ("backlog=lots", ["backlog=lots", "4G"]),
         ("nopack=1", ["nopack", "no value"]),
         ("dev,nodev", ["contradict"]),
+        ("snapdir", ["snapdir", "visible|hidden"]),
+        ("snapdir=yes", ["snapdir=yes", "snapdir=visible", "snapdir=hidden"]),
+        ("snapshot=a%2Fb", ["snapshot=a%2Fb", "no '/'"]),
+        ("snapshot=%FF", ["snapshot=%FF"]),
+        ("snapshot", ["snapshot", "NAME"]),
     ],
 )
 def test_what_is_refused(text: str, words: list[str]) -> None:
@@ -123,6 +131,25 @@ def test_the_store_is_opened_with_what_was_given_and_nothing_else() -> None:
         1 << 30,
         8 * MIB,
     )
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_a_snapshot_of_any_name_is_an_option(name: str) -> None:
+    try:
+        check_name(name)
+    except SnapshotError:
+        return
+    options = MountOptions.parse([snapshot_option(name)])
+    assert options.snapshot == name
+    assert options.read_only, "it never changes"
+    assert options.for_filesystem()["snapshot"] == name
+    assert MountOptions.parse([f"rw,{snapshot_option(name)},rw"]).read_only
+    assert "ro" in options.for_kernel(Path("/a"))
+
+
+def test_snapshots_are_listed_when_they_are_wanted() -> None:
+    assert MountOptions.parse(["snapdir=visible"]).for_filesystem()["snapdir_visible"] is True
+    assert "snapdir_visible" not in MountOptions.parse(["snapdir=hidden"]).for_filesystem()
 
 
 def test_the_kernel_is_given_its_part() -> None:

@@ -1,6 +1,7 @@
-"""What a snapshot of a mounted store has: all that programs had written, and one moment, though they go on."""
+"""What a snapshot of a mounted store has: all that programs had written by then, and one moment."""
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -65,7 +66,11 @@ def take(mounted: MountedStore, name: str) -> Path:
 
 def test_what_the_kernel_still_keeps_is_in_it(mounted: MountedStore) -> None:
     (mounted.path / "cut").write_text("longer than it will be")
-    keeper = start_python(KEEPER, cwd=mounted.path)
+    with start_python(KEEPER, cwd=mounted.path) as keeper:
+        check_what_is_kept(mounted, keeper)
+
+
+def check_what_is_kept(mounted: MountedStore, keeper: "subprocess.Popen[str]") -> None:
     assert keeper.stdout is not None
     assert keeper.stdin is not None
     assert keeper.stdout.readline() == "kept\n"

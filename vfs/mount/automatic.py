@@ -21,7 +21,7 @@ from vfs.snapshots.policy import SECOND_NS
 
 log = logging.getLogger("vfs")
 
-LOOK_SECONDS = 60
+LOOK_SECONDS = 60.0
 
 
 class Automatic:
