@@ -6,9 +6,9 @@ the application does.
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -49,17 +49,26 @@ def print_table(title: str, headings: tuple[str, ...], rows: Iterable[tuple[str,
 
 
 def print_rows(
-    title: str,
     headings: tuple[str, ...],
-    rows: Sequence[tuple[str, ...]],
+    rows: Iterable[tuple[str, ...]],
     plain_rows: Iterable[tuple[str, ...]],
+    *,
+    numbers: Collection[str],
 ) -> None:
-    """Rows as a table for people, else a line each with tabs between, for programs: no cell has one."""
-    if Console().is_terminal:
-        print_table(title, headings, rows)
+    """Rows as a table for people, of which only the last column is folded where room is short; else a line
+    each, with tabs between, for programs: no cell has one. `numbers`: headings of columns that are such."""
+    console = Console()
+    if not console.is_terminal:
+        for row in plain_rows:
+            print("\t".join(one_line(cell) for cell in row))
         return
-    for row in plain_rows:
-        print("\t".join(one_line(cell) for cell in row))
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        side: Literal["left", "right"] = "right" if heading in numbers else "left"
+        table.add_column(Text(heading), justify=side, no_wrap=heading != headings[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    console.print(table)
 
 
 def print_facts(facts: Mapping[str, Any], title: str) -> None:

@@ -10,7 +10,8 @@ from vfs.cli.verb import json_option, target_argument, verb
 from vfs.snapshots.listing import list_fields
 from vfs.snapshots.sizes import exclusive_bytes
 
-HEADINGS = ("name", "time", "files", "size", "only it holds", "made by", "comment")
+HEADINGS = ("name", "time (UTC)", "files", "size", "only it\nholds", "comment")
+NUMBERS = HEADINGS[2:5]
 
 
 @verb("snapshot list")
@@ -26,25 +27,26 @@ def command(target: Path, as_json: bool) -> None:
     if as_json:
         print_json(outcome)
     else:
-        print_rows(
-            f"snapshots of {outcome['store']}",
-            HEADINGS,
-            [_row(facts) for facts in outcome["snapshots"]],
-            [_row(facts, plain=True) for facts in outcome["snapshots"]],
-        )
+        snapshots = outcome["snapshots"]
+        print_rows(HEADINGS, map(_row, snapshots), map(_plain_row, snapshots), numbers=NUMBERS)
 
 
 def _list(fs: vfs.FileSystem) -> dict[str, Any]:
     return {"snapshots": list_fields(fs.snapshots(), exclusive_bytes(fs.store.index))}
 
 
-def _row(facts: dict[str, Any], *, plain: bool = False) -> tuple[str, ...]:
-    sizes = facts["logical_bytes"], facts["exclusive_bytes"]
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     return (
         facts["name"],
-        facts["created"],
-        str(facts["files"]) if plain else f"{facts['files']:,}",
-        *(str(size) if plain else size_text(size) for size in sizes),
-        "vfs" if facts["automatic"] else "you",
+        facts["created"].replace("T", " ")[:-4],
+        f"{facts['files']:,}",
+        size_text(facts["logical_bytes"]),
+        size_text(facts["exclusive_bytes"]),
         facts["comment"],
     )
+
+
+def _plain_row(facts: dict[str, Any]) -> tuple[str, ...]:
+    figures = (facts[key] for key in ("files", "logical_bytes", "exclusive_bytes"))
+    made_by = "vfs" if facts["automatic"] else "you"
+    return facts["name"], facts["created"], *map(str, figures), made_by, facts["comment"]
