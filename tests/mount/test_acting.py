@@ -13,15 +13,16 @@ import trio.testing
 
 import vfs
 from vfs.errors import MountError, NoSpace, SnapshotError
-from vfs.mount import acting as acting_module
-from vfs.mount import detach, pages
+from vfs.mount import detach, kernel_caches, pages
 from vfs.mount.acting import Acting
 from vfs.mount.automatic import Automatic
 from vfs.mount.committer import Committer
 from vfs.mount.mountinfo import Mount
 from vfs.mount.pages import Pages
+from vfs.numbers import SNAPSHOTS_INO
 from vfs.snapshots.actions import CreateSnapshot, DeleteSnapshots
 from vfs.snapshots.policy import Policy
+from vfs.trees.planter import Changed
 
 HOUR_NS = 3600 * 10**9
 NOON_NS = 1_796_040_000 * 10**9
@@ -54,8 +55,8 @@ class Set:
 
     def __init__(self, fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fs = fs
-        self.told: list[tuple[int, bytes]] = []
-        monkeypatch.setattr(acting_module, "_invalidate", self.told.extend)
+        self.told: list[Changed] = []
+        monkeypatch.setattr(kernel_caches, "_invalidate", self.told.extend)
         self.committer = Committer(fs)
         self.pages = HandedOver()
         self.acting = Acting(fs, self.committer, self.pages)
@@ -96,7 +97,7 @@ async def test_an_action_waits_for_the_checkpoint_that_is_under_way_and_for_noth
         go_on.set()
     assert mounted.names() == ["snapshot"]
     assert fs.read_bytes(".snapshots/snapshot/file") == b"changed meanwhile"
-    assert mounted.told
+    assert mounted.told == [(SNAPSHOTS_INO, b"snapshot", False)]
 
 
 async def test_an_actions_moment_is_when_its_checkpoint_begins(

@@ -1,21 +1,21 @@
 """Actions on the snapshots of a mounted store: each at one moment, and the kernel hears of it.
 
-Promises that an action's error reaches whoever asked for it, and that nothing has changed then. The kernel is
-told in a thread: it may wait for answers of ours meanwhile. Never waits for requests.
+Promises that an action's error reaches whoever asked for it, and that nothing has changed then; and that the
+kernel was told when it is done. Never waits for requests.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 
-import pyfuse3
 import trio
 
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
+from vfs.mount.kernel_caches import tell_kernel
 from vfs.mount.pages import Pages
 from vfs.numbers import SNAPSHOTS_INO
 from vfs.snapshots.actions import Action, CreateSnapshot
 from vfs.snapshots.places import in_words
+from vfs.trees.planter import Changed
 
 THREADS = 2
 
@@ -44,17 +44,6 @@ class Acting:
             await self._committer.checkpoint(action=action)
         await self.tell_kernel([(SNAPSHOTS_INO, name.encode()) for name in names])
 
-    async def tell_kernel(self, names: list[tuple[int, bytes]]) -> None:
+    async def tell_kernel(self, names: Iterable[tuple[int, bytes]]) -> None:
         """Have it ask again for (folder, name), and for the attributes of the folders."""
-        if names:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(_invalidate, names, limiter=self._threads)
-
-
-def _invalidate(names: list[tuple[int, bytes]]) -> None:
-    for folder, name in names:
-        with suppress(OSError):  # it knows nothing of it
-            pyfuse3.invalidate_entry(folder, name)
-    for folder in {folder for folder, _ in names}:
-        with suppress(OSError):
-            pyfuse3.invalidate_inode(folder, attr_only=True)
+        await tell_kernel([Changed(folder, name) for folder, name in names], self._threads)

@@ -13,21 +13,17 @@ from typing import Any
 
 import trio
 
-from vfs.errors import MountError, StoreError
+from vfs.errors import StoreError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
-from vfs.mount.detach import flush_pages
 from vfs.mount.kernel_caches import tell_kernel
-from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.nodes import NodeIds
+from vfs.mount.pages import Pages
 from vfs.mount.tree_verbs import text_of
 from vfs.trees.copier import Copier
 from vfs.trees.copies import find_places
 from vfs.trees.restorer import Restorer
-
-FLUSHES = 4
-"""At a time; each is a program that runs as long as the kernel has something to write."""
 
 
 class CopyVerbs:
@@ -36,9 +32,8 @@ class CopyVerbs:
     def __init__(self, fs: FileSystem, store: Path, committer: Committer, nodes: NodeIds) -> None:
         self._fs = fs
         self._nodes = nodes
-        self._store = store
+        self._pages = Pages(store)
         self._committer = committer
-        self._flushing = trio.CapacityLimiter(FLUSHES)
         self._telling = trio.CapacityLimiter(1)
 
     def verbs(self) -> dict[str, Verb]:
@@ -52,7 +47,7 @@ class CopyVerbs:
         source, dest, top = (os.fsencode(text_of(request, key)) for key in ("source", "dest", "top"))
         replace = request.get("replace") is True
         find_places(fs, source, dest, replace=replace, top=top)  # what is wrong is told at once
-        await self._flush()
+        await self._pages.hand_over()
         places = find_places(fs, source, dest, replace=replace, top=top)
         copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
         await self._run(copier, progress)
@@ -93,11 +88,3 @@ class CopyVerbs:
         changed = [each._replace(ino=node(each.ino)) for each in copier.changed]
         copier.changed.clear()
         await tell_kernel(changed, self._telling)
-
-    async def _flush(self) -> None:
-        """Have the kernel hand over what programs have written."""
-        mounts = mounts_of(self._store, read_mounts())
-        if not mounts or not await trio.to_thread.run_sync(
-            flush_pages, mounts[-1].point, limiter=self._flushing, abandon_on_cancel=True
-        ):
-            raise MountError("the kernel did not hand over all that programs have written; try again")
