@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 import vfs
+from tests.repair.mending import change
+from tests.repair.stores import mend
 from vfs.errors import ReadOnly
 from vfs.filesystem import FileSystem
 from vfs.limits import ROOT_INO
@@ -39,6 +41,16 @@ def test_a_policy_stays_until_there_is_another_one(fs: FileSystem, store: Path) 
         assert again.policy == Policy(0, 7, 0)
         with pytest.raises(ReadOnly):
             again.set_policy(Policy(1))
+
+
+def test_a_policy_outlives_a_repair(fs: FileSystem, store: Path) -> None:
+    fs.delete_snapshots(["then"])
+    fs.set_policy(Policy(24, 30, 8))
+    fs.close()
+    change(store, "UPDATE meta SET value = 99 WHERE key = 'files'")
+    mend(store)
+    with vfs.open(store) as again:
+        assert again.policy == Policy(24, 30, 8)
 
 
 CHANGES: list[Callable[[FileSystem], object]] = [

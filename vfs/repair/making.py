@@ -53,7 +53,7 @@ INDEX, LOG, FOLDERS, DATA = "index", "log", "folders", "data"
 SPARE = 1 << 20
 """Numbers left out where it is not known how far a sequence had come."""
 
-_NUMBERS = ("next_blob", "next_block", "next_pack")
+_NUMBERS = ("next_blob", "next_block", "next_pack", "policy_hourly", "policy_daily", "policy_weekly")
 
 
 class _OldIndex(NamedTuple):
