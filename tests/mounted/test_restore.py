@@ -43,7 +43,8 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
         held.write(b"changed, and not written out yet")
         inside = os.open(top / "folder", os.O_RDONLY)
         (top / "folder" / "new").write_bytes(b"not of that day")
-        new = os.open(top / "folder" / "new", os.O_RDONLY)
+        (top / "folder" / "later").mkdir()
+        new, later = (os.open(top / "folder" / name, os.O_RDONLY) for name in ("new", "later"))
         (top / "folder" / "further name").unlink()
         (top / "empty").unlink()
         deep = next(path for path in top.iterdir() if path.name.startswith("00-"))
@@ -65,11 +66,12 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
         assert os.pread(held.fileno(), 7, 0) == b"changed"
         held.write(b" and goes on")
         assert os.listdir(inside) == [], "the old folder is a removed one"
-        with pytest.raises(FileNotFoundError):
-            os.stat("new", dir_fd=inside)
+        for name in ("new", "later"):
+            with pytest.raises(FileNotFoundError):
+                os.stat(name, dir_fd=inside)
         assert os.read(new, 99) == b"not of that day"
-        os.close(inside)
-        os.close(new)
+        for held_open in (inside, new, later):
+            os.close(held_open)
     now = describe(top)
     for path in (b"large", b"empty"):
         assert now[path] == whole[path]
