@@ -181,7 +181,7 @@ def test_what_is_refused(mount_store: Mounter, tmp_path: Path) -> None:
     assert done.stderr == f"vfs: there is no {top}/missing; give the path of what is there\n"
     assert sorted(os.listdir(top)) == ["covered", "file", "folder"]
     mounted.remount("ro")
-    with pytest.raises(Refused, match="read-only"):
+    with pytest.raises(Refused, match="read-only; mount it without that"):
         copied(top / "file", top / "x")
 
 

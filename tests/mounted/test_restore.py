@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import vfs as library
 from tests.mounted.mounting import MountedStore, vfs
 from tests.trees.material import describe, make_everything
 from vfs.cli.restore import restore
@@ -25,10 +24,7 @@ def frozen(tmp_path: Path) -> Iterator[MountedStore]:
     try:
         store.mount()
         make_everything(store.path / "top", sockets=True)
-        store.unmount()
-        with library.open(store.store) as fs:
-            fs.create_snapshot("before")
-        store.mount()
+        vfs("snapshot", "create", store.path, "before")
         yield store
         store.unmount()
     finally:
@@ -66,9 +62,9 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
         assert os.pread(held.fileno(), 7, 0) == b"changed"
         held.write(b" and goes on")
         assert os.listdir(inside) == [], "the old folder is a removed one"
-        for name in ("new", "later"):
+        for gone in ("new", "later"):
             with pytest.raises(FileNotFoundError):
-                os.stat(name, dir_fd=inside)
+                os.stat(gone, dir_fd=inside)
         assert os.read(new, 99) == b"not of that day"
         for held_open in (inside, new, later):
             os.close(held_open)

@@ -10,6 +10,7 @@ import vfs
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import Target, find_inside, find_target
 from vfs.cli.verb import json_option, to_path, verb
+from vfs.snapshots.places import in_words
 from vfs.trees.copier import Copier
 from vfs.trees.copies import find_places, run
 
@@ -62,7 +63,7 @@ def copy(
 def _copy_unmounted(
     target: Target, source: str, dest: str, on_progress: OnProgress, *, replace: bool
 ) -> dict[str, Any]:
-    with vfs.open(target.store) as fs:
+    with vfs.open(target.store) as fs, in_words(fs):
         places = find_places(fs, os.fsencode(source), os.fsencode(dest), replace=replace)
         copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
         run(fs, copier, on_progress)

@@ -10,6 +10,7 @@ import vfs
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_target
 from vfs.cli.verb import json_option, to_path, verb
+from vfs.snapshots.places import in_words
 from vfs.trees.copies import run
 from vfs.trees.restorer import Restorer
 
@@ -39,7 +40,7 @@ def restore(path: Path, name: str, paths: list[str], on_progress: OnProgress) ->
     if daemon is not None:
         with daemon:
             return {"store": str(store), **daemon.ask("restore", on_progress, name=name, paths=paths)}
-    with vfs.open(store) as fs:
+    with vfs.open(store) as fs, in_words(fs):
         restorer = Restorer(fs, name, [os.fsencode(each) for each in paths])
         run(fs, restorer, on_progress)
         return {"store": str(store), **restorer.fields()}

@@ -8,7 +8,6 @@ checkpoints go on between two slices.
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -21,6 +20,7 @@ from vfs.mount.kernel_caches import tell_kernel
 from vfs.mount.nodes import NodeIds
 from vfs.mount.pages import Pages
 from vfs.mount.tree_verbs import text_of
+from vfs.snapshots.places import in_words
 from vfs.trees.copier import Copier
 from vfs.trees.copies import find_places
 from vfs.trees.restorer import Restorer
@@ -29,8 +29,9 @@ from vfs.trees.restorer import Restorer
 class CopyVerbs:
     """The verbs `copy` and `restore` of one mount."""
 
-    def __init__(self, fs: FileSystem, store: Path, committer: Committer, nodes: NodeIds) -> None:
+    def __init__(self, fs: FileSystem, committer: Committer, nodes: NodeIds, pages: Pages) -> None:
         self._fs = fs
+        self._pages = pages
         self._nodes = nodes
         self._pages = Pages(store)
         self._committer = committer
@@ -43,7 +44,8 @@ class CopyVerbs:
     async def copy(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Copy the tree at `source` to `dest`, both inside the mount, whose root the client has at `top`."""
         fs = self._fs
-        fs.writable()
+        with in_words(fs):
+            fs.writable()
         source, dest, top = (os.fsencode(text_of(request, key)) for key in ("source", "dest", "top"))
         replace = request.get("replace") is True
         find_places(fs, source, dest, replace=replace, top=top)  # what is wrong is told at once
@@ -58,7 +60,8 @@ class CopyVerbs:
 
         What the kernel keeps of replaced files is for those who hold them open: nothing has to be flushed.
         """
-        self._fs.writable()
+        with in_words(self._fs):
+            self._fs.writable()
         paths = request.get("paths")
         if not isinstance(paths, list) or not paths:
             raise StoreError("bad request: no paths")
@@ -69,10 +72,11 @@ class CopyVerbs:
 
     async def _run(self, copier: Copier | Restorer, progress: Progress) -> None:
         try:
-            for _ in copier.steps():
-                progress.set(0, 0, copier.text())
-                await self._tell_kernel(copier)
-                await trio.lowlevel.checkpoint()
+            with in_words(self._fs):
+                for _ in copier.steps():
+                    progress.set(0, 0, copier.text())
+                    await self._tell_kernel(copier)
+                    await trio.lowlevel.checkpoint()
         except BaseException:
             with trio.CancelScope(shield=True):
                 for _ in copier.undo():

@@ -165,6 +165,7 @@ class Daemon:
             acting=acting,
             automatic=self._automatic,
             nodes=adapter.nodes,
+            pages=pages,
             stop=self._want_stop,
             ending=self._ending,
         )

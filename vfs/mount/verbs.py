@@ -22,6 +22,7 @@ from vfs.mount.control import Progress, Verb
 from vfs.mount.copy_verbs import CopyVerbs
 from vfs.mount.nodes import NodeIds
 from vfs.mount.packer import Packer
+from vfs.mount.pages import Pages
 from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.snapshot_verbs import SnapshotVerbs
 from vfs.mount.tree_verbs import TreeVerbs
@@ -71,6 +72,7 @@ class Verbs:
         acting: Acting,
         automatic: Automatic,
         nodes: NodeIds,
+        pages: Pages,
         stop: Callable[[], None],
         ending: Ending,
     ) -> None:
@@ -82,6 +84,7 @@ class Verbs:
         self._acting = acting
         self._automatic = automatic
         self._nodes = nodes
+        self._pages = pages
         self._stop = stop
         self._ending = ending
         self._threads = trio.CapacityLimiter(THREADS)
@@ -95,7 +98,7 @@ class Verbs:
             "gc": Verb(self.gc),
             "fsck": Verb(self.fsck),
             **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
-            **CopyVerbs(self._fs, self._store, self._committer, self._nodes).verbs(),
+            **CopyVerbs(self._fs, self._committer, self._nodes, self._pages).verbs(),
             **self._rollbacks.verbs(),
             **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.wake).verbs(),
             "stop": Verb(self.stop, outlives=True),
