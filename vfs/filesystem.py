@@ -30,6 +30,7 @@ from vfs.numbers import MAIN_TREE
 from vfs.paths import StrPath
 from vfs.rebuilding import mend_packed_tables
 from vfs.recovery import check_root, first_rows, replay
+from vfs.snapshots.diffing import Diffing
 from vfs.snapshots.keeping import Keeping
 
 log = logging.getLogger("vfs")
@@ -47,7 +48,7 @@ class Statistics(NamedTuple):
     name_bytes: int
 
 
-class FileSystem(Keeping, Copying, Collecting):
+class FileSystem(Keeping, Diffing, Copying, Collecting):
     """A store that is open. Use it in a `with` statement."""
 
     def __init__(self, store: Store, **options: Any) -> None:

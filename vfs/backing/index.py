@@ -14,6 +14,7 @@ from typing import Any
 
 import apsw
 
+from vfs.backing.index_view import load_trees
 from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.room import unit_bytes
 from vfs.backing.schema import TABLES, TEMPORARY, UPGRADES, VERSION
@@ -23,7 +24,7 @@ from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_ane
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
 from vfs.backing.tree_rows import TreeRows
-from vfs.backing.trees import Branch, Snapshot, Tree, Trees, join_bits
+from vfs.backing.trees import Trees
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable
 
 INDEX_NAME = "index.db"
@@ -47,12 +48,6 @@ DAMAGE = (
 NAMESPACE_TABLES = ("inode", "entry", "extent", "xattr")
 """Those whose rows have generations."""
 
-_SELECT_TREES = (
-    "SELECT id, source, snapshot, branch, gen, root,"
-    " files, directories, logical_bytes, logical_bytes_high FROM tree"
-)
-
-
 class Index(TreeRows):
     """One store's index: a connection that reads for the owner and one that a worker commits through.
 
@@ -65,6 +60,8 @@ class Index(TreeRows):
         self._storage = storage
         self.read_only = read_only
         self.trees = Trees()
+        self.shown: str | None = None
+        """The snapshot that is shown in the place of all that is live."""
         self._reader = self._connect()
         self._writer: apsw.Connection | None = None
         self._writing = threading.Lock()
@@ -127,7 +124,7 @@ class Index(TreeRows):
                 with self.transaction() as transaction:
                     transaction.upgrade(UPGRADES[found])
             meta = self.meta()
-            self.trees = self._load_trees(meta)
+            self.trees = load_trees(self._all, meta)
             if found == VERSION or not self.read_only:
                 self._check_generations()
         except (apsw.Error, UnicodeDecodeError) as error:
@@ -183,17 +180,6 @@ class Index(TreeRows):
         """For each sequence the first number that was never handed out nor reserved."""
         return dict(check_rows("a sequence", self._all(f"SELECT name, next FROM sequence LIMIT {SEVERAL}")))
 
-    def _load_trees(self, meta: dict[str, int]) -> Trees:
-        branches = check_rows("a branch", self._all("SELECT id, parent, gen FROM branch"))
-        rows = check_rows("a tree", self._all(_SELECT_TREES))
-        snapshots = check_rows(
-            "a snapshot", self._all("SELECT id, name, created, comment, automatic FROM snapshot")
-        )
-        trees = (Tree(*(*row[:8], join_bits(row[8], row[9]))) for row in rows)
-        return Trees.load(
-            meta, (Branch(*row) for row in branches), trees, (Snapshot(*row) for row in snapshots)
-        )
-
     def _check_generations(self) -> None:
         """IndexDamaged where a row is newer than the clock: what is written now would lie hidden below it."""
         for table in NAMESPACE_TABLES:
@@ -208,6 +194,7 @@ class Index(TreeRows):
         if snapshot not in self.trees.snapshots:
             raise SnapshotError(f"no snapshot is called {snapshot!r}; list them with: vfs snapshot list")
         self.trees.restrict(snapshot)
+        self.shown = snapshot
 
     def referenced_chunks(self) -> dict[int, int]:
         """chunk number -> bytes of it that extent maps point to."""
