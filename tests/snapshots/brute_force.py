@@ -4,7 +4,7 @@ Knows inodes, names and bytes as the library gives them, and nothing of rows, br
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from vfs.filesystem import FileSystem
@@ -38,12 +38,13 @@ class Found:
     def _walk(self, folder: int, path: bytes) -> None:
         cookie = 2
         while rows := self.fs.readdir(folder, cookie):
-            for name, ino, cookie, kind in rows:
+            for name, ino, _, kind in rows:
                 inner = path + b"/" + name if path else name
                 self.entries[folder, name] = ino
                 self.paths[folder, name] = inner
                 if kind == stat.S_IFDIR >> 12:
                     self._walk(ino, inner)
+            cookie = rows[-1][2]
 
     def nested(self) -> dict[int, tuple[int, bytes]]:
         """Clones: tree -> where its root is."""
@@ -77,23 +78,29 @@ def labels(old: Found, new: Found) -> tuple[dict[int, Any], dict[int, Any]]:
         return found.source
 
     left, right = old.nested(), new.nested()
-    for tree in left:
-        for other in right:
-            if source(tree) == source(other):
-                names[0][tree] = names[1][other] = source(tree)
-    again = True
-    while again:
-        again = False
-        for tree, (folder, name) in left.items():
-            for other, (other_folder, other_name) in right.items():
-                if tree in names[0] or other in names[1] or name != other_name:
-                    continue
-                above, other_above = names[0].get(folder >> 40), names[1].get(other_folder >> 40)
-                roots = old.entries[folder, name], new.entries[other_folder, other_name]
-                same_folder = above is not None and above == other_above and (folder ^ other_folder) % 2**40 == 0
-                if same_folder and (roots[0] ^ roots[1]) % 2**40 == 0:
-                    names[0][tree] = names[1][other] = ("placed", tree)
-                    again = True
+
+    def pair(is_same: Callable[[int, int], bool], label: Callable[[int], Any]) -> bool:
+        found = [
+            (tree, other)
+            for tree, (folder, _) in left.items()
+            for other, (other_folder, _) in right.items()
+            if folder >> 40 in names[0] and other_folder >> 40 in names[1]
+            if tree not in names[0] and other not in names[1] and is_same(tree, other)
+        ]
+        for tree, other in found:
+            names[0][tree] = names[1][other] = label(tree)
+        return bool(found)
+
+    def same_place(tree: int, other: int) -> bool:
+        (folder, name), (other_folder, other_name) = left[tree], right[other]
+        numbers = [(old.entries[left[tree]], new.entries[right[other]]), (folder, other_folder)]
+        alike = all((one ^ two) % 2**40 == 0 for one, two in numbers)
+        return alike and name == other_name and names[0][folder >> 40] == names[1][other_folder >> 40]
+
+    while pair(lambda tree, other: source(tree) == source(other), source) or pair(
+        same_place, lambda tree: ("placed", tree)
+    ):
+        pass
     return names
 
 
@@ -180,13 +187,12 @@ class Compared:
         yield from (Line("added", path, None, ()) for path in added)
 
     def _alike(self, old: Id, new: Id) -> bool:
-        modes = [self.sides[side].inode(self.numbers[side][each]).mode for side, each in enumerate((old, new))]
-        clones = any(
-            self.numbers[side][each] >> 40 != place[0][0]
-            and isinstance(each[0], tuple)
-            and not self.by_path
-            for side, each in enumerate((old, new))
-            for place in self.objects[side][each]
+        modes = [
+            self.sides[side].inode(self.numbers[side][each]).mode for side, each in enumerate((old, new))
+        ]
+        clones = not self.by_path and any(
+            self.numbers[side][each] in {found.entries[place] for place in found.nested().values()}
+            for side, (each, found) in enumerate(zip((old, new), self.sides, strict=True))
         )
         return stat.S_IFMT(modes[0]) == stat.S_IFMT(modes[1]) and not clones
 
@@ -217,5 +223,3 @@ def check(fs: FileSystem, old: str, new: str) -> int:
         rest -= told
     assert not rest, (old, new, rest, must)
     return len(found)
-
-

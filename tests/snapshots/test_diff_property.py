@@ -1,5 +1,5 @@
-"""`diff` against a walk through both sides, for random histories: all kinds of changes, of main tree and clones,
-with snapshots, rollbacks, deletions and packing between them.
+"""`diff` against a walk through both sides, for random histories: all kinds of changes, of main tree and
+clones, with snapshots, rollbacks, deletions and packing between them.
 """
 
 import os
@@ -215,8 +215,6 @@ def test_any_history(tmp_path: Path, seed: int) -> None:
     history = History(tmp_path / "store", seed)
     try:
         history.live(STEPS)
-        assert history.lines > 100
+        assert history.lines > 20
     finally:
         history.fs.close()
-
-

@@ -1,7 +1,7 @@
 """The namespace as of one commit of the index, for a worker that reads it beside the owner.
 
-Promises that all of it is of one moment, whatever is committed meanwhile, and that the trees are those of that
-moment too. Never writes; lives within one `Index.checking`, in one thread.
+Promises that all of it is of one moment, whatever is committed meanwhile, trees and snapshots included.
+Never writes; lives within one `Index.checking`, in one thread.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,11 @@ def load_trees(read: Read, meta: dict[str, int]) -> Trees:
     rows = check_rows("a tree", read(_SELECT_TREES))
     snapshots = check_rows("a snapshot", read("SELECT id, name, created, comment, automatic FROM snapshot"))
     trees = (Tree(*(*row[:8], join_bits(row[8], row[9]))) for row in rows)
-    return Trees.load(
-        meta, (Branch(*row) for row in branches), trees, (Snapshot(*row) for row in snapshots)
-    )
+    return Trees.load(meta, (Branch(*row) for row in branches), trees, (Snapshot(*row) for row in snapshots))
 
 
 class IndexView(TreeRows):
-    """Reading methods over a transaction. `shown`: the snapshot that stands in the place of all that is live."""
+    """Reading methods over a transaction. `shown`: the snapshot in the place of all that is live."""
 
     def __init__(self, transaction: Transaction, shown: str | None = None) -> None:
         self._query = transaction.query

@@ -31,6 +31,7 @@ VERBS = {
     "restore": "vfs.cli.restore",
     "rollback": "vfs.cli.rollback",
     "snapshot": "vfs.cli.snapshot",
+    "diff": "vfs.cli.diff",
     "clone": "vfs.cli.clone",
     "fsck": "vfs.cli.fsck",
     "mount.fuse.vfs": "vfs.cli.system_mount",

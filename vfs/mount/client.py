@@ -23,6 +23,7 @@ ANSWER_SECONDS = 30.0
 """Much longer than the daemon's heartbeat: whoever is silent for so long hangs."""
 
 OnProgress = Callable[[int, int, str], None]
+OnPage = Callable[[list[Any]], object]
 
 
 class DaemonSilent(MountError):
@@ -96,10 +97,18 @@ class ControlClient:
     ) -> None:
         self._connection.close()
 
-    def ask(self, verb: str, on_progress: OnProgress | None = None, **arguments: Any) -> dict[str, Any]:
-        """Send a request and return its result; Refused with the daemon's words, DaemonSilent, DaemonGone."""
+    def ask(
+        self,
+        verb: str,
+        on_progress: OnProgress | None = None,
+        on_page: OnPage | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Send a request and return its result; Refused with the daemon's words, DaemonSilent, DaemonGone.
+
+        `on_page` is called with the parts of a long result, and must not take long: the daemon waits."""
         self.send(verb, **arguments)
-        return self.result(on_progress)
+        return self.result(on_progress, on_page)
 
     def send(self, verb: str, **arguments: Any) -> None:
         """Send a request, and return when the daemon has it: its first sign of life came."""
@@ -108,7 +117,7 @@ class ControlClient:
         line = self._line()
         self._received[:0] = line + b"\n"
 
-    def result(self, on_progress: OnProgress | None = None) -> dict[str, Any]:
+    def result(self, on_progress: OnProgress | None = None, on_page: OnPage | None = None) -> dict[str, Any]:
         """Wait for the end of what was sent."""
         while True:
             try:
@@ -117,6 +126,11 @@ class ControlClient:
                 raise MountError(
                     f"the daemon of {self._store} answered nonsense ({error}); see its log"
                 ) from None
+            page = message.get("page")
+            if isinstance(page, list):
+                if on_page is not None:
+                    on_page(page)
+                continue
             progress = message.get("progress")
             if not isinstance(progress, dict):
                 return self._outcome(message)

@@ -39,6 +39,9 @@ SEND_SECONDS = 5.0
 MOST_CLIENTS = 64
 PROGRESS_SECONDS = 0.1
 
+PAGES = "pages"
+"""Of a result: an iterator of lists, each of which leaves as a message of its own, before the rest."""
+
 
 class Progress:
     """How far a verb has come; its task or thread sets it, the connection's task tells the client."""
@@ -183,7 +186,10 @@ class ControlServer:
     async def _converse(self, stream: trio.SocketStream) -> None:
         with self._clients, suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # it may be gone
             async with stream:
-                await _send(stream, await self._reply(stream))
+                reply = await self._reply(stream)
+                for page in reply.get("result", {}).pop(PAGES, ()):
+                    await _send(stream, {"page": page})
+                await _send(stream, reply)
 
     async def _reply(self, stream: trio.SocketStream) -> dict[str, Any]:
         if not _is_trusted(stream):

@@ -4,6 +4,7 @@ r"""What is said over the control socket, and where it lies.
     request  = JSON object + "\n"     {"verb": NAME, ...arguments}
     reply    = JSON object + "\n"     any number of {"progress": {"done": n, "total": n, "what": text}}, of
                                       which one comes at least every two seconds as a sign of life, then
+                                      any number of {"page": [...]}, parts of a long result, and then
                                       one {"result": {...}} or {"error": "one line"}
 
 One request a connection. Never trusts what it decodes: everything that is not such an object is

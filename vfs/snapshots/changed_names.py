@@ -1,8 +1,8 @@
 """Which names of which inodes are on one side only, and what all of them are called.
 
-Promises that names which changed come from the rows that changed. All others that have to be told are found by
-reading through the folders that they lie in, each once for all that is wanted of it. Only folders that one
-side has elsewhere, and those of a comparison by path, are walked through.
+Promises that names which changed come from the rows that changed. All others that have to be told are found
+by reading through the folders that they lie in, each once for all that is wanted of it. Only folders that
+one side has elsewhere, and those of a comparison by path, are walked through.
 """
 
 from collections.abc import Iterable, Iterator

@@ -195,7 +195,9 @@ class _Diff:
             if rows[0] is None or rows[1] is None:
                 continue
             gone, new = len(old_names.get(key, ())), len(new_names.get(key, ()))
-            if (gone or new) and not (rows[0][4] > gone and rows[1][4] > new and not stat.S_ISDIR(rows[1][1])):
+            if (gone or new) and not (
+                rows[0][4] > gone and rows[1][4] > new and not stat.S_ISDIR(rows[1][1])
+            ):
                 continue
             changes = self._comparing.changes(rows[0], rows[1])
             if changes:

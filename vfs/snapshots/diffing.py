@@ -14,7 +14,7 @@ from vfs.contents import ReadPlan
 from vfs.errors import SnapshotError
 from vfs.inode.extents import Extent
 from vfs.snapshots.diff import Difference, compare
-from vfs.snapshots.sides import default_other, is_now
+from vfs.snapshots.sides import default_other, is_about_now
 from vfs.snapshots.snapshotting import Snapshotting
 
 
@@ -34,7 +34,7 @@ class Diffing(Snapshotting):
     def diff(self, old: str, new: str | None = None) -> Iterator[Difference]:
         """The differences between two folders, ordered by path.
 
-        NAME is a snapshot, NAME:sub/dir a folder of it, / what is now and /sub/dir a folder of that, or a clone.
+        NAME is a snapshot, NAME:sub/dir a folder of it, / what is now, /sub/dir a folder of that or a clone.
         Without `new` a snapshot is compared with the same folder as it is now. Raises SnapshotError, NoEntry
         and NotADirectory for what does not exist.
         """
@@ -46,15 +46,20 @@ class Diffing(Snapshotting):
         finally:
             self.end_diff(plan)
 
+    @property
+    def index_is_now(self) -> bool:
+        """Of a store that is read-only: whether nothing stands in its log alone."""
+        return not self.replayed_records
+
     def diff_needs_now(self, old: str, new: str | None) -> bool:
         """Whether the index must be brought up to date first. An error when that cannot be."""
-        if not any(map(is_now, (old, new or default_other(old)))):
+        if not is_about_now(old, new):
             return False
         if self.failed is not None:
             raise self.failed
         if not self.read_only:
             return True
-        if self.replayed_records:
+        if not self.index_is_now:
             raise SnapshotError(
                 "what is now stands in the log alone, which a read-only store keeps as it is; mount it"
                 " writable once, or compare two snapshots"

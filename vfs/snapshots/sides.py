@@ -8,6 +8,7 @@ from it, so that nothing has to be walked through. Never follows a symbolic link
 """
 
 import stat
+from typing import Final
 
 from vfs.backing.transaction import InodeRow
 from vfs.backing.tree_rows import TreeRows
@@ -17,10 +18,13 @@ from vfs.limits import ROOT_INO
 from vfs.numbers import tree_of
 from vfs.paths import printable, split
 
-MODE, PARENT = 1, 12
-"""Where these stand in an InodeRow."""
+MODE: Final = 1
+"""Where the mode stands in an InodeRow."""
 
-_LINKS = 4
+PARENT: Final = 12
+"""Where the directory stands that an inode lies in."""
+
+_LINKS: Final = 4
 
 
 def is_now(word: str) -> bool:
@@ -29,10 +33,15 @@ def is_now(word: str) -> bool:
 
 
 def default_other(word: str) -> str:
-    """What a snapshot, or a folder of one, is compared with when nothing else is named: the same place now."""
+    """What a snapshot, or a folder of one, is compared with if nothing is named: the same place now."""
     if is_now(word):
         raise SnapshotError(f"say what {word} is to be compared with: a snapshot, or /folder")
     return "/" + word.partition(":")[2].strip("/")
+
+
+def is_about_now(old: str, new: str | None) -> bool:
+    """Whether one of the two, of which the other may be left out, can change."""
+    return is_now(old) or new is None or is_now(new)
 
 
 def find_folder(rows: TreeRows, word: str) -> int:

@@ -49,35 +49,44 @@ class TreePairs:
             self._trees.append([tree, None] if side == OLD else [None, tree])
 
     def _pair_nested(self, old: dict[int, Tree], new: dict[int, Tree]) -> None:
-        sources = {tree.source: tree.id for tree in new.values()}
-        for tree in list(old.values()):
-            other = sources.get(tree.source)
-            if other is not None:
-                self._pair(tree.id, other)
-                del old[tree.id], new[other]
-        while old and new:
-            places = self._places(OLD, old)
-            found = [(places[place], tree) for place, tree in self._places(NEW, new).items() if place in places]
+        """Outer ones first: what lies in a clone that one side lacks is told with that one."""
+        while found := self._same_sources(old, new) or self._same_places(old, new):
             for one, other in found:
                 self._pair(one, other)
                 del old[one], new[other]
-            if not found:
-                break
         self._alone(OLD, list(old))
         self._alone(NEW, list(new))
 
+    def _same_sources(self, old: dict[int, Tree], new: dict[int, Tree]) -> list[tuple[int, int]]:
+        sources = {tree.source: tree.id for tree in new.values()}
+        candidates = [(tree.id, sources[tree.source]) for tree in old.values() if tree.source in sources]
+        return [
+            (one, other)
+            for one, other in candidates
+            if self._folder(OLD, old[one]) is not None and self._folder(NEW, new[other]) is not None
+        ]
+
+    def _same_places(self, old: dict[int, Tree], new: dict[int, Tree]) -> list[tuple[int, int]]:
+        if not old or not new:
+            return []
+        places = self._places(OLD, old)
+        return [(places[place], tree) for place, tree in self._places(NEW, new).items() if place in places]
+
+    def _folder(self, side: int, tree: Tree) -> int | None:
+        """The folder that the root of a tree lies in, if that is of a pair."""
+        row = self._sides[side].inode(tree.root_ino)
+        return row[PARENT] if row is not None and tree_of(row[PARENT]) in self._slots[side] else None
+
     def _places(self, side: int, trees: dict[int, Tree]) -> dict[Place, int]:
-        """Where those of the trees lie whose folder is of a pair already."""
+        """Where those of the trees lie whose folder is of a pair."""
         rows = self._sides[side].rows
         places: dict[Place, int] = {}
         for tree in trees.values():
-            row = self._sides[side].inode(tree.root_ino)
-            if row is not None and tree_of(row[PARENT]) in self._slots[side]:
-                key = self.key(side, row[PARENT])
-                places.update(
-                    ((key, name, tree.root), tree.id)
-                    for name, _ in rows.names_in(row[PARENT], [tree.root_ino])
-                )
+            folder = self._folder(side, tree)
+            if folder is not None:
+                key = self.key(side, folder)
+                names = rows.names_in(folder, [tree.root_ino])
+                places.update(((key, name, tree.root), tree.id) for name, _ in names)
         return places
 
     # --- looking ----------------------------------------------------------------------------
@@ -111,7 +120,11 @@ class TreePairs:
         found = []
         for slot, (old, new) in enumerate(self._trees):
             if old is not None and new is not None:
-                old_tree, new_tree = self._sides[OLD].rows.trees.get(old), self._sides[NEW].rows.trees.get(new)
-                assert old_tree is not None and new_tree is not None, "pairs are of trees"
+                old_tree, new_tree = (
+                    self._sides[OLD].rows.trees.get(old),
+                    self._sides[NEW].rows.trees.get(new),
+                )
+                assert old_tree is not None, "pairs are of trees"
+                assert new_tree is not None, "pairs are of trees"
                 found.append((slot, old_tree.chain, new_tree.chain))
         return found

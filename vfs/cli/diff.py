@@ -1,0 +1,88 @@
+"""`vfs diff STORE|MOUNTPOINT FROM [TO]`: what differs between two snapshots, clones, or one of them and now.
+
+Promises one line each, whatever a path has in it. Exit codes are those of diff(1), with --exit-code.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+import vfs
+from vfs.cli.output import print_facts, print_json, print_lines
+from vfs.cli.target import find_target
+from vfs.cli.verb import ExitCodes, json_option, to_path, verb
+from vfs.paths import printable
+from vfs.snapshots.diff import ADDED, CHANGED, CLONE, REMOVED, RENAMED
+from vfs.snapshots.diff_report import report
+from vfs.snapshots.sides import is_about_now
+
+SAME, DIFFERENT = 0, 1
+TROUBLE = 2
+
+SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: "M", RENAMED: "R"}
+
+
+@verb("diff", ExitCodes(error=TROUBLE, usage=TROUBLE))
+@click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
+@click.argument("old", metavar="FROM")
+@click.argument("new", metavar="[TO]", required=False)
+@click.option("--stat", is_flag=True, help="Only the sums: how many of each kind, and bytes.")
+@click.option("--exit-code", "tells", is_flag=True, help="Exit with 1 when there are differences.")
+@json_option
+def command(target: Path, old: str, new: str | None, stat: bool, tells: bool, as_json: bool) -> int:
+    """List what differs between FROM and TO, one line each, ordered by path.
+
+    FROM and TO are snapshots (NAME), folders of them (NAME:sub/dir), what is now (/), or folders of that, and
+    clones (/sub/dir). Without TO a snapshot is compared with what is in its place now.
+
+    \b
+    + path               added
+    - path               removed
+    M path (mode, …)     changed: content, mode, owner, xattr
+    R old -> new         renamed; what lies in a renamed folder is not told again
+
+    Exit codes: 0, or with --exit-code 1 when there are differences; 2 when it could not be done.
+    """
+    outcome = compare(target, old, new, stat=stat)
+    if as_json:
+        print_json(outcome)
+    elif stat:
+        print_facts(outcome, title=f"{outcome['old']} to {outcome['new']}")
+    else:
+        print_lines([_line(each) for each in outcome["differences"]])
+    return DIFFERENT if tells and any(outcome[kind] for kind in SIGNS) else SAME
+
+
+def compare(path: Path, old: str, new: str | None, *, stat: bool) -> dict[str, Any]:
+    """What was compared in a STORE|MOUNTPOINT, with the sums and, unless only these are wanted, all
+    differences."""
+    store, daemon = find_target(path)
+    if daemon is not None:
+        differences: list[dict[str, Any]] = []
+        with daemon:
+            # Kept until the last has come: a daemon does not wait for somebody who pages through them.
+            outcome = daemon.ask("diff", on_page=differences.extend, old=old, new=new, stat=stat)
+        return {"store": str(store), **outcome, **({} if stat else {"differences": differences})}
+    with vfs.open(store, read_only=True) as fs:
+        if fs.index_is_now or not is_about_now(old, new):
+            return {"store": str(store), **report(fs, old, new, stat=stat)}
+    # What was not unmounted cleanly has changes in its log that first have to get into the index.
+    with vfs.open(store) as fs:
+        return {"store": str(store), **report(fs, old, new, stat=stat)}
+
+
+def _line(difference: dict[str, Any]) -> str:
+    kind, is_clone = difference["kind"], difference["type"] == CLONE
+    slash = "/" if is_clone or difference["type"] == "folder" else ""
+    path = _shown(difference["path"]) + slash
+    if difference["old_path"] is not None:
+        path = f"{_shown(difference['old_path'])}{slash} -> {path}"
+    notes = ["clone"] if is_clone else []
+    notes += difference["changes"]
+    return f"{SIGNS[kind]} {path}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _shown(path: str) -> str:
+    return printable(os.fsencode(path)) or "."
