@@ -11,6 +11,7 @@ with vfs.open("store") as fs:
 from vfs.checker import Report, check
 from vfs.filesystem import FileSystem, mkfs
 from vfs.filesystem import open_filesystem as open
+from vfs.snapshots.diff import Difference
 from vfs.trees.copies import copy_tree, restore_tree
 from vfs.trees.report import Report as TreeReport
 from vfs.trees.transfer import export_tree, import_tree
@@ -18,6 +19,7 @@ from vfs.trees.transfer import export_tree, import_tree
 __version__ = "0.1.0"
 
 __all__ = [
+    "Difference",
     "FileSystem",
     "Report",
     "TreeReport",

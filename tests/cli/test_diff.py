@@ -130,6 +130,7 @@ def test_what_the_kernel_still_keeps_is_compared(changed: Path, point: Path) -> 
         for number in range(2500):  # more than one page of lines
             (point / "many" / f"{number:04}").write_bytes(b"")
         found = compare(point, "then", None, stat=False)["differences"]
+        assert paths(point, "then:src", str(point / "src")) == paths(point, "then:src")
     finally:
         os.close(descriptor)
     same = next(each for each in found if each["path"] == "src/same")

@@ -193,7 +193,7 @@ def test_what_happens_beside_it_does_not_show(fs: FileSystem) -> None:
     for number in range(600):
         fs.write_bytes(f"file-{number:03}", bytes(number) + BLOCK[:5000])
     expected = brief(fs.diff("then"))
-    steps = []
+    steps: list[None] = []
 
     def disturb() -> None:
         steps.append(None)

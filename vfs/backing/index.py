@@ -48,6 +48,7 @@ DAMAGE = (
 NAMESPACE_TABLES = ("inode", "entry", "extent", "xattr")
 """Those whose rows have generations."""
 
+
 class Index(TreeRows):
     """One store's index: a connection that reads for the owner and one that a worker commits through.
 

@@ -11,8 +11,8 @@ import click
 
 import vfs
 from vfs.cli.output import print_facts, print_json, print_lines
-from vfs.cli.target import find_target
-from vfs.cli.verb import ExitCodes, json_option, to_path, verb
+from vfs.cli.target import find_path, find_target
+from vfs.cli.verb import ExitCodes, json_option, target_argument, verb
 from vfs.paths import printable
 from vfs.snapshots.diff import ADDED, CHANGED, CLONE, REMOVED, RENAMED
 from vfs.snapshots.diff_report import report
@@ -25,7 +25,7 @@ SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: "M", RENAMED: "R"}
 
 
 @verb("diff", ExitCodes(error=TROUBLE, usage=TROUBLE))
-@click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
+@target_argument
 @click.argument("old", metavar="FROM")
 @click.argument("new", metavar="[TO]", required=False)
 @click.option("--stat", is_flag=True, help="Only the sums: how many of each kind, and bytes.")
@@ -34,8 +34,9 @@ SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: "M", RENAMED: "R"}
 def command(target: Path, old: str, new: str | None, stat: bool, tells: bool, as_json: bool) -> int:
     """List what differs between FROM and TO, one line each, ordered by path.
 
-    FROM and TO are snapshots (NAME), folders of them (NAME:sub/dir), what is now (/), or folders of that, and
-    clones (/sub/dir). Without TO a snapshot is compared with what is in its place now.
+    FROM and TO are snapshots (NAME), folders of them (NAME:sub/dir), what is now (/), or folders of that and
+    clones (/sub/dir, or as you see them below the mount point). Without TO a snapshot is compared with what
+    is in its place now.
 
     \b
     + path               added
@@ -58,6 +59,7 @@ def command(target: Path, old: str, new: str | None, stat: bool, tells: bool, as
 def compare(path: Path, old: str, new: str | None, *, stat: bool) -> dict[str, Any]:
     """What was compared in a STORE|MOUNTPOINT, with the sums and, unless only these are wanted, all
     differences."""
+    old, new = _word(path, old), None if new is None else _word(path, new)
     store, daemon = find_target(path)
     if daemon is not None:
         differences: list[dict[str, Any]] = []
@@ -71,6 +73,13 @@ def compare(path: Path, old: str, new: str | None, *, stat: bool) -> dict[str, A
     # What was not unmounted cleanly has changes in its log that first have to get into the index.
     with vfs.open(store) as fs:
         return {"store": str(store), **report(fs, old, new, stat=stat)}
+
+
+def _word(target: Path, word: str) -> str:
+    """A folder of what is now as a path from the root of the store; a snapshot as it is."""
+    if "/" not in word.partition(":")[0]:
+        return word
+    return "/" + find_path(target, word).path.lstrip("/")
 
 
 def _line(difference: dict[str, Any]) -> str:

@@ -6,17 +6,15 @@ anything.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import trio
 
-from vfs.errors import MountError, SnapshotError
+from vfs.errors import SnapshotError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import PAGES, Progress, Verb
-from vfs.mount.detach import flush_pages
-from vfs.mount.mountinfo import mounts_of, read_mounts
+from vfs.mount.pages import Pages
 from vfs.snapshots.diff import Difference
 from vfs.snapshots.diff_report import sums, to_fields
 
@@ -30,9 +28,9 @@ PAGE_LINES = 1000
 class DiffVerb:
     """The verb `diff` of one mount."""
 
-    def __init__(self, fs: FileSystem, store: Path, committer: Committer) -> None:
+    def __init__(self, fs: FileSystem, pages: Pages, committer: Committer) -> None:
         self._fs = fs
-        self._store = store
+        self._pages = pages
         self._committer = committer
         self._threads = trio.CapacityLimiter(DIFFS)
 
@@ -47,7 +45,7 @@ class DiffVerb:
         if not isinstance(old, str) or not (new is None or isinstance(new, str)):
             raise SnapshotError("bad request: no words for what is to be compared")
         if fs.diff_needs_now(old, new):
-            await self._hand_over()
+            await self._pages.hand_over()
             await self._committer.checkpoint()
         plan = fs.begin_diff(old, new)
         try:
@@ -58,14 +56,6 @@ class DiffVerb:
             fs.end_diff(plan)
         pages = iter(()) if request.get("stat") is True else _pages(found)
         return {"old": plan.old, "new": plan.new, **sums(found), PAGES: pages}
-
-    async def _hand_over(self) -> None:
-        """Have the kernel hand over what programs have written."""
-        mounts = mounts_of(self._store, read_mounts())
-        if not mounts or not await trio.to_thread.run_sync(
-            flush_pages, mounts[-1].point, limiter=self._threads, abandon_on_cancel=True
-        ):
-            raise MountError("the kernel did not hand over all that programs have written; try again")
 
 
 def _pages(found: list[Difference]) -> Iterator[list[dict[str, Any]]]:

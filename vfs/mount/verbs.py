@@ -20,8 +20,8 @@ from vfs.mount.automatic import Automatic
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.copy_verbs import CopyVerbs
-from vfs.mount.nodes import NodeIds
 from vfs.mount.diff_verb import DiffVerb
+from vfs.mount.nodes import NodeIds
 from vfs.mount.packer import Packer
 from vfs.mount.pages import Pages
 from vfs.mount.rollback_verbs import RollbackVerbs
@@ -102,7 +102,7 @@ class Verbs:
             **CopyVerbs(self._fs, self._committer, self._nodes, self._pages).verbs(),
             **self._rollbacks.verbs(),
             **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.wake).verbs(),
-            **DiffVerb(self._fs, self._store, self._committer).verbs(),
+            **DiffVerb(self._fs, Pages(self._store), self._committer).verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }
