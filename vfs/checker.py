@@ -6,7 +6,6 @@ one pack take, nothing for files. With `data` every byte that is stored is read 
 Never repairs. The checks themselves are in `vfs/checks/`.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from vfs.backing.lock import StoreLock
@@ -16,11 +15,15 @@ from vfs.backing.transaction import Transaction
 from vfs.checkpoint import write_capture
 from vfs.checks.damage import name_damaged_files
 from vfs.checks.data import DataCheck
+from vfs.checks.each_tree import check_everything, named_trees
 from vfs.checks.extents import UNPLACED_CHUNK, ExtentChecks
+from vfs.checks.forest import ForestChecks
+from vfs.checks.history import HistoryChecks
 from vfs.checks.namespace import NamespaceChecks
 from vfs.checks.packs import PackChecks
 from vfs.checks.report import Problem, ProgressCall, Report
 from vfs.checks.rows import check_rows
+from vfs.checks.steps import Step, Steps
 from vfs.checks.view import View, list_packs
 from vfs.errors import IndexDamaged, LogDamaged, RepairPending, StoreUnreadable
 from vfs.filesystem import FileSystem
@@ -121,27 +124,45 @@ def _replay_into(fs: FileSystem, transaction: Transaction) -> None:
 
 
 def _run(view: View, progress: ProgressCall | None, *, data: bool) -> None:
-    names, extents, packs = NamespaceChecks(view), ExtentChecks(view), PackChecks(view)
-    steps: tuple[tuple[str, Callable[[], None]], ...] = (
+    packs = PackChecks(view)
+    begun: tuple[Step, ...] = (
         ("index pages", lambda: _pages(view)),
-        ("entries", names.entries),
-        ("directories", names.directories),
-        ("links", names.links),
+        ("trees", ForestChecks(view).run),
+        ("history", HistoryChecks(view).run),
         ("packed data", packs.rows),
         ("packs", packs.files),
-        ("extents", extents.run),
-        ("attributes", names.attributes),
-        ("totals", names.totals),
     )
-    for done, (what, step) in enumerate(steps):
-        if progress is not None:
-            progress(done, len(steps), what)
-        step()
+    steps = Steps(progress)
+    plain = _plain_steps(view) if view.plain else ()
+    steps.expect(len(begun) + (len(plain) or 1 + len(list(named_trees(view)))))
+    steps.run((*begun, *plain))
+    if not view.plain:
+        check_everything(view, steps.begin)
+    _lsn(view)
     if data:
         DataCheck(view, packs.in_place, progress).run()
     name_damaged_files(view)
-    if progress is not None:
-        progress(len(steps), len(steps), "done")
+    steps.end()
+
+
+def _plain_steps(view: View) -> tuple[Step, ...]:
+    """Of a store that never had a snapshot: its tables are what its only tree shows."""
+    names = NamespaceChecks(view)
+    return (
+        ("entries", names.entries),
+        ("directories", names.directories),
+        ("links", names.links),
+        ("extents", ExtentChecks(view).run),
+        ("files", names.contents),
+        ("attributes", names.attributes),
+        ("totals", names.totals),
+    )
+
+
+def _lsn(view: View) -> None:
+    lsn = view.meta.get("lsn", 0)
+    if lsn > view.last_lsn:
+        view.report.add("log", f"the index is at LSN {lsn}, the log ends at {view.last_lsn}")
 
 
 def _pages(view: View) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import apsw
 
-from vfs.backing.index_view import load_trees
 from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.room import unit_bytes
 from vfs.backing.schema import TABLES, TEMPORARY, UPGRADES, VERSION
@@ -24,6 +23,7 @@ from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_ane
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
 from vfs.backing.tree_rows import TreeRows
+from vfs.backing.tree_tables import load_trees
 from vfs.backing.trees import Trees
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable
 
@@ -43,7 +43,6 @@ DAMAGE = (
     apsw.MismatchError,
     UnicodeDecodeError,  # text that is none
 )
-
 
 NAMESPACE_TABLES = ("inode", "entry", "extent", "xattr")
 """Those whose rows have generations."""
@@ -125,7 +124,7 @@ class Index(TreeRows):
                 with self.transaction() as transaction:
                     transaction.upgrade(UPGRADES[found])
             meta = self.meta()
-            self.trees = load_trees(self._all, meta)
+            self.trees = load_trees(self._rows, meta)
             if found == VERSION or not self.read_only:
                 self._check_generations()
         except (apsw.Error, UnicodeDecodeError) as error:
@@ -170,6 +169,9 @@ class Index(TreeRows):
         # commit comes, SQLite goes on at the end of its own log instead of beginning it anew.
         rows = self._all(sql, arguments)
         return rows[0] if rows else None
+
+    def _rows(self, sql: str, arguments: tuple[Any, ...] = ()) -> Iterator[Any]:
+        return iter(self._all(sql, arguments))
 
     def meta(self) -> dict[str, int]:
         """The store's own numbers: `schema`, `lsn`, and the totals as of that LSN."""

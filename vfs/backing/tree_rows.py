@@ -26,7 +26,7 @@ EntryRow = tuple[bytes, int, int, int]
 """name, ino, cookie, kind."""
 
 _ATIME: Final = 8
-_PARENT: Final = 12
+PARENT_COLUMN: Final = 12
 """Where the access time, and the directory that it lies in, stand in an InodeRow."""
 
 _SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
@@ -108,11 +108,11 @@ class TreeRows:
 
     def _seen(self, number: int, row: InodeRow) -> InodeRow:
         """The row with numbers as its tree sees them."""
-        parent = row[_PARENT]
+        parent = row[PARENT_COLUMN]
         if row[0] == number and parent <= LOCAL_MASK and number <= LOCAL_MASK:
             return row
         parent = self.trees.parent_from_row(number, parent)
-        return (number, *row[1:_PARENT], parent, *row[_PARENT + 1 :])  # type: ignore[return-value]
+        return (number, *row[1:PARENT_COLUMN], parent, *row[PARENT_COLUMN + 1 :])  # type: ignore[return-value]
 
     def inodes_listed(self, parent: int, first_cookie: int, last_cookie: int) -> list[InodeRow]:
         """The inodes of a directory's entries with cookies first..last, in one query, and maybe some others;
@@ -127,7 +127,9 @@ class TreeRows:
         several = self.trees.generation > 1  # then the newest of each has to be found
         sql = _SELECT_LISTED + _LISTED_NEWEST if several else _SELECT_LISTED
         rows = self._all(sql, (parent, first_cookie, last_cookie, limit, limit))
-        return [row if row[_PARENT] <= LOCAL_MASK else self._seen(row[0], row) for row in check_inodes(rows)]
+        return [
+            row if row[PARENT_COLUMN] <= LOCAL_MASK else self._seen(row[0], row) for row in check_inodes(rows)
+        ]
 
     def orphans(self) -> list[int]:
         """Inodes of live trees without a name: they were unlinked while open, or their end was cut off."""
@@ -226,7 +228,7 @@ class TreeRows:
         """Whether nothing of an inode but its access time differs between two lines of history, and it is in
         both."""
         rows = [self._row_of(local, chain) for chain in (one, other)]
-        if None in rows or len({(*row[1:_ATIME], *row[_ATIME + 1 : _PARENT]) for row in rows}) > 1:
+        if None in rows or len({(*row[1:_ATIME], *row[_ATIME + 1 : PARENT_COLUMN]) for row in rows}) > 1:
             return False
         return not any(
             self._one(sql, (base | local, low, high))

@@ -20,7 +20,7 @@ from vfs.checks.packs import SELECT_BLOCKS
 from vfs.checks.reading import Readers
 from vfs.checks.report import ProgressCall
 from vfs.checks.sound import Part, read_whole, sound_parts_of_blob
-from vfs.checks.view import View
+from vfs.checks.view import RowKey, View, name_of_row
 from vfs.errors import DataDamaged, IndexDamaged, PackDamaged
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange
@@ -93,18 +93,17 @@ class DataCheck:
         reader = ChunkReader(self._view.storage, self._view.uuid, MAPPED_CHUNKS)
         for number in self._view.log.chunk_numbers():
             self._from_the_disk(chunk_name(number))
-        for ino, number, extent in self._ranges():
-            where = f"segment {number} of inode {ino}"
-            job = _range_job(reader, extent, where)
-            readers.submit(job, self._taking(extent.length, self._noting_row(ino, number)))
+        for row, extent in self._ranges():
+            job = _range_job(reader, extent, name_of_row(self._view, row))
+            readers.submit(job, self._taking(extent.length, self._noting_row(row)))
 
-    def _ranges(self) -> Iterator[tuple[int, int, ChunkRange]]:
-        for ino, number, _, encoded, _, _ in self._view.segments():
+    def _ranges(self) -> Iterator[tuple[RowKey, ChunkRange]]:
+        for ino, number, gen, _, encoded, _, _ in self._view.segments():
             with suppress(IndexDamaged):  # told by the checks of extents
                 segment = ExtentMap.decode(encoded)
                 for extent in segment.cut(0, segment.length):
                     if isinstance(extent, ChunkRange) and extent.chunk:
-                        yield ino, number, extent
+                        yield (ino, number, gen), extent
 
     def _from_the_disk(self, name: str) -> None:
         with suppress(OSError):
@@ -136,8 +135,8 @@ class DataCheck:
 
         return note
 
-    def _noting_row(self, ino: int, number: int) -> Callable[[Verdict], None]:
-        return lambda verdict: self._view.damaged_rows.add((ino, number))
+    def _noting_row(self, row: RowKey) -> Callable[[Verdict], None]:
+        return lambda verdict: self._view.damaged_rows.add(row)
 
     def _tell(self) -> None:
         if self._progress is not None:

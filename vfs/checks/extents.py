@@ -4,9 +4,10 @@ Memory: 16 bytes a blob, and the frames that extents point to. Never reads the b
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from vfs.checks.accounts import Accounts
-from vfs.checks.view import View
+from vfs.checks.view import RowKey, View, name_of_row
 from vfs.errors import DataDamaged, IndexDamaged
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import BlobRange, ChunkRange, Lost
@@ -16,12 +17,23 @@ UNPLACED_CHUNK = 0
 """Stands for bytes that the replay of a check holds in memory: they have no place before a checkpoint."""
 
 
-class ExtentChecks:
-    """The checks of segments, and of the counts that are kept of what they reference."""
+MOST_ENDS = 1000
+"""Noted at a time."""
 
-    def __init__(self, view: View) -> None:
+EndsCall = Callable[[list[tuple[int, int, int, int]]], None]
+
+
+class ExtentChecks:
+    """The checks of segments, and of the counts that are kept of what they reference.
+
+    Each row of a map is looked at and counted once, whoever sees it. `ends`: told (ino, segment, generation,
+    end) of each, some at a time, for a store with a history; without it the file's size is looked at here.
+    """
+
+    def __init__(self, view: View, ends: EndsCall | None = None) -> None:
         self._view = view
         self._report = view.report
+        self._ends = ends
         self._chunks = set(view.log.chunk_numbers())
         self._frames: Counter[tuple[int, int]] = Counter()
         self.accounts: Accounts | None = None
@@ -29,48 +41,45 @@ class ExtentChecks:
 
     def run(self) -> None:
         """All of them."""
-        self._view.each(
-            "extent",
-            "segment {1} belongs to inode {0}, which is no file or does not exist",
-            "SELECT x.ino, x.segment FROM extent x LEFT JOIN inode i ON i.ino=x.ino"
-            " WHERE i.ino IS NULL OR i.mode>>12 <> 8",
-        )
-        self._view.each(
-            "extent",
-            "inode {0} says {1} bytes are allocated, its segments say {2}",
-            "SELECT i.ino, i.allocated, coalesce(sum(x.allocated), 0) AS n FROM inode i"
-            " LEFT JOIN extent x ON x.ino=i.ino GROUP BY i.ino HAVING i.allocated <> n",
-        )
         accounts = self.accounts = Accounts(self._view.query)
         count = 0
-        for row in self._view.segments():
+        ends: list[tuple[int, int, int, int]] = []
+        for ino, number, gen, allocated, encoded, chunk, size in self._view.segments():
             count += 1
-            self._segment(accounts, *row)
+            row = (ino, number, gen)
+            segment = self._segment(accounts, row, allocated, encoded, chunk)
+            if segment is None:
+                continue
+            end = number * SEGMENT_BYTES + segment.length
+            if self._ends is None:
+                if number < 0 or end > size:
+                    self._report.add("extent", f"{self._name(row)} reaches past the file's size {size}")
+            elif segment.length:
+                ends.append((*row, end))
+                if len(ends) >= MOST_ENDS:
+                    self._ends(ends)
+                    ends = []
+        if self._ends is not None:
+            self._ends(ends)
         self._report.counts["segments"] = count
         self._chunk_references(accounts)
         self._blob_references(accounts)
         self._lost_bytes(accounts)
         self._report.counts["frames"] = len(self._frames)
 
+    def _name(self, row: RowKey) -> str:
+        return name_of_row(self._view, row)
+
     def _segment(
-        self,
-        accounts: Accounts,
-        ino: int,
-        number: int,
-        allocated: int,
-        encoded: bytes,
-        chunk: int | None,
-        size: int,
-    ) -> None:
-        where = f"segment {number} of inode {ino}"
+        self, accounts: Accounts, row: RowKey, allocated: int, encoded: bytes, chunk: int | None
+    ) -> ExtentMap | None:
+        where = self._name(row)
         try:
             segment = ExtentMap.decode(encoded)
         except IndexDamaged as error:
             self._report.add("extent", f"{where}: {error.reason}")
-            self._view.damaged_rows.add((ino, number))
-            return
-        if number < 0 or number * SEGMENT_BYTES + segment.length > size:
-            self._report.add("extent", f"{where} reaches past the file's size {size}")
+            self._view.damaged_rows.add(row)
+            return None
         if segment.allocated != allocated:
             self._report.add(
                 "extent", f"{where} says {allocated} bytes are allocated, it has {segment.allocated}"
@@ -87,9 +96,10 @@ class ExtentChecks:
             elif isinstance(extent, BlobRange):
                 self._blob_range(where, extent, accounts)
             elif isinstance(extent, Lost):
-                self._view.add_lost(ino, number * SEGMENT_BYTES + start, extent.length)
+                self._view.add_lost(row, row[1] * SEGMENT_BYTES + start, extent.length)
         if self._report.problem_count > problems:
-            self._view.damaged_rows.add((ino, number))
+            self._view.damaged_rows.add(row)
+        return segment
 
     def _chunk_range(self, where: str, extent: ChunkRange) -> None:
         if extent.chunk == UNPLACED_CHUNK:

@@ -9,7 +9,22 @@ from typing import Any, Protocol
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
-from vfs.checks.report import MOST_FILES, Report
+from vfs.backing.tree_tables import load_trees
+from vfs.checks.report import MOST_FILES, MOST_PROBLEMS, Report
+from vfs.numbers import LOCAL_MASK, TREE_SHIFT
+
+RowKey = tuple[int, int, int]
+"""A row of a map: (ino as the row has it, segment, gen)."""
+
+_PLAIN_SEGMENTS = (
+    "SELECT x.ino, x.segment, x.gen, x.allocated, x.map, x.chunk, i.size"
+    " FROM extent x JOIN inode i ON i.ino=x.ino ORDER BY x.ino, x.segment, x.gen"
+)
+_SEGMENTS = (
+    "SELECT x.ino, x.segment, x.gen, x.allocated, x.map, x.chunk,"
+    " coalesce((SELECT max(i.size) FROM main.inode i WHERE i.ino=x.ino), 0)"
+    " FROM main.extent x ORDER BY x.ino, x.segment, x.gen"
+)
 
 
 class Query(Protocol):
@@ -56,9 +71,12 @@ class View:
         self.pack_files = pack_files
         self.report = report
         self.meta: dict[str, int] = dict(self.query("SELECT key, value FROM meta"))
+        self.trees = load_trees(self.query, self.meta)
+        self.plain = self._is_plain()
+        """Whether there was never a snapshot: a row is the only one of its key, and the main tree sees it."""
 
-        self.damaged_rows: set[tuple[int, int]] = set()
-        """(inode, segment) of maps that are damaged, or name bytes that are."""
+        self.damaged_rows: set[RowKey] = set()
+        """Maps that are damaged, or name bytes that are."""
         self.damaged_blocks: set[int] = set()
         """Those that cannot be found as a whole, or have other rows than they should."""
         self.broken_blobs: dict[int, tuple[int, list[tuple[int, int]]]] = {}
@@ -67,21 +85,29 @@ class View:
         """Packs of which something is wrong, in their file or in rows about them: the first reason."""
         self.strangers: list[str] = []
         """Files in the folder of packs that no row explains."""
-        self.lost: list[tuple[int, int, int]] = []
-        """(inode, offset, length) of lost ranges, in order; INVARIANT: at most MOST_FILES, no two touch."""
+        self.lost: list[tuple[RowKey, int, int]] = []
+        """(map, offset in the file, length) of lost ranges, in order; INVARIANT: at most MOST_FILES."""
 
-    def add_lost(self, ino: int, offset: int, length: int) -> None:
+        self._told: set[str] = set()
+
+    def _is_plain(self) -> bool:
+        if self.trees.generation > 1:
+            return False
+        tables = ("branch", "tree", "snapshot", "pruning")
+        return not any(self.one(f"SELECT EXISTS (SELECT 1 FROM {table})") for table in tables)
+
+    def add_lost(self, row: RowKey, offset: int, length: int) -> None:
         """Note a lost range of a file; those of one file come in order."""
         report = self.report
         report.lost_bytes += length
         if self.lost:
             before, start, size = self.lost[-1]
-            if before == ino and start + size == offset:
-                self.lost[-1] = (ino, start, size + length)
+            if (before[0], before[2]) == (row[0], row[2]) and start + size == offset:
+                self.lost[-1] = (before, start, size + length)
                 return
         report.lost_count += 1
         if len(self.lost) < MOST_FILES:
-            self.lost.append((ino, offset, length))
+            self.lost.append((row, offset, length))
 
     def add_sick(self, pack: int, reason: str) -> None:
         """Something is wrong with a pack."""
@@ -103,12 +129,33 @@ class View:
         for row in self.query(sql, arguments):
             self.report.add(kind, text.format(*row))
 
-    def segments(self) -> Iterator[tuple[int, int, int, bytes, int | None, int]]:
-        """(ino, segment, allocated, map, chunk, the file's size) of every segment of a file, in order."""
-        return self.query(
-            "SELECT x.ino, x.segment, x.allocated, x.map, x.chunk, i.size"
-            " FROM extent x JOIN inode i ON i.ino=x.ino ORDER BY x.ino, x.segment"
-        )
+    def tell_once(self, kind: str, where: str, message: str) -> None:
+        """A problem, unless the same was told of another tree: most of what trees show is the same rows."""
+        if not self.plain:
+            if message in self._told:
+                return
+            if len(self._told) < MOST_PROBLEMS:
+                self._told.add(message)
+        self.report.add(kind, where + message)
+
+    def segments(self) -> Iterator[tuple[int, int, int, int, bytes, int | None, int]]:
+        """(ino, segment, gen, allocated, map, chunk, size) of every segment of a file, in order; `size` is
+        the largest that the file has in any tree.
+        """
+        return self.query(_PLAIN_SEGMENTS if self.plain else _SEGMENTS)
+
+
+def name_of_row(view: View, row: RowKey) -> str:
+    """What to call a row of a map in a message."""
+    ino, segment, gen = row
+    if view.plain:
+        return f"segment {segment} of inode {ino}"
+    return f"segment {segment} of inode {ino & LOCAL_MASK}, {age_of_row(ino, gen)}"
+
+
+def age_of_row(number: int, gen: int) -> str:
+    """Which of the rows of a key is meant."""
+    return f"as of generation {gen} of branch {number >> TREE_SHIFT}"
 
 
 def list_packs(storage: Storage) -> list[str]:

@@ -25,9 +25,9 @@ from vfs.backing.index import Index
 from vfs.backing.places import PACKS_FOLDER, THERE
 from vfs.backing.storage import Storage
 from vfs.checks.accounts import Accounts
-from vfs.checks.damage import names_of
 from vfs.checks.data import DataCheck
-from vfs.checks.extents import ExtentChecks
+from vfs.checks.each_tree import check_contents
+from vfs.checks.naming import Names
 from vfs.checks.packs import PackChecks
 from vfs.checks.report import MOST_FILES, ProgressCall, Report
 from vfs.checks.view import View, list_packs
@@ -128,10 +128,10 @@ def find_data(
     with index.checking(writable=False) as transaction:
         report = Report()
         view = View(transaction, storage, uuid, chunks, pack_files, report)
-        packs, extents = PackChecks(view), ExtentChecks(view)
+        packs = PackChecks(view)
         packs.rows()
         packs.files()
-        extents.run()
+        extents = check_contents(view)
         DataCheck(view, packs.in_place, progress).run()
         strangers = [f"{PACKS_FOLDER}/{name}" for name in sorted(view.strangers)]
         if index_is_whole:
@@ -157,7 +157,7 @@ def _fill(plan: DataPlan, view: View, accounts: Accounts, reader: ChunkReader) -
     plan.finds = find_blobs(view, wanted)
     plan.missing = wanted - plan.finds.keys()
     plan.saved_bytes = sum(find.size for find in plan.finds.values())
-    plan.damaged_rows = view.damaged_rows
+    plan.damaged_rows = {(ino, number) for ino, number, _ in view.damaged_rows}
     file: LostFile | None = None
     files: dict[int, LostFile] = {}
     current = 0
@@ -170,7 +170,7 @@ def _fill(plan: DataPlan, view: View, accounts: Accounts, reader: ChunkReader) -
                 files[ino] = file
         if file is not None:
             file.add(offset, length)
-    paths = names_of(view.query, files)
+    paths = Names(view.query).paths(files)
     for ino, lost in files.items():
         lost.path = paths[ino]
     plan.files = list(files.values())
@@ -198,7 +198,7 @@ def _losses(
         for number, find in plan.finds.items()
     }
     mender = map_mender(plan, saved, accounts, reader)
-    for ino, number, _, encoded, _, size in view.segments():
+    for ino, number, _, _, encoded, _, size in view.segments():
         mended = mender.look(ino, number, encoded, size)
         for offset, length in mended.lost if mended is not None else ():
             yield ino, offset, length

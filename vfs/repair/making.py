@@ -30,7 +30,7 @@ from vfs.backing.storage import Storage
 from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
 from vfs.checker import ProgressCall
-from vfs.checks.damage import names_of
+from vfs.checks.naming import Names
 from vfs.errors import NewerFormat, OptionError
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.totals import Totals
@@ -266,7 +266,7 @@ class DraftMaker:
                 for _, length in ExtentMap.decode(encoded).lost():
                     lost[ino] += length
             lost -= self._lost_before
-            names = names_of(view.query, lost)
+            names = Names(view.query).paths(lost)
         for path, ino in sorted((names[ino], ino) for ino in lost):
             self._plan.lose(path, lost[ino])
 

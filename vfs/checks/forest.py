@@ -1,0 +1,107 @@
+"""What fsck looks at in branches, trees and snapshots themselves: they name each other, and no number twice.
+
+What would keep a store from being opened is refused there (`Trees.load`) and told as damage of the index: a
+tree of no branch or of no snapshot, a snapshot without its main tree, a loop under a tree. Looks at the rows
+of these tables alone, which are few. Never repairs.
+"""
+
+from vfs.backing.trees import LIVE, Branch, Tree
+from vfs.checks.view import View
+from vfs.errors import SnapshotError
+from vfs.numbers import MAIN_TREE
+from vfs.snapshots.actions import check_name
+
+
+class ForestChecks:
+    """The checks of the tables of branches, trees and snapshots."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._trees = view.trees
+        self._report = view.report
+
+    def run(self) -> None:
+        """All of them."""
+        for branch in self._trees.branches.values():
+            if branch.parent is not None:
+                self._branch(branch, branch.parent)
+        for tree in self._trees:
+            self._tree(tree)
+        for snapshot in self._trees.snapshots.values():
+            self._snapshot(snapshot.id, snapshot.name)
+        self._ids()
+        if not self._view.plain:
+            clones = sum(tree.live for tree in self._trees) - 1
+            self._report.counts.update(snapshots=len(self._trees.snapshots), clones=clones)
+
+    def _branch(self, branch: Branch, parent: int) -> None:
+        name = f"branch {branch.id}"
+        below = self._trees.branches.get(parent)
+        if below is None:
+            self._report.add("branch", f"{name} forks from branch {parent}, which does not exist")
+        elif branch.gen >= self._trees.generation or (below.parent is not None and branch.gen <= below.gen):
+            self._report.add(
+                "branch", f"{name} forks from branch {parent} at generation {branch.gen}, which it never had"
+            )
+        passed = {branch.id}
+        while below is not None and below.parent is not None:
+            if below.id in passed:
+                self._report.add("branch", f"{name} forks from itself")
+                return
+            passed.add(below.id)
+            below = self._trees.branches.get(below.parent)
+        is_used = any(other.parent == branch.id for other in self._trees.branches.values())
+        if not is_used and not any(tree.branch == branch.id for tree in self._trees):
+            jobs = "SELECT EXISTS (SELECT 1 FROM pruning WHERE branch=?)"
+            if not next(self._view.query(jobs, (branch.id,)))[0]:
+                self._report.add(
+                    "branch", f"{name} has no tree and no fork, and nobody is about to remove it"
+                )
+
+    def _tree(self, tree: Tree) -> None:
+        name = f"tree {tree.id}"
+        if tree.live:
+            if tree.source != tree.id:
+                self._report.add("tree", f"{name} is live, but shows tree {tree.source}")
+            if tree.gen != LIVE:
+                self._report.add("tree", f"{name} is live, but ends with generation {tree.gen}")
+            sharing = [other.id for other in self._trees if other.live and other.branch == tree.branch]
+            if sharing[0] != tree.id:
+                self._report.add(
+                    "tree", f"{name} and tree {sharing[0]} write to the same branch {tree.branch}"
+                )
+            return
+        branch = self._trees.branches[tree.branch]
+        if tree.gen >= self._trees.generation or (branch.parent is not None and tree.gen <= branch.gen):
+            self._report.add(
+                "tree",
+                f"{name} is frozen at generation {tree.gen}, which branch {tree.branch} never had",
+            )
+        if self._trees.frozen_of(tree.snapshot, tree.source) != tree:
+            self._report.add(
+                "tree", f"{name} shows tree {tree.source}, as another one of the same snapshot does"
+            )
+        source = self._trees.get(tree.source)
+        if source is not None and not source.live:
+            self._report.add("tree", f"{name} shows tree {source.id}, which is frozen itself")
+
+    def _snapshot(self, snapshot: int, name: str) -> None:
+        try:
+            check_name(name)
+        except SnapshotError as error:
+            self._report.add("snapshot", f"snapshot {snapshot} has a name that is not allowed: {error}")
+        gens = {tree.gen for tree in self._trees.of_snapshot(snapshot)}
+        if len(gens) > 1:
+            told = ", ".join(map(str, sorted(gens)))
+            self._report.add("snapshot", f"snapshot {name!r} is of more than one generation: {told}")
+
+    def _ids(self) -> None:
+        found = [
+            *((tree.id, f"tree {tree.id}") for tree in self._trees if tree.id != MAIN_TREE),
+            *((tree.source, f"tree {tree.source}") for tree in self._trees),
+            *((branch, f"branch {branch}") for branch in self._trees.branches),
+            *((snapshot.id, f"snapshot {snapshot.id}") for snapshot in self._trees.snapshots.values()),
+        ]
+        following = self._trees.next_id
+        for name in sorted({name for number, name in found if number and number >= following}):
+            self._report.add("sequence", f"next_tree is {following}, but {name} exists")
