@@ -158,8 +158,8 @@ class HistoryChecks:
 
     def _unseen(self) -> None:
         run = self._view.transaction.run_temporary
-        run("CREATE TEMP TABLE reader(branch, gen, PRIMARY KEY(branch, gen)) WITHOUT ROWID")
-        run("CREATE TEMP TABLE job(branch, low, high)")
+        run("CREATE TEMP TABLE reader(branch INTEGER, gen INTEGER, PRIMARY KEY(branch, gen)) WITHOUT ROWID")
+        run("CREATE TEMP TABLE job(branch INTEGER, low INTEGER, high INTEGER)")
         try:
             branches = self._view.trees.branches
             limits = {(branch, gen) for branch in branches for gen in self._readers.of(branch)}

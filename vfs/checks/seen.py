@@ -14,14 +14,27 @@ from vfs.backing.transaction import Transaction
 from vfs.backing.trees import Level, Tree
 from vfs.numbers import LOCAL_MASK
 
+# With types, as without them SQLite makes no index of its own for a join.
 _TABLES = (
-    "CREATE TEMP TABLE inode(ino INTEGER PRIMARY KEY, mode, nlink, size, allocated, parent, cookie, target)",
-    "CREATE TEMP TABLE entry(parent, name, ino, cookie, kind, PRIMARY KEY(parent, name)) WITHOUT ROWID",
-    "CREATE TEMP TABLE extent(ino, segment, allocated, end, PRIMARY KEY(ino, segment)) WITHOUT ROWID",
-    "CREATE TEMP TABLE xattr(ino, name, PRIMARY KEY(ino, name)) WITHOUT ROWID",
+    (
+        "CREATE TEMP TABLE inode(ino INTEGER PRIMARY KEY, mode INTEGER, nlink INTEGER, size INTEGER,"
+        " allocated INTEGER, parent INTEGER, cookie INTEGER, target BLOB)"
+    ),
+    (
+        "CREATE TEMP TABLE entry(parent INTEGER, name BLOB, ino INTEGER, cookie INTEGER, kind INTEGER,"
+        " PRIMARY KEY(parent, name)) WITHOUT ROWID"
+    ),
+    (
+        "CREATE TEMP TABLE extent(ino INTEGER, segment INTEGER, allocated INTEGER, end INTEGER,"
+        " PRIMARY KEY(ino, segment)) WITHOUT ROWID"
+    ),
+    "CREATE TEMP TABLE xattr(ino INTEGER, name BLOB, PRIMARY KEY(ino, name)) WITHOUT ROWID",
 )
 _NAMES = ("inode", "entry", "extent", "xattr")
-_ENDS = "CREATE TEMP TABLE segment_end(ino, segment, gen, end, PRIMARY KEY(ino, segment, gen)) WITHOUT ROWID"
+_ENDS = (
+    "CREATE TEMP TABLE segment_end(ino INTEGER, segment INTEGER, gen INTEGER, end INTEGER,"
+    " PRIMARY KEY(ino, segment, gen)) WITHOUT ROWID"
+)
 
 # Of the rows of a group, the columns beside max() are those of the row that has it (SQLite's "bare columns").
 _FILL = (
