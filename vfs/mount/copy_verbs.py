@@ -33,7 +33,6 @@ class CopyVerbs:
         self._fs = fs
         self._pages = pages
         self._nodes = nodes
-        self._pages = Pages(store)
         self._committer = committer
         self._telling = trio.CapacityLimiter(1)
 
