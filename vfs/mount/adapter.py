@@ -63,7 +63,7 @@ class Adapter(pyfuse3.Operations):
         """Requests that may wait for the disk and are not answered yet; any thread may look."""
         self._slows_down = options.pack  # waiting for what nobody does would be for ever
         self._noxattr = options.noxattr
-        answers = Answers(self.nodes, options.attr_timeout_seconds)
+        answers = Answers(fs, self.nodes, options.attr_timeout_seconds)
         self._attributes, self._told, self._unreadable = answers.attributes, answers.told, answers.unreadable
         self._missing = answers.missing
 
@@ -81,7 +81,7 @@ class Adapter(pyfuse3.Operations):
     def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         inode = self.fs.find(parent_inode, name)
         if inode is None:
-            return self._missing
+            return self._missing(parent_inode)
         inode.lookups += 1
         return self._attributes(inode)
 

@@ -6,31 +6,34 @@ are what they are. Never changes an inode, but for the count of how often the ke
 
 from pyfuse3 import EntryAttributes, StatvfsData
 
-from vfs.filesystem import Statistics
+from vfs.filesystem import FileSystem, Statistics
 from vfs.inode.inode import Inode
 from vfs.mount.nodes import NodeIds
+from vfs.numbers import LOCAL_MASK, SNAPSHOTS_INO, tree_of
 
 
 class Answers:
-    """Makes answers. `missing` is the one for a name that there is not."""
+    """Makes answers. The kernel keeps them for `timeout_seconds`, but not what comes and goes without it."""
 
-    def __init__(self, nodes: NodeIds, timeout_seconds: float) -> None:
+    def __init__(self, fs: FileSystem, nodes: NodeIds, timeout_seconds: float) -> None:
+        self._fs = fs
         self._nodes = nodes
         self._timeout = timeout_seconds
-        self.missing = EntryAttributes()
-        self.missing.st_ino = 0
-        self.missing.entry_timeout = timeout_seconds
-        self.missing.attr_timeout = timeout_seconds
+        self._missing = _nothing(timeout_seconds)
+        self._missing_snapshot = _nothing(0)
+
+    def missing(self, directory: int) -> EntryAttributes:
+        """For a name that there is not in a directory."""
+        return self._missing if directory != SNAPSHOTS_INO else self._missing_snapshot
 
     def attributes(self, inode: Inode) -> EntryAttributes:
-        """Its attributes, which the kernel may keep for as long as the mount option says."""
+        """Its attributes, as the kernel may keep them."""
         view = inode.view
         if view is not None and view[0] == inode.version:
             known: EntryAttributes = view[1]
             return known
         entry = self._entry(inode)
-        entry.entry_timeout = self._timeout
-        entry.attr_timeout = self._timeout
+        entry.entry_timeout = entry.attr_timeout = 0 if self._comes_and_goes(inode.ino) else self._timeout
         inode.view = (inode.version, entry)
         return entry
 
@@ -48,6 +51,13 @@ class Answers:
         entry.entry_timeout = entry.attr_timeout = 0
         return entry
 
+    def _comes_and_goes(self, number: int) -> bool:
+        """Whether an inode is the directory of snapshots or one of those that are found in it."""
+        if number <= LOCAL_MASK or number == SNAPSHOTS_INO:
+            return number == SNAPSHOTS_INO
+        tree = self._fs.table.trees.get(tree_of(number))
+        return tree is not None and not tree.live and tree.root_ino == number
+
     def _entry(self, inode: Inode) -> EntryAttributes:
         entry = EntryAttributes()
         entry.st_ino = self._nodes.node(inode.ino)
@@ -63,6 +73,13 @@ class Answers:
         entry.st_mtime_ns = inode.mtime_ns
         entry.st_ctime_ns = inode.ctime_ns
         return entry
+
+
+def _nothing(timeout_seconds: float) -> EntryAttributes:
+    entry = EntryAttributes()
+    entry.st_ino = 0
+    entry.entry_timeout = entry.attr_timeout = timeout_seconds
+    return entry
 
 
 def statvfs_data(figures: Statistics) -> StatvfsData:
