@@ -61,7 +61,7 @@ class Inodes:
     def gone(self, ino: int) -> Held:
         """A rollback took it away."""
         inode = self.inodes.pop(ino)
-        return Held(ino, inode.lookups, inode.opens, exists=False)
+        return Held(ino, inode.lookups, inode.opens, exists=False, nameless=not inode.nlink)
 
     def changed(self, ino: int) -> Held:
         """A rollback made another content of it."""
@@ -185,6 +185,22 @@ def test_directories_keep_their_ids_also_over_their_absence(fs: Inodes, nodes: N
     assert nodes.number(5) == 5
     assert (fs.get(5).lookups, fs.get(5).opens) == (1, 0)
     assert not nodes.renumbered
+
+
+def test_a_directory_that_the_kernel_has_removed_comes_back_under_a_new_id(
+    fs: Inodes, nodes: NodeIds
+) -> None:
+    fs.file(5, mode=FOLDER).nlink = 0
+    assert nodes.follow(rolled(fs.gone(5))).nodes == [5]
+    fs.file(5, lookups=0, mode=FOLDER)
+    assert nodes.follow(rolled()).nodes == []
+    with pytest.raises(Stale):
+        nodes.number(5)
+    new = nodes.node(5)
+    assert nodes.number(new) == 5
+    fs.get(5).lookups += 1
+    outdated = nodes.follow(RolledBack("before", [], [5], [(5, b"name"), (ROOT_INO, b"other")]))
+    assert outdated == ([(new, b"name"), (ROOT_INO, b"other")], [new], [])
 
 
 def test_a_suspect_that_is_written_to_is_stale_and_one_that_was_cleared_goes_on(

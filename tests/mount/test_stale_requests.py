@@ -56,7 +56,9 @@ def roll_back(adapter: Adapter, *numbers: int) -> Outdated:
     """As if a rollback had changed these, or, where there is no such inode, taken them away."""
     adapter.fs.checkpoint()
     table = adapter.fs.table
-    held = [Held(number, *table.let_go(number), table.look_at(number) is not None) for number in numbers]
+    held = [
+        Held(number, *table.let_go(number), table.look_at(number) is not None, False) for number in numbers
+    ]
     return adapter.nodes.follow(RolledBack("before", held, [], []))
 
 

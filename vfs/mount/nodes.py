@@ -2,7 +2,8 @@
 
 Promises that a node id never means another content than the one that the kernel has cached under it: what a
 rollback has changed or taken away keeps its old id only as a *stale* one, whose every request is refused,
-and gets a new one. Directories keep theirs, since the kernel believes us whatever we say of them.
+and gets a new one. Directories keep theirs, since the kernel believes us whatever we say of them; only one
+that it was told to remove stays removed for it.
 Never costs anything before the first rollback, and again as soon as the kernel has forgotten the stale ids.
 
 With its write-back cache the kernel trusts its own size and times of a regular file for as long as it holds
@@ -21,10 +22,12 @@ from vfs.snapshots.rolled_back import RolledBack
 
 
 class Holds(NamedTuple):
-    """How often the kernel was told of something, less what it has forgotten; how often it has it open."""
+    """How often the kernel was told of something, less what it has forgotten; how often it has it open; and
+    whether it will be stale for as long as that lasts."""
 
     lookups: int
     opens: int
+    for_good: bool = True
 
 
 class Table(Protocol):
@@ -113,7 +116,7 @@ class NodeIds:
         """The kernel forgot so many of the times it was told of a node id."""
         stale = self._stale.get(node)
         if stale is not None:
-            self._keep_stale(node, Holds(stale.lookups - count, stale.opens))
+            self._keep_stale(node, stale._replace(lookups=stale.lookups - count))
             return
         number = self._numbers.get(node, node)
         self._fs.table.forget(number, count)
@@ -126,7 +129,7 @@ class NodeIds:
             return
         stale = self._stale.get(node)
         if stale is not None:
-            self._keep_stale(node, Holds(stale.lookups, stale.opens - 1))
+            self._keep_stale(node, stale._replace(opens=stale.opens - 1))
             return
         number = self._numbers.get(node, node)
         self._fs.release(number)
@@ -157,7 +160,7 @@ class NodeIds:
         """Right after a rollback, before anything else runs: which of the kernel's ids are void now, and what
         it has to be told. `cleared` ends the suspicion of each of the suspects."""
         nodes = [
-            self._make_stale(held.number, Holds(held.lookups, held.opens))
+            self._make_stale(held.number, Holds(held.lookups, held.opens, held.exists or held.nameless))
             for held in rolled.stale
             if held.lookups or held.opens
         ]
@@ -166,7 +169,8 @@ class NodeIds:
             if inode.opens and inode.is_file:
                 self._suspects.add(self.node(inode.ino))
         self._look_whether_renumbered()
-        return Outdated(rolled.names, nodes + rolled.kept, sorted(self._suspects))
+        names = [(self.node(directory), name) for directory, name in rolled.names]
+        return Outdated(names, nodes + [self.node(number) for number in rolled.kept], sorted(self._suspects))
 
     def cleared(self, node: int) -> bool:
         """A suspect has no page left from before the rollback. False when it was found guilty meanwhile."""
@@ -199,14 +203,18 @@ class NodeIds:
     def _directories_that_are_back(self) -> list[int]:
         """Directories that had gone with an earlier rollback: who held one finds it again."""
         found = []
-        for node in list(self._stale):
-            try:
-                inode = self._fs.get(node)
-            except (NoEntry, IndexDamaged):
-                continue
-            if inode.is_directory:
-                lookups, opens = self._stale.pop(node)
-                inode.lookups += lookups
-                inode.opens += opens
+        for node, holds in list(self._stale.items()):
+            inode = None if holds.for_good else self._directory(node)
+            if inode is not None:
+                del self._stale[node]
+                inode.lookups += holds.lookups
+                inode.opens += holds.opens
                 found.append(node)
         return found
+
+    def _directory(self, number: int) -> Inode | None:
+        try:
+            inode = self._fs.get(number)
+        except (NoEntry, IndexDamaged):
+            return None
+        return inode if inode.is_directory else None

@@ -29,6 +29,7 @@ from vfs.mount.invalidation import Invalidation
 from vfs.mount.listings import Listings
 from vfs.mount.nodes import NodeIds
 from vfs.mount.sentinel import Sentinel
+from vfs.snapshots.rolled_back import RolledBack
 
 
 class RollbackVerbs:
@@ -79,21 +80,25 @@ class RollbackVerbs:
         self._fs.writable()
         self._fs.snapshot(name)  # or it says that there is none, before anything is done
         async with self._one_at_a_time:
-            await trio.to_thread.run_sync(
-                flush_pages, self._point, limiter=self._threads, abandon_on_cancel=True
-            )
-            with suppress(NoSpace, IndexUnwritten):  # then the rollback says so
-                await self._committer.checkpoint()
+            await self._make_ready()
             async with self._committer.checkpointing:
-                rolled = self._fs.rollback(name)
-                outdated = self._nodes.follow(rolled)
-                self._listings.clear()
-                self._telling = Invalidation(outdated, self._nodes, Sentinel.start(self._device))
+                rolled, telling = self._roll_back(name)
             try:
                 with trio.CancelScope(shield=True) as self._scope:
-                    await trio.to_thread.run_sync(
-                        self._telling.run, limiter=self._threads, abandon_on_cancel=True
-                    )
+                    await trio.to_thread.run_sync(telling.run, limiter=self._threads, abandon_on_cancel=True)
             finally:
                 self._telling = None
         return {"kept_as": rolled.kept_as}
+
+    async def _make_ready(self) -> None:
+        await trio.to_thread.run_sync(flush_pages, self._point, limiter=self._threads, abandon_on_cancel=True)
+        with suppress(NoSpace, IndexUnwritten):  # then the rollback says so
+            await self._committer.checkpoint()
+
+    def _roll_back(self, name: str) -> tuple[RolledBack, Invalidation]:
+        """The moment. Needs `checkpointing`."""
+        rolled = self._fs.rollback(name)
+        outdated = self._nodes.follow(rolled)
+        self._listings.clear()
+        self._telling = Invalidation(outdated, self._nodes, Sentinel.start(self._device))
+        return rolled, self._telling

@@ -21,6 +21,8 @@ class Held(NamedTuple):
     opens: int
     exists: bool
     """Whether there is an inode of that number in the tree as it is now."""
+    nameless: bool
+    """It had been removed while it was held: the kernel never takes such a folder for alive again."""
 
 
 class RolledBack(NamedTuple):
@@ -29,8 +31,8 @@ class RolledBack(NamedTuple):
     kept_as: str
     """The snapshot of what was before."""
     stale: list[Held]
-    """Files that changed or are gone, folders that are gone. Nobody holds them any more, as far as the table
-    knows: what is found of them from now on is found anew."""
+    """Files that changed or are gone, folders that are gone or had been removed. Nobody holds them any more,
+    as far as the table knows: what is found of them from now on is found anew."""
     kept: list[int]
     """Folders that changed and are still there, and files of which only the access time is another: they keep
     their number, and who holds them."""
@@ -51,7 +53,8 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
         for number in _changed(table, tree.id, before.get(tree.id), found.chain):
             inode = table.in_memory(number)
             row = table.look_at(number)
-            if row is not None and row.is_directory and (inode is None or inode.is_directory):
+            nameless = inode is not None and not inode.nlink
+            if row is not None and row.is_directory and not nameless:
                 table.refresh(number, row)
                 kept.append(number)
             elif row is not None and _only_read(table, number, before.get(tree.id), found.chain):
@@ -59,7 +62,7 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
                 kept.append(number)
             else:
                 lookups, opens = table.let_go(number)
-                stale.append(Held(number, lookups, opens, row is not None))
+                stale.append(Held(number, lookups, opens, row is not None, nameless))
         if tree.id in before:
             names += _names(table, tree.id, before[tree.id], found.chain)
     return RolledBack(kept_as, stale, kept, names)
@@ -68,7 +71,7 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
 def _drop(table: InodeTable, tree: int) -> list[Held]:
     """A clone goes that was not there then."""
     numbers = [number for number in table.known_numbers() if tree_of(number) == tree]
-    held = [Held(number, *table.let_go(number), False) for number in numbers]
+    held = [Held(number, *table.let_go(number), exists=False, nameless=False) for number in numbers]
     table.drop_tree(tree)
     return held
 

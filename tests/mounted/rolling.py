@@ -1,0 +1,104 @@
+"""Rolling a mounted store back, for tests: snapshots, the command, and what programs meet that hold files.
+
+Promises that a rollback that hangs fails the test: the command is given a minute. Never compares anything.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import vfs as library
+from tests.mounted.mounting import ROOT, MountedStore, vfs
+
+PAUSED_DAEMON = (sys.executable, "-m", "tests.mounted.paused_daemon")
+READY, GO, STUCK = "ready", "go", "stuck"
+"""Files in VFS_PAUSE: the daemon waits before the moment; it may go on; writes to stale files get stuck."""
+
+
+def freeze(mounted: MountedStore, name: str) -> None:
+    """Take a snapshot of a mounted store; it is mounted again afterwards, with nothing cached."""
+    mounted.unmount()
+    with library.open(mounted.store) as fs:
+        fs.create_snapshot(name)
+    mounted.mount(*mounted.options)
+
+
+def roll_back(mounted: MountedStore, name: str) -> str:
+    """Roll the mount back; the name of the snapshot of what was before."""
+    report = json.loads(vfs("rollback", "--json", mounted.path, name))
+    assert report["store"] == str(mounted.store)
+    return str(report["kept_as"])
+
+
+def refused(call: Callable[[], object]) -> int:
+    """The errno with which a call fails, 0 when it does not."""
+    try:
+        call()
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+def start_rollback(mounted: MountedStore, name: str) -> subprocess.Popen[str]:
+    """Begin to roll back, as a user would."""
+    command = [sys.executable, "-m", "vfs", "rollback", "--json", str(mounted.path), name]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Pause:
+    """A daemon that stops between the kernel's writing of what it keeps and the moment of a rollback."""
+
+    def __init__(self, mounted: MountedStore, folder: Path) -> None:
+        self._mounted = mounted
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+        mounted.unmount()
+        mounted.command = PAUSED_DAEMON
+        mounted.mount(*mounted.options, environment={"VFS_PAUSE": str(folder)})
+
+    def begin(self, name: str) -> subprocess.Popen[str]:
+        """Begin a rollback; it waits right before its moment when this returns."""
+        for sign in (READY, GO):
+            (self._folder / sign).unlink(missing_ok=True)
+        command = start_rollback(self._mounted, name)
+        wait_until((self._folder / READY).exists)
+        return command
+
+    def go_on(self) -> None:
+        """Let the moment come."""
+        (self._folder / GO).touch()
+
+    def get_stuck(self) -> None:
+        """From now on the daemon answers no write to a file that is stale, or about to be."""
+        (self._folder / STUCK).touch()
+
+
+def end(command: subprocess.Popen[str]) -> str:
+    """Wait for a rollback; the name of the snapshot of what was before."""
+    said, errors = command.communicate(timeout=60)
+    assert command.returncode == 0, errors
+    return str(json.loads(said)["kept_as"])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when the condition holds; AssertionError when it takes longer."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "it takes too long"
+        time.sleep(0.005)
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process is stopped, so that it writes nothing more."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def put(path: Path, data: bytes) -> int:
+    """Make a file with that content; a descriptor of it for reading and writing."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.write(descriptor, data)
+    return descriptor
