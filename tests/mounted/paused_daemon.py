@@ -1,7 +1,7 @@
 """The vfs command, whose daemon stops before the moment of a rollback until a file says that it may go on,
-and on demand answers no write of what must not be written any more. These files lie in VFS_PAUSE."""
+and on demand answers no write of what must not be written any more. Its first argument is the folder
+of these files."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vfs.errors import Stale
 from vfs.mount.adapter import Adapter
 from vfs.mount.rollback_verbs import RollbackVerbs
 
-FOLDER = Path(os.environ["VFS_PAUSE"])
+FOLDER = Path(sys.argv.pop(1))
 
 write, make_ready = Adapter.write, RollbackVerbs._make_ready
 

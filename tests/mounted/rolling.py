@@ -16,7 +16,7 @@ from tests.mounted.mounting import ROOT, MountedStore, vfs
 
 PAUSED_DAEMON = (sys.executable, "-m", "tests.mounted.paused_daemon")
 READY, GO, STUCK = "ready", "go", "stuck"
-"""Files in VFS_PAUSE: the daemon waits before the moment; it may go on; writes to stale files get stuck."""
+"""Files: the daemon waits before the moment; it may go on; writes to stale files get stuck."""
 
 
 def freeze(mounted: MountedStore, name: str) -> None:
@@ -57,8 +57,8 @@ class Pause:
         self._folder = folder
         folder.mkdir(exist_ok=True)
         mounted.unmount()
-        mounted.command = PAUSED_DAEMON
-        mounted.mount(*mounted.options, environment={"VFS_PAUSE": str(folder)})
+        mounted.command = (*PAUSED_DAEMON, str(folder))
+        mounted.mount(*mounted.options)
 
     def begin(self, name: str) -> subprocess.Popen[str]:
         """Begin a rollback; it waits right before its moment when this returns."""
@@ -92,9 +92,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.005)
 
 
-def stopped(pid: int) -> bool:
-    """Whether a process is stopped, so that it writes nothing more."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+def is_quiet(process: subprocess.Popen[str]) -> bool:
+    """Whether a process is stopped or has ended, so that it writes nothing more."""
+    if process.poll() is not None:
+        return True
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def put(path: Path, data: bytes) -> int:
