@@ -255,13 +255,14 @@ def test_paths_show_the_snapshot_at_once_and_the_rollback_can_be_rolled_back(mou
             os.setxattr(path, "user.late", b"%d" % number)
     os.rename(at / "tree", at / "another")
     plant(at / "tree", seed=8)
-    now = describe(at)
-    for name in names:  # whatever is not there now is known to be missing
-        os.path.lexists(at / name)
-    before = roll_back(mounted, "then")
-    assert describe(at) == then
-    assert roll_back(mounted, before) != before
-    assert describe(at) == now
+    now, kept_as = describe(at), ""
+    everything = then.keys() | now.keys()
+    for wanted, state in (("then", then), (None, now)):
+        # What is missing is known to be missing, and what is there is known by its names, not from listings.
+        assert {name for name in everything if os.path.lexists(at / name)} != state.keys()
+        kept_as = roll_back(mounted, wanted or kept_as)
+        assert {name for name in everything if os.path.lexists(at / name)} == state.keys()
+        assert describe(at) == state
     roll_back(mounted, "then")
     assert describe(at) == then
     mounted.remount()
