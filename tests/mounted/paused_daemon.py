@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from tests.mounted.rolling import GO, READY, STUCK
+from tests.mounted.rolling import GO, READY, STUCK, WAITING
 from vfs.cli import main
 from vfs.errors import Stale
 from vfs.mount.adapter import Adapter
@@ -30,6 +30,7 @@ async def write_or_be_stuck(adapter: Adapter, fh: int, off: int, buf: bytes) -> 
         adapter.nodes.written(fh)
     except Stale:
         if (FOLDER / STUCK).exists():
+            (FOLDER / WAITING).touch()
             await trio.sleep_forever()
     return await write(adapter, fh, off, buf)
 

@@ -15,8 +15,9 @@ import vfs as library
 from tests.mounted.mounting import ROOT, MountedStore, vfs
 
 PAUSED_DAEMON = (sys.executable, "-m", "tests.mounted.paused_daemon")
-READY, GO, STUCK = "ready", "go", "stuck"
-"""Files: the daemon waits before the moment; it may go on; writes to stale files get stuck."""
+READY, GO, STUCK, WAITING = "ready", "go", "stuck", "waiting"
+"""Files that say: the daemon waits before the moment; it may go on; it shall answer no write to a stale file;
+there is one."""
 
 
 def freeze(mounted: MountedStore, name: str) -> None:
@@ -76,6 +77,10 @@ class Pause:
         """From now on the daemon answers no write to a file that is stale, or about to be."""
         (self._folder / STUCK).touch()
 
+    def wait_until_stuck(self) -> None:
+        """Return when there is such a write."""
+        wait_until((self._folder / WAITING).exists)
+
 
 def end(command: subprocess.Popen[str]) -> str:
     """Wait for a rollback; the name of the snapshot of what was before."""
@@ -90,6 +95,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < limit, "it takes too long"
         time.sleep(0.005)
+
+
+def write_back(mounted: MountedStore) -> None:
+    """Have the kernel write what it keeps of the mount; it says so when that was in vain for a stale file."""
+    subprocess.run(["sync", "-f", "--", mounted.path], stderr=subprocess.DEVNULL, timeout=60, check=False)
 
 
 def is_quiet(process: subprocess.Popen[str]) -> bool:

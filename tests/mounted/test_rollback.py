@@ -12,7 +12,7 @@ import pytest
 
 from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import start_python
-from tests.mounted.rolling import freeze, put, refused, roll_back
+from tests.mounted.rolling import freeze, put, refused, roll_back, write_back
 from tests.mounted.trees import describe, plant
 
 pytestmark = pytest.mark.mounted
@@ -106,7 +106,7 @@ def test_files_that_are_mapped(mounted: MountedStore) -> None:
     for program in programs.values():
         assert program.stdout is not None
         assert program.stdout.readline() == "mapped\n"
-    os.sync()
+    write_back(mounted)
     roll_back(mounted, "then")
     for name, program in programs.items():
         said, _ = program.communicate("go on\n", timeout=60)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import ROOT, MountedStore
-from tests.mounted.rolling import Pause, end, freeze, is_quiet, refused, roll_back, wait_until
+from tests.mounted.rolling import Pause, end, freeze, is_quiet, refused, roll_back, wait_until, write_back
 from tests.mounted.trees import describe
 
 pytestmark = pytest.mark.mounted
@@ -92,7 +92,7 @@ def test_what_was_dirty_at_the_moment_is_in_no_file_afterwards(mount_store: Moun
     os.utime(quiet, ns=(1_000_000_000, 2_000_000_006))
     for file in (quiet, read):
         os.close(file)
-    os.sync()
+    write_back(mounted)
     assert describe(at) == then
     mounted.remount()
     assert describe(at) == then
@@ -124,7 +124,7 @@ def test_writers_that_are_stopped_before_the_moment_leave_nothing(
             end(rollback)
             assert describe(at) == then
         assert describe(at) == then  # they were killed: what they had mapped and open is closed
-        os.sync()
+        write_back(mounted)
         assert describe(at) == then
     mounted.remount()
     assert describe(at) == then
@@ -145,7 +145,7 @@ def test_a_crowd_of_writers_meets_one_rollback_after_the_other(mounted: MountedS
         assert [writer.communicate()[1] for writer in ended] == []
     roll_back(mounted, "then")
     assert describe(at) == then
-    os.sync()
+    write_back(mounted)
     assert describe(at) == then
     mounted.remount()
     assert describe(at) == then
