@@ -22,7 +22,7 @@ pytestmark = pytest.mark.mounted
 
 PAGE = mmap.PAGESIZE
 FILES = 8
-ROUNDS = 4
+ROUNDS = 2
 
 
 def plant(root: Path) -> None:
@@ -115,7 +115,7 @@ def test_writers_that_are_stopped_before_the_moment_leave_nothing(
         ]
         with writers(at, *kinds) as running:
             rollback = pause.begin("then")
-            time.sleep(0.05 * turn)  # more and more of what they dirty is in the kernel only
+            time.sleep(0.1 * turn)  # more and more of what they dirty is in the kernel only
             for writer in running:
                 writer.send_signal(signal.SIGSTOP)
             for writer in running:
@@ -138,7 +138,7 @@ def test_a_crowd_of_writers_meets_one_rollback_after_the_other(mounted: MountedS
     how = [("again",)] * 12 + [("mapped",)] * 4
     with writers(at, *enumerate(how)) as running:
         before = "then"
-        for turn in range(5):
+        for turn in range(3):
             before = roll_back(mounted, "then" if turn % 2 == 0 else before)
             os.statvfs(at)
         ended = [writer for writer in running if writer.poll() not in (None, -signal.SIGBUS)]

@@ -16,10 +16,12 @@ from tests.mounted.trees import describe
 
 pytestmark = pytest.mark.mounted
 
+FOLDERS = 10
+
 
 def plant(root: Path, text: str) -> None:
-    """Twenty folders of files, with the text in each; some names for each text."""
-    for number in range(20):
+    """Folders of files, with the text in each; some names for each text."""
+    for number in range(FOLDERS):
         folder = root / f"{number}"
         folder.mkdir(exist_ok=True)
         (folder / "always").write_bytes(text.encode() * 1000)
@@ -36,7 +38,7 @@ def test_killed_at_any_time_of_a_rollback_it_leaves_one_state_whole(mounted: Mou
         (at / f"{number}").rename(at / f"moved {number}")
     now = describe(at)
     ended = 0
-    for seed in seeds(4):
+    for seed in seeds(2):
         assert describe(at) == now
         rollback = start_rollback(mounted, "then")
         time.sleep(random.Random(seed).uniform(0.15, 0.6))
@@ -92,5 +94,5 @@ def test_an_unmount_in_the_middle_of_a_rollback(mounted: MountedStore) -> None:
     mounted.mount()
     found = describe(at)
     assert rollback.returncode != 0 or found == then
-    assert len(found) in (len(then), len(then) + 20)
+    assert len(found) in (len(then), len(then) + FOLDERS)
     os.statvfs(at)

@@ -145,15 +145,15 @@ class Daemon:
 
     async def _live(self, fs: FileSystem) -> None:
         adapter = self._adapter
+        pages = Pages(self._store)
         self._rollbacks = RollbackVerbs(
             fs,
-            self._point,
             self._mount.device,
+            pages=pages,
             committer=adapter.committer,
             nodes=adapter.nodes,
             listings=adapter.listings,
         )
-        pages = Pages(self._store)
         acting = Acting(fs, adapter.committer, pages)
         self._automatic = Automatic(fs, acting, pages)
         verbs = Verbs(

@@ -15,20 +15,20 @@ From 2 on it goes to its end, whoever has stopped waiting; only the end of the m
 """
 
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import trio
 
-from vfs.errors import IndexUnwritten, NoSpace, StoreError
+from vfs.errors import IndexUnwritten, MountError, NoSpace, StoreError
 from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
-from vfs.mount.detach import flush_pages
 from vfs.mount.invalidation import Invalidation
 from vfs.mount.listings import Listings
 from vfs.mount.nodes import NodeIds
+from vfs.mount.pages import Pages
 from vfs.mount.sentinel import Sentinel
+from vfs.snapshots.places import in_words
 from vfs.snapshots.rolled_back import RolledBack
 
 
@@ -41,9 +41,9 @@ class RollbackVerbs:
     def __init__(
         self,
         fs: FileSystem,
-        point: Path,
         device: str | None,
         *,
+        pages: Pages,
         committer: Committer,
         nodes: NodeIds,
         listings: Listings,
@@ -53,8 +53,8 @@ class RollbackVerbs:
         self._committer = committer
         self._nodes = nodes
         self._listings = listings
+        self._pages = pages
         # constant
-        self._point = point
         self._device = device
         self._threads = trio.CapacityLimiter(1)
         # mutable
@@ -77,7 +77,8 @@ class RollbackVerbs:
         name = request.get("name")
         if not isinstance(name, str):
             raise StoreError("bad request: name is no text")
-        self._fs.writable()
+        with in_words(self._fs):
+            self._fs.writable()
         self._fs.snapshot(name)  # or it says that there is none, before anything is done
         async with self._one_at_a_time:
             await self._make_ready()
@@ -88,12 +89,23 @@ class RollbackVerbs:
                     await trio.to_thread.run_sync(telling.run, limiter=self._threads, abandon_on_cancel=True)
             finally:
                 self._telling = None
+            await self._hand_over()
         return {"kept_as": rolled.kept_as}
 
     async def _make_ready(self) -> None:
-        await trio.to_thread.run_sync(flush_pages, self._point, limiter=self._threads, abandon_on_cancel=True)
+        if not await self._hand_over():
+            await self._pages.hand_over()
         with suppress(NoSpace, IndexUnwritten):  # then the rollback says so
             await self._committer.checkpoint()
+
+    async def _hand_over(self) -> bool:
+        """Have the kernel write what it keeps. Of pages that were refused it tells once, whoever asks next:
+        so this comes after a rollback too, which refuses some."""
+        try:
+            await self._pages.hand_over()
+        except MountError:
+            return False
+        return True
 
     def _roll_back(self, name: str) -> tuple[RolledBack, Invalidation]:
         """The moment. Needs `checkpointing`."""
