@@ -51,7 +51,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "vfs/mount/committer.py::Committer._commit_regularly": "a passing fault is logged, no end of a mount",
     "vfs/mount/committer.py::Committer._checkpoint_regularly": "the same",
     "vfs/mount/automatic.py::Automatic.run": "the same, in automatic snapshots",
-    "vfs/mount/packer.py::Packer._work_regularly": "the same, in packing and collecting",
+    "vfs/mount/background.py::Background.run": "the same, in packing, collecting and pruning",
     "vfs/trees/ahead.py::Ahead._read": "handed to the thread that takes the items, which raises it",
     "vfs/mount/control.py::guarded": "a bug in one verb is logged and answered; the daemon lives on",
 }

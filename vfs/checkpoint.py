@@ -151,6 +151,7 @@ class Checkpoints(Contents):
         self._retry_at = monotonic() + 5.0
         self._action = None
         self.table.tracker.abandon()
+        self.table.trees.restore()
         self.table.tracker.keep_trees(lambda tree: self.table.trees.get(tree) is not None)
 
     def remove_dead_chunks(self) -> int:
@@ -209,8 +210,7 @@ def _write_segments(transaction: Transaction, capture: Capture, references: Refe
         is_new = ino in capture.new_files
         for number, encoded in captured.segments.items():
             if not is_new:
-                old = transaction.segment(ino, number)
-                if old is not None:
+                for old in transaction.replaced_segments(ino, number):
                     references.take_out(old)
             segment = references.put_in(encoded)
             rows.append((ino, number, segment.allocated, encoded, segment.lowest_chunk()))

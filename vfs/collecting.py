@@ -17,9 +17,9 @@ Order of writes of a round, and why:
 5. the rows of the old packs go. Were it before the sync, a file could come back that no row explains.
 A cut after 1 or 2 leaves a file, after 3 or 4 files or rows too many, all of which the next opening removes.
 
-A daemon takes the same steps as `collect`, in this order, while nobody else packs: a checkpoint; everything
-is packed if `log_wants_packing`; `begin_collect`; as long as `run_collect`, in a thread, says so:
-`commit_collect`, in a thread and with no capture in flight, and `end_collect`, and then, if
+A daemon takes the same steps as `collect`, in this order, while nobody else packs: a checkpoint; all slices
+of pruning; everything is packed if `log_wants_packing`; `begin_collect`; as long as `run_collect`, in a
+thread, says so: `commit_collect`, in a thread and with no capture in flight, and `end_collect`, and then, if
 `packing_presses`, whole passes, a checkpoint that is younger than their swaps, and `resume_collect`; then
 `roll_log`, a checkpoint which syncs the log, `remove_dead_log`, `shrink_index` in a thread, and
 `finish_collect` is the report. After an error `abandon_collect`.
@@ -41,7 +41,8 @@ from vfs.collection import Collect, Collection, ProgressCall
 from vfs.errors import NoSpace, StoreFailed, VfsError
 from vfs.limits import KIB, MIB
 from vfs.pack_pass import PackPass
-from vfs.packing import Packing, unwritten
+from vfs.packing import unwritten
+from vfs.snapshots.pruning import Pruning
 
 __all__ = ["Collect", "Collecting", "Collection"]
 
@@ -64,7 +65,7 @@ EAGER_LOG_BYTES = MIB
 """The same when somebody asks for a collection."""
 
 
-class Collecting(Packing):
+class Collecting(Pruning):
     """A store that gives space back."""
 
     def __init__(self, store: Store, **options: Any) -> None:
@@ -181,6 +182,11 @@ class Collecting(Packing):
         self.writable()
         log_bytes = self.log.size_bytes
         self.checkpoint()
+        pruned = self.begin_prune(large=True)
+        if dry_run:
+            self.estimate_prune(pruned)
+        else:
+            self.prune_what_can_be(pruned)
         if not dry_run and self.log_wants_packing(eager=eager):
             try:
                 self.flush()
@@ -200,7 +206,7 @@ class Collecting(Packing):
                 self.log.sync()
             self.checkpoint()
             self.shrink_index(work)
-        return self.finish_collect(work)
+        return pruned.tell(self.finish_collect(work))
 
     # --- the steps ------------------------------------------------------------------------------
 

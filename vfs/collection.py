@@ -56,6 +56,11 @@ class Collection(msgspec.Struct):
     """In blobs that nothing referred to, in all packs, before compression."""
     moved_bytes: int = 0
     """In live blobs that were copied, before compression."""
+    pruned_rows: int = 0
+    """Of the index, which only deleted snapshots and removed clones showed; a dry run does not count them."""
+    pruned_bytes: int = 0
+    """Of stored data that only those rows referred to, about: a part of what the other figures say, but in a
+    dry run, which does not look behind it."""
     freed_bytes: int = 0
     """Of pack files."""
     log_freed_bytes: int = 0

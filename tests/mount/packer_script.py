@@ -15,6 +15,13 @@ class Work:
     swapped_rows = 1
 
 
+class Pruned:
+    """Slices of pruning."""
+
+    def tell(self, report: str) -> str:
+        return report
+
+
 class Script:
     """Stands in for a file system that has `passes` passes to do, and for its committer."""
 
@@ -23,6 +30,9 @@ class Script:
         self.done: list[str] = []
         self.failed = None
         self.read_only = False
+        self.prune_due = False
+        self.to_prune = 1
+        self.prune: Callable[[], None] = lambda: None
         self.pack_wants_checkpoint = False
         self.gc_due = False
         self.low_on_room = False
@@ -100,7 +110,7 @@ class Script:
 
     def begin_collect(self, *, eager: bool, dry_run: bool, progress: object) -> Work:
         assert threading.get_ident() == self.owner
-        assert self.done[-1] == "checkpoint anyway"
+        assert self.done[-1] in ("checkpoint anyway", "prune", "estimate")
         self.done.append("begin eager" if eager else "begin")
         return Work()
 
@@ -128,6 +138,35 @@ class Script:
         assert threading.get_ident() == self.owner
         assert self.done[-1] == "checkpoint anyway"
         self.done.append("resume")
+
+    # what is pruned
+
+    def begin_prune(self) -> "Pruned":
+        assert threading.get_ident() == self.owner
+        return Pruned()
+
+    def begin_slice(self, work: "Pruned") -> None:
+        assert threading.get_ident() == self.owner
+        assert self.checkpointing.locked()
+        self.to_prune -= 1
+
+    def run_slice(self, work: "Pruned") -> bool:
+        assert threading.get_ident() != self.owner
+        assert self.checkpointing.locked(), "a capture may be in flight"
+        self.done.append("prune")
+        self.prune()
+        return self.to_prune > 0
+
+    def end_slice(self, work: "Pruned") -> None:
+        assert threading.get_ident() == self.owner
+        assert self.checkpointing.locked()
+        self.prune_due = self.to_prune > 0
+
+    def estimate_prune(self, work: "Pruned") -> None:
+        assert threading.get_ident() != self.owner
+        self.done.append("estimate")
+
+    # the rest of a collection
 
     def remove_dead_log(self) -> None:
         self.done.append("log")

@@ -137,7 +137,7 @@ async def test_the_steps_of_a_collection() -> None:
     assert report == "report"
     rounds = ["look", "commit", "end"] * 2 + ["look"]
     ending = ["checkpoint anyway", "log", "index"]
-    assert script.done == ["checkpoint anyway", "begin eager", *rounds, *ending]
+    assert script.done == ["checkpoint anyway", "prune", "begin eager", *rounds, *ending]
 
 
 async def test_a_collection_lets_passes_in_between_its_rounds() -> None:
@@ -147,7 +147,15 @@ async def test_a_collection_lets_passes_in_between_its_rounds() -> None:
     one_pass = ["begin", "run", "commit", "end"]
     in_between = ["checkpoint", *one_pass, *one_pass, "checkpoint anyway", "resume"]
     rounds = ["look", "commit", "end", *in_between, "look", "commit", "end", "look"]
-    assert script.done == ["checkpoint anyway", "begin eager", *rounds, "checkpoint anyway", "log", "index"]
+    assert script.done == [
+        "checkpoint anyway",
+        "prune",
+        "begin eager",
+        *rounds,
+        "checkpoint anyway",
+        "log",
+        "index",
+    ]
 
 
 async def test_a_collection_without_packing_in_the_background_lets_none_in() -> None:
@@ -160,7 +168,7 @@ async def test_a_collection_without_packing_in_the_background_lets_none_in() -> 
 async def test_a_dry_run_only_looks() -> None:
     script = Script(0)
     await packer_of(script).collect(dry_run=True, on_progress=lambda done, total, what: None)
-    assert script.done == ["checkpoint anyway", "begin eager", "look"]
+    assert script.done == ["checkpoint anyway", "estimate", "begin eager", "look"]
 
 
 async def test_a_collection_that_fails_is_given_up() -> None:
@@ -212,7 +220,7 @@ async def test_a_collection_that_the_end_cuts_short_is_no_error_in_the_log(
 async def test_a_full_disk_puts_it_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vfs.mount.packer.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("vfs.mount.background.RETRY_SECONDS", 0.2)
     script = Script(1)
 
     def full() -> None:
@@ -258,7 +266,7 @@ async def test_a_thin_log_that_has_no_room_to_be_packed_does_not_stop_a_collecti
 async def test_other_failures_end_neither_the_packer_nor_the_mount(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vfs.mount.packer.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("vfs.mount.background.RETRY_SECONDS", 0.05)
     script = Script(1)
 
     def fail(work: Work) -> None:

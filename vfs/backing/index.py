@@ -203,6 +203,10 @@ class Index(TreeRows):
         """chunk number -> bytes of it that extent maps point to."""
         return dict(check_rows("a chunk", self._all("SELECT number, referenced FROM chunk")))
 
+    def has_pruning_jobs(self) -> bool:
+        """Whether there may be rows that nobody sees any more."""
+        return bool(self._all("SELECT 1 FROM pruning LIMIT 1"))
+
     # --- writing ---------------------------------------------------------------------------
 
     @contextmanager

@@ -3,12 +3,13 @@
 Never commits: `Index.transaction` does. Never interprets a mode, a name or an extent map.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apsw
 
 from vfs.backing.packed import PackedTransaction
+from vfs.backing.readers import Readers
 from vfs.backing.trees import FIRST_CHAIN, LIVE, Branch, Chain, Snapshot, Tree, split_bits
 from vfs.numbers import LOCAL_MASK, MAIN_TREE, TREE_SHIFT
 
@@ -38,7 +39,9 @@ class Transaction(PackedTransaction):
     """The rows that one transaction reads, writes and removes.
 
     Inodes are called by their numbers, rows by those of their branch. What is removed while a snapshot, or a
-    branch that one's tree forks from, still shows it leaves a tombstone.
+    branch that one's tree forks from, still shows it leaves a tombstone. What is written takes the place of
+    all older rows of its key that nobody else sees, also of those that were written before a snapshot which
+    has gone since.
     """
 
     def __init__(self, connection: apsw.Connection, generation: int, chains: Mapping[int, Chain]) -> None:
@@ -53,6 +56,26 @@ class Transaction(PackedTransaction):
         """Numbers are those of rows: there is only the first branch and its tree."""
         self._layered = generation > 1 or not self._plain
         """Older rows may show below those that are written."""
+        self._floors: dict[int, int] | None = None
+
+    def _floor(self, number: int) -> int:
+        """The newest generation of the branch that is written to which somebody else sees: rows above it are
+        only the writer's."""
+        if not self._layered:
+            return 0
+        if self._floors is None:
+            readers = Readers.load(self.query)
+            self._floors = {
+                tree: min(readers.floor(chain[0].base >> TREE_SHIFT), self._generation - 1)
+                for tree, chain in self._chains.items()
+            }
+        return self._floors[number >> TREE_SHIFT]
+
+    def _replacing(self, numbers: Iterable[int]) -> list[int]:
+        """Those of which older rows may be there that only the writer sees."""
+        if not self._layered:
+            return []
+        return [number for number in numbers if self._floor(number) < self._generation - 1]
 
     def _row_number(self, number: int) -> int:
         if self._plain:
@@ -74,6 +97,10 @@ class Transaction(PackedTransaction):
     def put_inodes(self, rows: Iterator[InodeRow]) -> None:
         """Insert or replace inode rows."""
         marks = ", ".join("?" * 15)
+        if self._layered:
+            rows = iter(kept := list(rows))
+            older = [(self._row_number(ino), self._floor(ino)) for ino in self._replacing(r[0] for r in kept)]
+            self._many(f"DELETE FROM inode WHERE ino=? AND gen>? AND gen<{self._generation}", older)
         self._many(
             f"INSERT OR REPLACE INTO inode({INODE_COLUMNS}, gen) VALUES({marks}, {self._generation})",
             rows if self._plain else map(self._inode_row, rows),
@@ -90,11 +117,12 @@ class Transaction(PackedTransaction):
 
     def drop_inodes(self, numbers: list[int]) -> None:
         """Remove inodes with their attributes; their extents are removed segment by segment."""
-        keys = [(self._row_number(number), self._generation) for number in numbers]
-        self._many("DELETE FROM inode WHERE ino=? AND gen=?", keys)
-        self._many("DELETE FROM xattr WHERE ino=? AND gen=?", keys)
+        keys = [(self._row_number(number), self._floor(number)) for number in numbers]
+        self._many("DELETE FROM inode WHERE ino=? AND gen>?", keys)
+        self._many("DELETE FROM xattr WHERE ino=? AND gen>?", keys)
         if self._layered:
-            gone = [key for number, key in zip(numbers, keys, strict=True) if self._shows_inode(number)]
+            shown = filter(self._shows_inode, numbers)
+            gone = [(self._row_number(number), self._generation) for number in shown]
             self._many(
                 f"INSERT INTO inode({INODE_COLUMNS}, gen)"
                 " VALUES(?, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, ?)",
@@ -112,6 +140,15 @@ class Transaction(PackedTransaction):
 
     def put_entries(self, rows: Iterator[tuple[int, bytes, int, int, int]]) -> None:
         """Insert or replace (parent, name, ino, cookie, kind)."""
+        if self._layered:
+            rows = iter(kept := list(rows))
+            replacing = set(self._replacing({row[0] for row in kept}))
+            older = (
+                (self._row_number(row[0]), row[1], self._floor(row[0])) for row in kept if row[0] in replacing
+            )
+            self._many(
+                f"DELETE FROM entry WHERE parent=? AND name=? AND gen>? AND gen<{self._generation}", older
+            )
         self._many(
             "INSERT OR REPLACE INTO entry(parent, name, ino, cookie, kind, gen)"
             f" VALUES(?, ?, ?, ?, ?, {self._generation})",
@@ -124,12 +161,12 @@ class Transaction(PackedTransaction):
 
     def drop_entries(self, keys: Iterator[tuple[int, bytes]]) -> None:
         """Remove (parent, name)."""
-        delete = f"DELETE FROM entry WHERE parent=? AND name=? AND gen={self._generation}"
+        delete = "DELETE FROM entry WHERE parent=? AND name=? AND gen>?"
         if self._plain and not self._layered:
-            self._many(delete, keys)
+            self._many(delete, ((parent, name, 0) for parent, name in keys))
             return
         names = list(keys)
-        self._many(delete, ((self._row_number(parent), name) for parent, name in names))
+        self._many(delete, ((self._row_number(parent), name, self._floor(parent)) for parent, name in names))
         self._many(
             "INSERT INTO entry(parent, name, ino, cookie, kind, gen)"
             f" VALUES(?, ?, 0, ?, 0, {self._generation})",
@@ -151,19 +188,29 @@ class Transaction(PackedTransaction):
     # --- segments ---------------------------------------------------------------------------
 
     def segment(self, ino: int, number: int) -> bytes | None:
-        """The map of a segment that `put_segments` would replace."""
+        """The newest map of a segment, if it is of the present generation."""
         sql = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen=?"
         row = self._run(sql, (self._row_number(ino), number, self._generation)).fetchone()
         return None if row is None else row[0]
 
+    def replaced_segments(self, ino: int, number: int) -> list[bytes]:
+        """The maps of a segment that `put_segments` would replace."""
+        sql = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen>?"
+        return [row[0] for row in self._run(sql, (self._row_number(ino), number, self._floor(ino)))]
+
     def segments_from(self, ino: int, number: int) -> list[tuple[int, bytes]]:
         """(segment, map) of a file from `number` on, those that `drop_segments_from` would remove."""
-        sql = "SELECT segment, map FROM extent WHERE ino=? AND segment>=? AND gen=?"
-        rows: list[Any] = self._run(sql, (self._row_number(ino), number, self._generation)).fetchall()
+        sql = "SELECT segment, map FROM extent WHERE ino=? AND segment>=? AND gen>?"
+        rows: list[Any] = self._run(sql, (self._row_number(ino), number, self._floor(ino))).fetchall()
         return rows
 
     def put_segments(self, rows: list[tuple[int, int, int, bytes, int | None]]) -> None:
         """Insert or replace (ino, segment, allocated, map, lowest chunk that the map references)."""
+        replacing = set(self._replacing({row[0] for row in rows}))
+        older = ((self._row_number(r[0]), r[1], self._floor(r[0])) for r in rows if r[0] in replacing)
+        self._many(
+            f"DELETE FROM extent WHERE ino=? AND segment=? AND gen>? AND gen<{self._generation}", older
+        )
         self._many(
             "INSERT OR REPLACE INTO extent(ino, segment, allocated, map, chunk, gen)"
             f" VALUES(?, ?, ?, ?, ?, {self._generation})",
@@ -173,7 +220,7 @@ class Transaction(PackedTransaction):
     def drop_segments_from(self, ino: int, number: int, *, hide: bool) -> None:
         """Remove a file's segments from `number` on; `hide` also those that show below."""
         key = self._row_number(ino)
-        self._run("DELETE FROM extent WHERE ino=? AND segment>=? AND gen=?", (key, number, self._generation))
+        self._run("DELETE FROM extent WHERE ino=? AND segment>=? AND gen>?", (key, number, self._floor(ino)))
         if not hide or not self._layered:
             return
         shown: dict[int, bytes] = {}
@@ -193,7 +240,7 @@ class Transaction(PackedTransaction):
     def put_xattrs(self, ino: int, attributes: dict[bytes, bytes]) -> None:
         """Make these the inode's extended attributes, all others gone."""
         key = self._row_number(ino)
-        self._run("DELETE FROM xattr WHERE ino=? AND gen=?", (key, self._generation))
+        self._run("DELETE FROM xattr WHERE ino=? AND gen>?", (key, self._floor(ino)))
         rows = attributes or ({b"": b""} if self._layered and self._shows_xattrs(ino) else {})
         self._many(
             f"INSERT INTO xattr(ino, name, value, gen) VALUES({key}, ?, ?, {self._generation})",

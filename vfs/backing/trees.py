@@ -107,6 +107,7 @@ class Trees:
         self._trees: dict[int, Tree] = {}
         self._frozen: dict[tuple[int, int], int] = {}  # (snapshot, source) -> tree
         self._through: dict[int, list[int]] = {}  # base of a branch -> trees
+        self._withheld: list[tuple[Snapshot, list[Tree]]] = []
         self.put(Tree(MAIN_TREE, MAIN_TREE, 0, 0, LIVE, ROOT_INO))
 
     @classmethod
@@ -215,6 +216,34 @@ class Trees:
             self._through[level.base].remove(tree)
         if gone.snapshot:
             del self._frozen[gone.snapshot, gone.source]
+
+    # --- snapshots that are about to go -----------------------------------------------------
+
+    def withhold(self, snapshot: Snapshot) -> None:
+        """Have the snapshot no longer, but for `restore`. Its trees must be unused."""
+        trees = self.of_snapshot(snapshot.id)
+        for tree in trees:
+            self.drop(tree.id)
+        del self.snapshots[snapshot.name]
+        self._withheld.append((snapshot, trees))
+
+    def release(self) -> None:
+        """What is withheld is gone."""
+        self._withheld = []
+
+    def restore(self) -> None:
+        """What is withheld stays."""
+        for snapshot, trees in self._withheld:
+            self.snapshots[snapshot.name] = snapshot
+            for tree in trees:
+                self.put(tree)
+        self._withheld = []
+
+    def drop_branches(self, branches: Iterable[int]) -> None:
+        """Forget branches whose rows are gone, and which nothing reads."""
+        for branch in branches:
+            if not self.through(branch):
+                self.branches.pop(branch, None)
 
     # --- translating ------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from vfs.cli.verb import json_option, to_path, verb
 @click.option("--dry-run", is_flag=True, help="Only tell what would be given back.")
 @json_option
 def command(target: Path, dry_run: bool, as_json: bool) -> None:
-    """Drop packed data that no file refers to, and rewrite packs that hold little else.
+    """Drop what only deleted snapshots showed and packed data that no file refers to, and rewrite packs that
+    hold little else.
 
     Works on a store that is mounted or not; files can be used meanwhile.
     """
@@ -48,6 +49,9 @@ def _line(report: dict[str, Any]) -> str:
     )
     if report["dry_run"]:
         packs = packs.replace("packs removed", "packs could be removed")
+        freed += report["pruned_bytes"]
         return f"{report['store']}: about {size_text(freed)} could be given back; {packs}"
+    if report["pruned_rows"]:
+        packs += f"; {report['pruned_rows']} rows of deleted snapshots pruned"
     kept = f", {report['packs_kept']} kept for damage" if report["packs_kept"] else ""
     return f"{report['store']}: gave {size_text(freed)} back; {packs}{kept}"

@@ -86,12 +86,16 @@ class LiveTrees:
 
     def forget_tree(self, tree: int) -> None:
         """A tree is gone that nobody changes: so is what is in memory of it."""
-        for inode in [inode for ino, inode in self._inodes.items() if tree_of(ino) == tree]:
-            inode.dropped = True
-            self._evict(inode)
+        self.evict_tree(tree)
         self.trees.drop(tree)
         self._clones.discard(tree)
         self._rootless.discard(tree)
+
+    def evict_tree(self, tree: int) -> None:
+        """Forget what is in memory of a tree that is going."""
+        for inode in [inode for ino, inode in self._inodes.items() if tree_of(ino) == tree]:
+            inode.dropped = True
+            self._evict(inode)
 
     def _root_dropped(self, inode: Inode) -> None:
         """An inode was dropped: when it is the root of a clone, that one is at its end."""

@@ -10,32 +10,25 @@ checkpoint is being taken, which is shielded: once it has begun, it comes to its
 holds `exclusive`, and takes checkpoints while holding it; nobody asks for it while a checkpoint waits.
 """
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 import trio
 
 from vfs.collecting import Collect, Collection
-from vfs.errors import MountError, NoSpace, StoreFailed, VfsError
+from vfs.errors import MountError, NoSpace
 from vfs.filesystem import FileSystem
+from vfs.mount.background import Background
 from vfs.mount.committer import Committer
-from vfs.mount.logs import tell_once
+from vfs.mount.pruner import Pruner
 from vfs.pack_pass import PackPass
-
-log = logging.getLogger("vfs")
+from vfs.snapshots.pruning import Prune
 
 R = TypeVar("R")
 W = TypeVar("W", PackPass, Collect)
 
 LOOK_SECONDS = 0.5
 """How often it is looked whether there is something to pack or to collect."""
-
-RETRY_SECONDS = 30.0
-"""How long all of it is put off after a failure: by then a disk may have room again."""
-
-FULL_SECONDS = 5.0
-"""The same on a full disk, where each delete may have made the room that is missing."""
 
 PASSES_IN_BETWEEN = 4
 """Passes that a collection lets in after each of its rounds, when writers would have to wait: both get on."""
@@ -61,14 +54,16 @@ class Packer:
         # mutable
         self._work: PackPass | Collect | None = None
         self._stopping = False
-        self._told = ""  # the last failure that was logged: once is enough
+        self._background = Background("packing", self._work_while_due)
+        self._pruner = Pruner(fs, committer)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Pack and collect whenever due, until cancelled."""
+        """Pack, collect and prune whenever due, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_in_time)
             if self._automatic:
-                nursery.start_soon(self._work_regularly)
+                nursery.start_soon(self._background.run, LOOK_SECONDS)
+                nursery.start_soon(self._pruner.run)
             task_status.started()
 
     async def _stop_in_time(self) -> None:
@@ -76,33 +71,9 @@ class Packer:
         try:
             await trio.sleep_forever()
         finally:
-            self._stopping = True
+            self._stopping = self._background.stopping = True
             if self._work is not None:
                 self._work.cancelled = True
-
-    async def _work_regularly(self) -> None:
-        while True:
-            await trio.sleep(LOOK_SECONDS)
-            try:
-                await self._work_while_due()
-                self._told = ""
-            except NoSpace as error:
-                self._tell(logging.WARNING, error)
-                await trio.sleep(FULL_SECONDS)
-            except StoreFailed as error:
-                tell_once(str(error))
-                await trio.sleep(RETRY_SECONDS)
-            except VfsError as error:
-                self._tell(logging.ERROR, error)
-                await trio.sleep(RETRY_SECONDS)
-            except Exception:
-                log.exception("unexpected error while packing; it is tried again")
-                await trio.sleep(RETRY_SECONDS)
-
-    def _tell(self, level: int, error: VfsError) -> None:
-        if not self._stopping and str(error) != self._told:
-            self._told = str(error)
-            log.log(level, "packing put off: %s", error)
 
     async def _work_while_due(self) -> None:
         try:
@@ -134,7 +105,7 @@ class Packer:
     async def _collect_when_due(self) -> None:
         if self._fs.failed is None and self._fs.gc_due:
             async with self.exclusive:
-                await self._collect(eager=self._fs.low_on_room, dry_run=False, on_progress=None)
+                await self._collect(asked=False, eager=self._fs.low_on_room, dry_run=False, on_progress=None)
 
     # --- on demand --------------------------------------------------------------------------
 
@@ -146,7 +117,7 @@ class Packer:
     async def collect(self, *, dry_run: bool, on_progress: OnProgress) -> Collection:
         """Give back what no file refers to; what came of it."""
         async with self.exclusive:
-            return await self._collect(eager=True, dry_run=dry_run, on_progress=on_progress)
+            return await self._collect(asked=True, eager=True, dry_run=dry_run, on_progress=on_progress)
 
     async def _pack_everything(self, on_progress: OnProgress | None) -> int:
         fs = self._fs
@@ -191,11 +162,15 @@ class Packer:
 
     # --- a collection -----------------------------------------------------------------------
 
-    async def _collect(self, *, eager: bool, dry_run: bool, on_progress: OnProgress | None) -> Collection:
-        """All rounds of a collection. Needs `exclusive`."""
+    async def _collect(
+        self, *, asked: bool, eager: bool, dry_run: bool, on_progress: OnProgress | None
+    ) -> Collection:
+        """All rounds of a collection; `asked`: all is pruned before, which goes on by itself else. Needs
+        `exclusive`."""
         fs = self._fs
         fs.writable()
         await self._committer.checkpoint(anyway=True)
+        pruned = await self._pruned(dry_run=dry_run) if asked else None
         if not dry_run and fs.log_wants_packing(eager=eager):
             try:
                 await self._pack_everything(None)
@@ -222,7 +197,11 @@ class Packer:
             raise
         finally:
             self._work = None
-        return fs.finish_collect(work)
+        report = fs.finish_collect(work)
+        return report if pruned is None else pruned.tell(report)
+
+    async def _pruned(self, *, dry_run: bool) -> Prune:
+        return await (self._pruner.estimate() if dry_run else self._pruner.prune_all())
 
     async def _pack_in_between(self, collect: Collect) -> None:
         """Some passes between two rounds, so that writers need not wait for the end of all of it."""

@@ -108,7 +108,11 @@ class CreateSnapshot:
 
 
 class DeleteSnapshots:
-    """Forget snapshots. What only they showed goes later, in slices (`pruning`)."""
+    """Forget snapshots. What only they showed goes later, in slices (`pruning`).
+
+    From its beginning on nobody finds them: a clone or a copy of what they show that was logged behind the
+    checkpoint's moment would name rows that the index is about to be rid of.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = list(dict.fromkeys(names))
@@ -116,16 +120,17 @@ class DeleteSnapshots:
 
     def begin(self, table: InodeTable) -> None:
         self._snapshots = [known(table, name) for name in self._names]
+        for snapshot in self._snapshots:
+            for tree in table.trees.of_snapshot(snapshot.id):
+                table.evict_tree(tree.id)
+            table.trees.withhold(snapshot)
 
     def write(self, transaction: Transaction) -> None:
         for snapshot in self._snapshots:
             transaction.drop_snapshot(snapshot.id)
 
     def end(self, table: InodeTable) -> None:
-        for snapshot in self._snapshots:
-            for tree in table.trees.of_snapshot(snapshot.id):
-                table.forget_tree(tree.id)
-            del table.trees.snapshots[snapshot.name]
+        table.trees.release()
 
 
 class RenameSnapshot:

@@ -36,16 +36,16 @@ def exclusive_bytes(index: Index) -> dict[str, int]:
 def stored_bytes(transaction: Transaction, gaps: Iterable[Gap]) -> int:
     """What the data takes that only rows name which lie in these gaps."""
     blobs = BlobTally(transaction)
-    log_bytes = 0
+    in_log = 0
     for gap in gaps:
         for encoded, kept in doomed_extents(transaction.query, gap):
             segment = ExtentMap.decode(encoded)
             blobs.add({blob: extents for blob, (extents, _) in segment.blob_references().items()})
-            log_bytes += _log_bytes(segment, kept)
-    return log_bytes + blobs.take_stored_bytes()
+            in_log += log_bytes(segment, kept)
+    return in_log + blobs.take_stored_bytes()
 
 
-def _log_bytes(segment: ExtentMap, kept: Iterable[bytes]) -> int:
+def log_bytes(segment: ExtentMap, kept: Iterable[bytes]) -> int:
     """Bytes of the log that the map names, but what its neighbours in time name as well."""
     own = _in_log(segment)
     if not own:

@@ -1,0 +1,233 @@
+"""Removing rows that no reader sees any more, a slice at a time.
+
+A gap says between which readers of a branch there is none any more (`readers.py`). Where there is a reader
+above it, it sees the newest row of each key: what is older, down to the reader below, goes; whoever still has
+one of these keys in a generation of the gap shows where that is. A tombstone goes when nothing shows below
+it. Where there is no reader above, everything goes that is younger than the reader below.
+
+Promises that a slice is bounded, that no row goes which somebody sees, and that all maps that go are handed
+over, so that their references can be taken out in the same transaction. Never commits.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from vfs.backing.doomed_extents import generations
+from vfs.backing.packed import PackedTransaction
+from vfs.backing.readers import Gap, Job, Readers
+from vfs.backing.transaction import EMPTY_MAP
+from vfs.backing.trees import LIVE
+from vfs.errors import IndexDamaged
+from vfs.numbers import LOCAL_MASK, TREE_SHIFT
+
+TakeOut = Callable[[bytes, list[bytes]], object]
+"""Told of each map that goes, and of those of the same segment that are known to stay."""
+
+PAGE_ROWS = 100
+MAPS_AT_ONCE = 500
+"""Segments of a removed file that go before it is looked whether the slice is long enough."""
+
+_KEYS = {"entry": "parent, name", "extent": "ino, segment", "xattr": "ino", "inode": "ino"}
+_TELLS = {"entry": "kind", "extent": "map", "xattr": "name", "inode": "mode"}
+"""What of a row says whether it is a tombstone."""
+_OWNER = {"entry": "parent", "extent": "ino", "xattr": "ino", "inode": "ino"}
+TABLES = ("entry", "extent", "xattr", "inode")
+
+_FIRST: dict[str, tuple[Any, ...]] = {"entry": (b"",), "extent": (-1,), "xattr": (), "inode": ()}
+"""Before all keys of an owner."""
+
+_OF_GENERATION = {
+    table: f"SELECT {keys}, {_TELLS[table]} FROM {table} INDEXED BY {table}_gen"
+    f" WHERE gen>1 AND gen=? AND ({keys})>({', '.join('?' * (keys.count(',') + 1))})"
+    f" ORDER BY {keys}{', name' if table == 'xattr' else ''} LIMIT ?"
+    for table, keys in _KEYS.items()
+}
+_IN_BRANCH = {
+    table: f"SELECT {keys}, gen, {_TELLS[table]} FROM {table} WHERE {_OWNER[table]} BETWEEN ? AND ? LIMIT ?"
+    for table, keys in _KEYS.items()
+}
+_ONE = {table: " AND ".join(f"{column}=?" for column in keys.split(", ")) for table, keys in _KEYS.items()}
+_DELETE = {table: f"DELETE FROM {table} WHERE {one} AND gen=?" for table, one in _ONE.items()}
+_DELETE_OLDER = {table: f"DELETE FROM {table} WHERE {one} AND gen>? AND gen<?" for table, one in _ONE.items()}
+_OLDER_MAPS = "SELECT gen, map FROM extent WHERE ino=? AND segment=? AND gen>? AND gen<?"
+_MAPS_OF_INODE = "SELECT segment, gen, map FROM extent WHERE ino=? AND gen>? AND gen<=? LIMIT ?"
+_SHOWN = {
+    table: f"SELECT {_TELLS[table]} FROM {table} WHERE {one} AND gen<=?"
+    f" ORDER BY gen DESC{', name' if table == 'xattr' else ''} LIMIT 1"
+    for table, one in _ONE.items()
+}
+
+
+class Cursor(NamedTuple):
+    """How far a gap has been worked off: the next table, and in it the last generation and key."""
+
+    table: int = 0
+    gen: int = 0
+    """0: none was begun."""
+    after: tuple[Any, ...] = ()
+
+
+class PruneRows:
+    """One slice of a gap, inside a transaction."""
+
+    def __init__(self, transaction: PackedTransaction, readers: Readers, gap: Gap, take_out: TakeOut) -> None:
+        self._query = transaction.query
+        self._execute = transaction.execute
+        self._gap = gap
+        self._take_out = take_out
+        self._below = list(_levels(readers, gap))
+        self.rows = 0
+        """That are gone."""
+        self.looked = 0
+        """Rows that were looked at."""
+
+    def work(self, cursor: Cursor, enough: Callable[[int], bool]) -> Cursor | None:
+        """Go on until `enough`, which is told how much was done, or all of it is: then None."""
+        while cursor.table < len(TABLES):
+            if self._gap.high is None and not self._gap.low:
+                done = self._take_branch(TABLES[cursor.table])
+            else:
+                cursor, done = self._take_generation(cursor)
+            if done:
+                cursor = Cursor(cursor.table + 1)
+            if enough(self.rows + self.looked):
+                break
+        return cursor if cursor.table < len(TABLES) else None
+
+    # --- what nobody sees at all ------------------------------------------------------------
+
+    def _take_branch(self, table: str) -> bool:
+        rows = list(self._query(_IN_BRANCH[table], (self._gap.base, self._gap.top, PAGE_ROWS)))
+        for *key, gen, tells in rows:
+            self._remove(table, tuple(key), gen, tells)
+        return len(rows) < PAGE_ROWS
+
+    def _remove(self, table: str, key: tuple[Any, ...], gen: int, tells: Any) -> None:
+        if table == "extent":
+            self._take_map_out(tells, [])
+        self.rows += self._execute(_DELETE[table], (*key, gen))
+
+    def _take_map_out(self, encoded: Any, kept: list[Any]) -> None:
+        if not all(type(each) is bytes for each in (encoded, *kept)):
+            raise IndexDamaged("the map of a segment is not made of bytes")
+        self._take_out(encoded, kept)
+
+    # --- what was written in the gap --------------------------------------------------------
+
+    def _take_generation(self, cursor: Cursor) -> tuple[Cursor, bool]:
+        """A page of the rows of one generation; True when there is no further one."""
+        gap, table = self._gap, TABLES[cursor.table]
+        gen, after = cursor.gen, cursor.after
+        if not after:
+            first = gap.low if gap.high is None else gap.gone
+            upto = LIVE if gap.high is None else gap.high
+            found = next(generations(self._query, table, max(gen, first), upto), None)
+            if found is None:
+                return cursor, True
+            gen, after = found, _start(table, gap)
+        rows = list(self._query(_OF_GENERATION[table], (gen, *after, PAGE_ROWS)))
+        self.looked += 1
+        ended = len(rows) < PAGE_ROWS
+        for row in rows:
+            key, tells = tuple(row[:-1]), row[-1]
+            if type(key[0]) is not int:
+                raise IndexDamaged(f"a row of {table} belongs to nothing")
+            if key[0] > gap.top:
+                ended = True
+                break
+            self.looked += 1
+            if gap.high is None:
+                self._remove(table, key, gen, tells)
+            elif table == "xattr" and key == after:
+                continue  # of a set the first row is enough
+            elif not self._take_older(table, key, gen, tells):
+                return Cursor(cursor.table, gen, after), False
+            after = key
+        return Cursor(cursor.table, gen, () if ended else after), False
+
+    def _take_older(self, table: str, key: tuple[Any, ...], gen: int, tells: Any) -> bool:
+        """Remove what this row has taken the place of, and itself if it hides nothing; False: not all yet."""
+        gap = self._gap
+        if table == "extent":
+            for before, encoded in list(self._query(_OLDER_MAPS, (*key, gap.low, gen))):
+                self._take_map_out(encoded, [tells])
+                self.rows += self._execute(_DELETE[table], (*key, before))
+        else:
+            self.rows += self._execute(_DELETE_OLDER[table], (*key, gap.low, gen))
+        if not _is_tombstone(table, tells):
+            return True
+        if table == "inode" and not self._take_content(key[0], gen):
+            return False
+        if not self._shows(table, key):
+            self._remove(table, key, gen, tells)
+        return True
+
+    def _take_content(self, ino: int, gen: int) -> bool:
+        """An inode is gone: so is all that was its own since the reader below."""
+        low = self._gap.low
+        maps = list(self._query(_MAPS_OF_INODE, (ino, low, gen, MAPS_AT_ONCE)))
+        for segment, before, encoded in maps:
+            self._remove("extent", (ino, segment), before, encoded)
+        self.rows += self._execute("DELETE FROM xattr WHERE ino=? AND gen>? AND gen<=?", (ino, low, gen))
+        return len(maps) < MAPS_AT_ONCE
+
+    def _shows(self, table: str, key: tuple[Any, ...]) -> bool:
+        """Whether there is something below that a tombstone hides."""
+        local = key[0] & LOCAL_MASK
+        for base, limit in self._below:
+            row = next(self._query(_SHOWN[table], (base | local, *key[1:], limit)), None)
+            if row is not None:
+                return not _is_tombstone(table, row[0])
+        return False
+
+
+def _is_tombstone(table: str, tells: Any) -> bool:
+    if table == "extent":
+        return bool(tells == EMPTY_MAP)
+    if table == "xattr":
+        return bool(tells == b"")
+    return bool(tells == 0)
+
+
+def _start(table: str, gap: Gap) -> tuple[Any, ...]:
+    """Before all keys of a branch in a table; local number 0 is nobody's."""
+    return (gap.base, *_FIRST[table])
+
+
+def _levels(readers: Readers, gap: Gap) -> Iterator[tuple[int, int]]:
+    """(base, limit) of what shows below the rows of a gap: its own branch, and those that it forks from."""
+    yield gap.base, gap.low
+    passed = {gap.branch}
+    branch = readers.branches.get(gap.branch)
+    while branch is not None and branch.parent is not None:
+        if branch.parent in passed:
+            raise IndexDamaged(f"branch {branch.parent} forks from itself")
+        passed.add(branch.parent)
+        yield branch.parent << TREE_SHIFT, branch.gen
+        branch = readers.branches.get(branch.parent)
+
+
+# --- what is to be done -------------------------------------------------------------------------
+
+
+def pruning_jobs(transaction: PackedTransaction) -> list[Job]:
+    """The rows of `pruning`, the oldest first."""
+    jobs = [Job(*row) for row in transaction.query("SELECT id, branch, gen FROM pruning ORDER BY id")]
+    if not all(type(value) is int for job in jobs for value in job):
+        raise IndexDamaged("a row of pruning is no row of numbers")
+    return jobs
+
+
+def drop_jobs(transaction: PackedTransaction, jobs: list[Job]) -> None:
+    """They are done, or another one does what they are for."""
+    transaction.execute_each("DELETE FROM pruning WHERE id=?", ((job.id,) for job in jobs))
+
+
+def end_branch(transaction: PackedTransaction, readers: Readers, branch: int) -> bool:
+    """A branch has neither rows nor readers: it goes, which leaves its parent one reader less."""
+    found = readers.branches.get(branch)
+    if found is None or found.parent is None:
+        return False
+    transaction.execute("DELETE FROM branch WHERE id=?", (branch,))
+    transaction.execute("INSERT INTO pruning(branch, gen) VALUES(?, ?)", (found.parent, found.gen))
+    return True
