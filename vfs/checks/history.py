@@ -157,15 +157,15 @@ class HistoryChecks:
     # --- who sees them ------------------------------------------------------------------------
 
     def _unseen(self) -> None:
-        run = self._view.transaction.run_temporary
+        run, run_each = self._view.transaction.execute, self._view.transaction.execute_each
         run("CREATE TEMP TABLE reader(branch INTEGER, gen INTEGER, PRIMARY KEY(branch, gen)) WITHOUT ROWID")
         run("CREATE TEMP TABLE job(branch INTEGER, low INTEGER, high INTEGER)")
         try:
             branches = self._view.trees.branches
             limits = {(branch, gen) for branch in branches for gen in self._readers.of(branch)}
-            run("INSERT INTO temp.reader VALUES(?, ?)", sorted(limits))
+            run_each("INSERT INTO temp.reader VALUES(?, ?)", sorted(limits))
             gaps = [self._readers.gap(job.branch, job.gen) for job in self._jobs]
-            run(
+            run_each(
                 "INSERT INTO temp.job VALUES(?, ?, ?)",
                 {(gap.branch, gap.low, _END if gap.high is None else gap.high) for gap in gaps if gap},
             )
