@@ -72,6 +72,9 @@ XATTR_LIST_BYTES = 64 * KIB
 XATTR_BYTES = 1 * MIB
 """All names and values of extended attributes of one inode: they are kept, logged and read together."""
 
+CLONES = 4096
+"""Most clones at a time: a snapshot freezes each, and a clone of what has clones in it has as many more."""
+
 COMMENT_CHARACTERS = 4096
 """Longest comment of a snapshot: a screen full of text."""
 

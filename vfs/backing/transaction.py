@@ -260,10 +260,11 @@ class Transaction(PackedTransaction):
         """Make these the live trees beside the main one; what others wrote is left to be pruned."""
         self.put_trees([tree for tree, _ in clones])
         self.put_branches([branch for _, branch in clones])
-        live = ", ".join(str(number) for number in (MAIN_TREE, *(tree.id for tree, _ in clones)))
-        gone = f"FROM tree WHERE snapshot=0 AND id NOT IN ({live})"
-        self._run(f"INSERT INTO pruning(branch, gen) SELECT branch, {LIVE} {gone}")
-        self._run(f"DELETE {gone}")
+        live = {MAIN_TREE, *(tree.id for tree, _ in clones)}
+        known = self._run("SELECT id, branch FROM tree WHERE snapshot=0").fetchall()
+        gone = [(tree, branch) for tree, branch in known if tree not in live]
+        self._many("INSERT INTO pruning(branch, gen) VALUES(?, ?)", ((branch, LIVE) for _, branch in gone))
+        self._many("DELETE FROM tree WHERE id=?", ((tree,) for tree, _ in gone))
 
     def put_trees(self, trees: list[Tree]) -> None:
         """Insert or replace trees."""

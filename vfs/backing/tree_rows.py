@@ -44,6 +44,7 @@ _IS_THERE = "SELECT 1 FROM entry WHERE parent=? AND name=? AND gen<=? LIMIT 1"
 _SELECT_LISTED = (
     "SELECT " + ", ".join(f"i.{column}" for column in INODE_COLUMNS.split(", ")) + " FROM entry e"
     " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=? AND i.gen<=?"
+    f" AND e.ino<={LOCAL_MASK}"  # what leads into another tree only looks like the number of a row
 )
 _LISTED_NEWEST = " AND i.gen=(SELECT max(n.gen) FROM inode n WHERE n.ino=i.ino AND n.gen<=?5) AND i.mode<>0"
 _SELECT_ALLOCATED = (

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from vfs.errors import IndexDamaged
+from vfs.errors import IndexDamaged, SnapshotError
 from vfs.limits import LAST_NUMBER, ROOT_INO
-from vfs.numbers import LOCAL_MASK, MAIN_TREE, SNAPSHOTS_INO, TREE_SHIFT
+from vfs.numbers import LAST_TREE, LOCAL_MASK, MAIN_TREE, SNAPSHOTS_INO, TREE_SHIFT
 
 LOW_BITS = 62
 """A sum of sizes can be larger than an integer of SQLite, so it is stored in two parts."""
@@ -181,7 +181,11 @@ class Trees:
     # --- changing ---------------------------------------------------------------------------
 
     def take_id(self) -> int:
-        """A number for a tree, branch or snapshot that was never used."""
+        """A number for a tree, branch or snapshot that was never used. SnapshotError when there is none."""
+        if self.next_id > LAST_TREE:
+            raise SnapshotError(
+                "this store has had all the snapshots and clones that it can have; export it into a new one"
+            )
         self.next_id += 1
         return self.next_id - 1
 

@@ -16,6 +16,7 @@ from vfs.checkpoint import Checkpoints
 from vfs.clock import now_ns
 from vfs.errors import Exists, IndexUnwritten, NoEntry, NoSpace, NotADirectory, SnapshotError
 from vfs.inode.inode import Inode
+from vfs.limits import CLONES
 from vfs.namespace import RECORD_BYTES
 from vfs.numbers import MAIN_TREE, local_of, number_of, tree_of
 from vfs.paths import Paths, split
@@ -123,6 +124,9 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
         new = self._clone_of(tree, directory.ino, name, directory.cookie, directory.nlink + 1)
         new = msgspec.structs.replace(new, root=local_of(root.ino))
         nested = self._clones_inside(tree.snapshot, root, new.tree)
+        if len(self.table.clones()) + 1 + len(nested) > CLONES:
+            inside = f", and {source} has {len(nested)} in it" if nested else ""
+            raise SnapshotError(f"a store may have {CLONES} clones{inside}; remove some: vfs clone --delete")
         self.record(Together((new, *nested)) if nested else new)
         return self.table.get(number_of(new.tree, new.root))
 
@@ -147,33 +151,34 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
 
     def _clones_inside(self, snapshot: int, root: Inode, tree: int) -> list[Clone]:
         """The clones that lay below a folder of a snapshot, cloned themselves: outer ones first."""
-        trees = self.table.trees
+        below: dict[int, list[Tree]] = {}  # by the frozen tree that they lie in
+        for other in self.table.trees.of_snapshot(snapshot):
+            if other.source != MAIN_TREE:
+                below.setdefault(tree_of(self.table.get(other.root_ino).parent), []).append(other)
         new = {tree_of(root.ino): tree}  # frozen tree -> its clone
         found: list[Clone] = []
-        waiting = [other for other in trees.of_snapshot(snapshot) if other.source != MAIN_TREE]
         cookies: dict[int, int] = {}
-        while True:
-            ready = [
-                other
-                for other in waiting
-                if tree_of(self.table.get(other.root_ino).parent) in new
-                and other.id not in new
-                and self._lies_in(other.root_ino, root.ino)
-            ]
-            if not ready:
-                return found
-            for other in ready:
-                inode = self.table.get(other.root_ino)
-                above = self.table.get(inode.parent)
-                name = self.table.directory(above).name_of(inode.ino)
-                if name is None:
-                    raise NoEntry(f"clone {other.source} has no name in its snapshot")
-                parent = number_of(new[tree_of(above.ino)], local_of(above.ino))
-                cookie = cookies.get(parent, above.cookie)
-                cookies[parent] = cookie + 1
-                clone = self._clone_of(other, parent, name, cookie, above.nlink, replaces=True)
-                found.append(clone)
-                new[other.id] = clone.tree
+        outer = [tree_of(root.ino)]
+        for above_tree in outer:
+            for other in below.get(above_tree, ()):
+                if above_tree != outer[0] or self._lies_in(other.root_ino, root.ino):
+                    clone = self._inner_clone(other, new[above_tree], cookies)
+                    found.append(clone)
+                    new[other.id] = clone.tree
+                    outer.append(other.id)
+        return found
+
+    def _inner_clone(self, source: Tree, tree: int, cookies: dict[int, int]) -> Clone:
+        """Of a clone that lies in a snapshot, in the clone `tree` of what it lies in there."""
+        inode = self.table.get(source.root_ino)
+        above = self.table.get(inode.parent)
+        name = self.table.directory(above).name_of(inode.ino)
+        if name is None:
+            raise NoEntry(f"clone {source.source} has no name in its snapshot")
+        parent = number_of(tree, local_of(above.ino))
+        cookie = cookies.get(parent, above.cookie)
+        cookies[parent] = cookie + 1
+        return self._clone_of(source, parent, name, cookie, above.nlink, replaces=True)
 
     def _lies_in(self, number: int, folder: int) -> bool:
         """Whether a directory is, or lies below, another one."""
