@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.afterwards import check_no_leftovers
+from tests.crash.afterwards import check_clean, check_no_leftovers
 from tests.crash.disks import new_disk
 from tests.crash.extent import LIVES, LONG, WAYS, tell
 from tests.crash.operations import opened
@@ -99,6 +99,7 @@ def check(disk: SimulatedStorage, life: RestoreLife, where: str, first: int, las
     fs = opened(disk)
     assert {path: look(fs, path) for path in PATHS} == now, where
     fs.store.close()
+    check_clean(disk, where)
 
 
 def without_inner(tree: Any) -> Any:

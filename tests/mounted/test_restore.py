@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,11 @@ pytestmark = pytest.mark.mounted
 
 
 @pytest.fixture
-def frozen(tmp_path: Path) -> Iterator[MountedStore]:
+def frozen(mounted: MountedStore) -> MountedStore:
     """A mounted store with a tree in `top`, of which there is a snapshot called `before`."""
-    store = MountedStore(tmp_path / "mounted")
-    try:
-        store.mount()
-        make_everything(store.path / "top", sockets=True)
-        vfs("snapshot", "create", store.path, "before")
-        yield store
-        store.unmount()
-    finally:
-        store.abandon()
+    make_everything(mounted.path / "top", sockets=True)
+    vfs("snapshot", "create", mounted.path, "before")
+    return mounted
 
 
 def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:

@@ -32,6 +32,8 @@ def fs(tmp_path: Path) -> Iterator[FS]:
         last = told(opened, 1)
     with vfs.open(store, read_only=True) as again:
         assert told(again, 1) == last
+    report = vfs.check(store, data=True)
+    assert report.clean, report.problems
 
 
 @pytest.fixture
@@ -70,8 +72,10 @@ def test_a_copy_out_of_a_snapshot(fs: FS) -> None:
         vfs.copy_tree(fs, f"/.snapshots/one/tree/{name}", f"/{name}")
     assert stored(fs) - used < 10_000, "no content is moved"
     assert told(fs, at(fs, "one", "/tree")) == before
-    fs.flush()
     fs.delete_snapshots(["one"])
+    assert fs.collect().pruned_rows, "of what nothing else shows"
+    assert told(fs, fs.resolve("/copy").ino) == before
+    fs.flush()
     fs.collect()
     assert told(fs, fs.resolve("/copy").ino) == before
     fs.write(fs.resolve("/copy/packed").ino, 0, b"writable")
