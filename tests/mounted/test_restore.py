@@ -43,8 +43,8 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
         assert not deep.exists()
         out = json.loads(
             vfs(
-                *("restore", "--json", frozen.path, "before", "/top/large", "/top/folder"),
-                *("top/empty", f"/{bottom.relative_to(frozen.path)}"),
+                *("restore", "--json", frozen.path, "before", "/top/large", top / "folder"),
+                *("top/empty", bottom),
             )
         )
         assert out["paths"][:3] == ["/top/large", "/top/folder", "/top/empty"]

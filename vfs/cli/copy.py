@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli.either import either
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
-from vfs.cli.target import Target, find_inside, find_target
+from vfs.cli.target import find_inside
 from vfs.cli.verb import json_option, to_path, verb
 from vfs.snapshots.places import in_words
 from vfs.trees.copier import Copier
@@ -46,28 +47,27 @@ def copy(
     source: str, dest: str, store: Path | None, on_progress: OnProgress, *, replace: bool
 ) -> dict[str, Any]:
     """Copy, in a STORE|MOUNTPOINT if one is given; the figures, with the store's path and the copy's."""
-    if store is None:
-        inside = find_inside([source, dest])
-        target, top = inside.target, inside.top
-        source, dest = inside.paths
-    else:
-        target, top = find_target(store), "/"
-    if target.daemon is not None:
-        with target.daemon as daemon:
-            outcome = daemon.ask("copy", on_progress, source=source, dest=dest, top=top, replace=replace)
-    else:
-        outcome = _copy_unmounted(target, source, dest, on_progress, replace=replace)
-    return {"store": str(target.store), **outcome}
+    if store is not None:
+        return _copy_in(store, source, dest, on_progress, replace=replace)
+    inside = find_inside([source, dest])
+    source, dest = inside.paths
+    with inside.daemon as daemon:
+        outcome = daemon.ask("copy", on_progress, source=source, dest=dest, top=inside.top, replace=replace)
+    return {"store": str(inside.store), **outcome}
 
 
-def _copy_unmounted(
-    target: Target, source: str, dest: str, on_progress: OnProgress, *, replace: bool
+def _copy_in(
+    store: Path, source: str, dest: str, on_progress: OnProgress, *, replace: bool
 ) -> dict[str, Any]:
-    with vfs.open(target.store) as fs, in_words(fs):
-        places = find_places(fs, os.fsencode(source), os.fsencode(dest), replace=replace)
-        copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
-        run(fs, copier, on_progress)
-    return {"path": places.path, **copier.fields()}
+    def work(fs: vfs.FileSystem) -> dict[str, Any]:
+        with in_words(fs):
+            places = find_places(fs, os.fsencode(source), os.fsencode(dest), replace=replace)
+            copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
+            run(fs, copier, on_progress)
+        return {"path": places.path, **copier.fields()}
+
+    words: dict[str, Any] = {"source": source, "dest": dest, "top": "/", "replace": replace}
+    return either(store, "copy", work, on_progress=on_progress, **words)
 
 
 def _line(source: str, outcome: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`vfs restore TARGET NAME PATH…`: brings single files and folders of a snapshot back, mounted or not."""
+"""`vfs restore STORE|MOUNTPOINT NAME PATH...`: brings single files and folders of a snapshot back."""
 
 import os
 from pathlib import Path
@@ -7,24 +7,26 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli.either import either
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
-from vfs.cli.target import find_target
-from vfs.cli.verb import json_option, to_path, verb
+from vfs.cli.target import find_path
+from vfs.cli.verb import json_option, target_argument, verb
 from vfs.snapshots.places import in_words
 from vfs.trees.copies import run
 from vfs.trees.restorer import Restorer
 
 
 @verb("restore")
-@click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
+@target_argument
 @click.argument("name")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @json_option
 def command(target: Path, name: str, paths: tuple[str, ...], as_json: bool) -> None:
     """Have each PATH be what it is in the snapshot NAME, in place of what it is now.
 
-    PATH is a file or a folder inside the file system. Folders above it that are gone are made as they were.
-    Nothing is merged: what a folder has that its snapshot has not is gone with what is replaced.
+    PATH is a file or a folder as you see it below the mount point, or counts from the root of the store.
+    Folders above it that are gone are made as they were. Nothing is merged: what a folder has now and had not
+    in the snapshot is gone with what is replaced.
     """
     with progress_bar(f"restoring from {name}", quiet=as_json) as on_progress:
         outcome = restore(target, name, list(paths), on_progress)
@@ -34,16 +36,17 @@ def command(target: Path, name: str, paths: tuple[str, ...], as_json: bool) -> N
         print_lines([_line(name, outcome)])
 
 
-def restore(path: Path, name: str, paths: list[str], on_progress: OnProgress) -> dict[str, Any]:
+def restore(target: Path, name: str, paths: list[str], on_progress: OnProgress) -> dict[str, Any]:
     """Restore in a STORE|MOUNTPOINT; the figures, with the store's path."""
-    store, daemon = find_target(path)
-    if daemon is not None:
-        with daemon:
-            return {"store": str(store), **daemon.ask("restore", on_progress, name=name, paths=paths)}
-    with vfs.open(store) as fs, in_words(fs):
-        restorer = Restorer(fs, name, [os.fsencode(each) for each in paths])
-        run(fs, restorer, on_progress)
-        return {"store": str(store), **restorer.fields()}
+    inside = [find_path(target, path).path for path in paths]
+
+    def work(fs: vfs.FileSystem) -> dict[str, Any]:
+        with in_words(fs):
+            restorer = Restorer(fs, name, [os.fsencode(path) for path in inside])
+            run(fs, restorer, on_progress)
+        return restorer.fields()
+
+    return either(target, "restore", work, on_progress=on_progress, name=name, paths=inside)
 
 
 def _line(name: str, outcome: dict[str, Any]) -> str:

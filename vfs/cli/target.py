@@ -55,7 +55,8 @@ def find_target(path: Path) -> Target:
 class Inside(NamedTuple):
     """Paths inside one mount, as seen from its root, which shows at `top`; and the daemon that serves it."""
 
-    target: Target
+    store: Path
+    daemon: ControlClient
     top: str
     paths: list[str]
 
@@ -81,7 +82,7 @@ def find_inside(paths: Sequence[str]) -> Inside:
         raise MountError(
             f"the daemon of {mount.point} does not answer; see what is wrong with: vfs info {point}"
         )
-    return Inside(Target(mount.store, daemon), str(mount.point), [inner for _, inner in found])
+    return Inside(mount.store, daemon, str(mount.point), [inner for _, inner in found])
 
 
 class PathInside(NamedTuple):
