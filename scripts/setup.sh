@@ -68,6 +68,7 @@ need_for_mounting() { need fuse3 command -v fusermount3; }
 need_for_testing() {
     need acl command -v getfacl
     need attr command -v getfattr
+    need btrfs-progs command -v btrfs
     need e2fsprogs command -v chattr
     need fio command -v fio
     need gcc command -v cc

@@ -103,6 +103,25 @@ def test_what_replaces_something(fs: FileSystem) -> None:
     ]
 
 
+def test_a_renamed_folder_in_the_place_of_another(fs: FileSystem) -> None:
+    fs.make_directory("old")
+    fs.make_directory("taker")
+    fs.write_bytes("old/file", b"1")
+    fs.write_bytes("taker/file", b"2")
+    fs.create_snapshot("then")
+    fs.remove("old/file")
+    fs.remove("old")
+    fs.move("taker", "old")
+    fs.write_bytes("old/new", b"3")
+    fs.move("old/new", "old/file")  # in the place of the one that was in this folder then
+    assert brief(fs.diff("then")) == [
+        ("removed", b"old"),
+        ("renamed", b"old", b"taker"),
+        ("changed", b"old/file", "content"),
+        ("removed", b"old/file"),
+    ]
+
+
 def test_clones(fs: FileSystem) -> None:
     fs.make_directory("src/deep", parents=True)
     fs.write_bytes("src/deep/file", b"1")
@@ -129,6 +148,19 @@ def test_clones(fs: FileSystem) -> None:
     assert brief(fs.diff("later", "/third")) == []
     fs.write_bytes("third/one/src/deep/file", b"3")
     assert brief(fs.diff("later", "/third")) == [("changed", b"one/src/deep/file", "content")]
+
+
+def test_a_clone_in_a_clone_is_told_with_it(fs: FileSystem) -> None:
+    fs.write_bytes("file", b"1")
+    fs.create_snapshot("then")
+    fs.clone("then", ROOT_INO, b"outer")
+    fs.clone("then", fs.resolve("outer").ino, b"inner")
+    fs.write_bytes("outer/inner/file", b"2")
+    fs.create_snapshot("later")
+    fs.write_bytes("outer/inner/file", b"3")
+    assert brief(fs.diff("later")) == [("changed", b"outer/inner/file", "content")]
+    assert brief(fs.diff("later:outer", "/outer")) == [("changed", b"inner/file", "content")]
+    assert brief(fs.diff("later", "/outer")) == [("added", b"inner"), ("removed", b"outer")]
 
 
 def test_different_folders_are_compared_by_path(fs: FileSystem) -> None:
@@ -194,6 +226,9 @@ def test_what_happens_beside_it_does_not_show(fs: FileSystem) -> None:
         fs.write_bytes(f"file-{number:03}", bytes(number) + BLOCK[:5000])
     expected = brief(fs.diff("then"))
     steps: list[None] = []
+    packs, folder = fs.store.storage.path / "packs", fs.store.storage.path
+    fs.flush()
+    before = {*packs.iterdir(), *(folder / "log").iterdir()}
 
     def disturb() -> None:
         steps.append(None)
@@ -205,12 +240,15 @@ def test_what_happens_beside_it_does_not_show(fs: FileSystem) -> None:
             fs.delete_snapshots(["then"])
             fs.collect()
             fs.checkpoint()
+            assert before <= {*packs.iterdir(), *(folder / "log").iterdir()}
 
     plan = fs.begin_diff("then", "/")
     try:
         assert brief(iter(fs.run_diff(plan, disturb))) == expected
     finally:
         fs.end_diff(plan)
+    fs.collect()
+    assert before - {*packs.iterdir(), *(folder / "log").iterdir()}, "what only this kept is gone"
     assert len(expected) == 599
     assert len(steps) > 2
 
