@@ -25,9 +25,8 @@ from vfs.numbers import LOCAL_MASK, TREE_SHIFT
 EntryRow = tuple[bytes, int, int, int]
 """name, ino, cookie, kind."""
 
-_ATIME: Final = 8
 PARENT_COLUMN: Final = 12
-"""Where the access time, and the directory that it lies in, stand in an InodeRow."""
+"""Where the directory that it lies in stands in an InodeRow."""
 
 _SELECT_INODE = f"SELECT {INODE_COLUMNS} FROM inode WHERE ino=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 _SELECT_ENTRY = (
@@ -225,24 +224,21 @@ class TreeRows:
             found.update(row[0] & LOCAL_MASK for row in self._all(sql, (base, base | LOCAL_MASK, low, high)))
         return sorted(found)
 
-    def only_read(self, local: int, one: Chain, other: Chain) -> bool:
-        """Whether nothing of an inode but its access time differs between two lines of history, and it is in
-        both."""
-        rows = [self._row_of(local, chain) for chain in (one, other)]
-        if None in rows or len({(*row[1:_ATIME], *row[_ATIME + 1 : PARENT_COLUMN]) for row in rows}) > 1:
-            return False
+    def inode_in(self, local: int, chain: Chain) -> InodeRow | None:
+        """The row of an inode on a line of history, a tree's or not; numbers as they are stored."""
+        for base, limit in chain:
+            row: InodeRow | None = self._one(_SELECT_INODE, (base | local, limit))
+            if row is not None:
+                return check_inode(row) if row[1] else None
+        return None
+
+    def same_content(self, local: int, one: Chain, other: Chain) -> bool:
+        """Whether two lines of history have the same segments and extended attributes of an inode."""
         return not any(
             self._one(sql, (base | local, low, high))
             for base, low, high in _differences(one, other)
             for sql in (_EXTENT_BETWEEN, _XATTR_BETWEEN)
         )
-
-    def _row_of(self, local: int, chain: Chain) -> Any:
-        for base, limit in chain:
-            row = self._one(_SELECT_INODE, (base | local, limit))
-            if row is not None:
-                return row if row[1] else None
-        return None
 
     def changed_entries(self, one: Chain, other: Chain) -> list[tuple[int, bytes]]:
         """(local number of the directory, name) of which two lines of history may have other rows."""

@@ -6,7 +6,9 @@ speaks to the kernel learns what it may have cached that no longer holds. Never 
 
 from typing import NamedTuple
 
+from vfs.backing.transaction import InodeRow
 from vfs.backing.trees import Chain, Tree
+from vfs.inode.inode import Inode
 from vfs.inode.table import InodeTable
 from vfs.inode.totals import Totals
 from vfs.numbers import local_of, number_of, tree_of
@@ -57,7 +59,7 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
             if row is not None and row.is_directory and not nameless:
                 table.refresh(number, row)
                 kept.append(number)
-            elif row is not None and _only_read(table, number, before.get(tree.id), found.chain):
+            elif row is not None and _only_read(table, number, row, before.get(tree.id), found.chain):
                 table.read_at(number, row.atime_ns)
                 kept.append(number)
             else:
@@ -88,8 +90,23 @@ def _changed(table: InodeTable, tree: int, before: Chain | None, now: Chain) -> 
     ]
 
 
-def _only_read(table: InodeTable, number: int, before: Chain | None, now: Chain) -> bool:
-    return before is not None and table.index.only_read(local_of(number), before, now)
+def _only_read(table: InodeTable, number: int, row: Inode, before: Chain | None, now: Chain) -> bool:
+    """Whether nothing of a file but its access time is another."""
+    if before is None:
+        return False
+    inode, local = table.in_memory(number), local_of(number)
+    was = table.index.inode_in(local, before) if inode is None else inode.row()
+    return (
+        was is not None
+        and _but_read(was) == _but_read(row.row())
+        and table.index.same_content(local, before, now)
+    )
+
+
+def _but_read(row: InodeRow) -> tuple[object, ...]:
+    """What of a row does not depend on who reads it, and in which tree."""
+    _, mode, uid, gid, nlink, size, allocated, rdev, _, mtime, ctime, *_ = row
+    return mode, uid, gid, nlink, size, allocated, rdev, mtime, ctime
 
 
 def _names(table: InodeTable, tree: int, before: Chain, now: Chain) -> list[tuple[int, bytes]]:
