@@ -231,7 +231,7 @@ class Packing(Checkpoints):
         if self._backlog.stuck:
             raise NoSpace("the room that is left is kept for deletes")
         self._pass = work = PackPass(
-            hot=frozenset(map(self.table.trees.row_number, self.table.tracker.changed_inodes())),
+            hot=frozenset(map(self.table.trees.row_number, self.table.changed_inodes())),
             everything=everything or self._backlog.pressing or self.short_of_room,
             most_bytes=min(most_bytes, unit_bytes(space.total_bytes), room // 2),
             last_chunk=last_chunk,

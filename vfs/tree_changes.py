@@ -47,9 +47,11 @@ class Clone(Change, frozen=True, tag=15):
         if self.replaces:
             table.drop_entry(parent, self.name)
         table.put_entry(parent, self.name, root.ino, self.cookie, root.mode)
-        table.move(root, parent.ino, self.time_ns)
+        # What lay there lies there still: neither it nor the folder has changed.
+        table.move(root, parent.ino, root.ctime_ns if self.replaces else self.time_ns)
         root.entered = self.cookie
-        table.stamp_directory(parent, self.time_ns, self.parent_nlink)
+        if not self.replaces:
+            table.stamp_directory(parent, self.time_ns, self.parent_nlink)
 
 
 class DropTree(Change, frozen=True, tag=16):

@@ -17,6 +17,8 @@ import vfs.inode.table
 import vfs.journal
 import vfs.namespace
 import vfs.packing
+import vfs.snapshots.actions
+import vfs.snapshots.snapshotting
 from vfs.backing.creation import CreationOptions
 from vfs.filesystem import FileSystem
 
@@ -32,6 +34,7 @@ class Bounds(NamedTuple):
     changes: int = 50_000
     complete_entries: int = 4096
     whole_directory_entries: int = 10_000
+    preload_entries: int = 8
     creation: CreationOptions = CreationOptions()
     backlog_limit_bytes: int = 1 << 40
     """From half of it on passes are taken between operations."""
@@ -47,8 +50,10 @@ class Bounds(NamedTuple):
         patch.setattr(vfs.checkpoint, "CHANGES", self.changes)
         patch.setattr(vfs.packing, "LOOK_SECONDS", 0.0)
         patch.setattr(vfs.packing, "SLICE_ROWS", self.slice_things)
+        patch.setattr(vfs.inode.table, "PRELOAD_ENTRIES", self.preload_entries)
         patch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", self.complete_entries)
-        for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace):
+        stamping = (vfs.snapshots.actions, vfs.snapshots.snapshotting)
+        for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, *stamping):
             patch.setattr(module, "now_ns", time.time_ns)  # so that each change has a time of its own
         patch.setattr(vfs.inode.table, "WHOLE_DIRECTORY_ENTRIES", self.whole_directory_entries)
 
@@ -75,6 +80,7 @@ TINY = Bounds(
     changes=1 << 40,
     complete_entries=2,
     whole_directory_entries=3,
+    preload_entries=1,
     creation=CreationOptions(blob_bytes=4 << 10, block_bytes=16 << 10),
     evict=True,
 )

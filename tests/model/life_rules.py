@@ -63,8 +63,10 @@ class LifeRules(MachineBase):
                 commit.result()
             self.world.check_index()
             self._stage = "committed"
+            self.world.snapshots.action_committed()
         else:
             self.fs.end_checkpoint()
+            self.world.snapshots.action_over(happened=True)
             self.world.check_chunks()
 
     @rule(stage=st.sampled_from(["gathered", "synced", "committed", "ended"]))
@@ -77,6 +79,7 @@ class LifeRules(MachineBase):
         """As after a commit that failed."""
         if self._in_flight() and self._stage != "committed":
             self.fs.abandon_checkpoint()
+            self.world.snapshots.action_over(happened=False)
 
     @rule(clean=st.booleans(), begin=st.booleans())
     def come_back(self, clean: bool, begin: bool) -> None:

@@ -11,13 +11,13 @@ from tests.model.attribute_rules import AttributeRules
 from tests.model.content_rules import ContentRules
 from tests.model.name_rules import NameRules
 from tests.model.node import Node
-from tests.model.pack_rules import PackRules
+from tests.model.snapshot_rules import SnapshotRules
 
 CHANGES = ("remove", "move", "replace", "write", "truncate", "chmod", "clone", "open", "xattr")
 ENDS = ("go on", "kill", "commit and kill", "end", "abandon")
 
 
-class FileSystemMachine(NameRules, ContentRules, AttributeRules, PackRules):
+class FileSystemMachine(NameRules, ContentRules, AttributeRules, SnapshotRules):
     """All steps together."""
 
     @rule(

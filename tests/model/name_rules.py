@@ -1,7 +1,9 @@
 """Steps that make, move and remove names."""
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -10,10 +12,11 @@ from tests.model import drawn
 from tests.model.listing import Listing
 from tests.model.machine_base import MachineBase
 from tests.model.node import Node
-from tests.model.world import ME, renameat2
+from tests.model.world import ME, outcome, renameat2
 from vfs.errors import InvalidArgument
 from vfs.inode.inode import Inode
 from vfs.mount.errno_table import ERRNO
+from vfs.numbers import tree_of
 
 
 class NameRules(MachineBase):
@@ -84,6 +87,11 @@ class NameRules(MachineBase):
     def link(self, pick: int, where: drawn.Where) -> None:
         node = self.node(pick)
         directory, name = self.locate(where)
+        if node.outside and not node.links:
+            return  # of its names none is left in this tree, which the host cannot have
+        if tree_of(node.ino) != tree_of(directory.ino):
+            self._refused_across(lambda: self.fs.link(node.ino, directory.ino, name))
+            return
         linked = self.world.both(
             lambda: self.fs.link(node.ino, directory.ino, name),
             lambda: os.link(node.path, name, dst_dir_fd=directory.fd, follow_symlinks=True),
@@ -143,6 +151,11 @@ class NameRules(MachineBase):
             lambda: self.fs.rename(directory.ino, name, other_directory.ino, other_name, unknown),
             ERRNO[InvalidArgument],
         )
+        if tree_of(directory.ino) != tree_of(other_directory.ino):
+            self._refused_across(
+                lambda: self.fs.rename(directory.ino, name, other_directory.ino, other_name, flags)
+            )
+            return
         node, other = self.world.under(directory, name), self.world.under(other_directory, other_name)
         done = self.world.both(
             lambda: self.fs.rename(directory.ino, name, other_directory.ino, other_name, flags),
@@ -159,6 +172,13 @@ class NameRules(MachineBase):
         if other is not None:
             self._removed(other_directory, other_name, other)
         self.world.note(node, directory, other_directory)
+
+    def _refused_across(self, ours: Callable[[], object]) -> None:
+        """Several things can be wrong; that it goes from one tree into another always is."""
+        assert outcome(ours)[1] in (
+            *(errno.EXDEV, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EPERM),
+            errno.EMLINK,
+        )
 
     # --- listing ----------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ class Node:
         self.host_ino = status.st_ino
         self.kind = stat.S_IFMT(status.st_mode)
         self.links = 1
+        self.outside = 0
+        """More names that the inode says it has: in parts of a snapshot that are not in the clone."""
         self.lookups = 0
         self.opens = 0
         self.ranges = DataRanges()

@@ -15,15 +15,17 @@ from typing import Any
 from tests.model.bounds import Bounds
 from tests.model.listing import Listing
 from tests.model.node import Node, Times, host_times
+from tests.model.snapshots import Snapshots
 from vfs.checker import Report, check, check_committed
 from vfs.contents import ReadPlan
-from vfs.errors import NoEntry, OperationError, ReadOnly
+from vfs.errors import NoEntry, OperationError, ReadOnly, Stale
 from vfs.filesystem import FileSystem, mkfs, open_filesystem
 from vfs.inode.inode import Inode
 from vfs.inode.xattrs import xattr_bytes
 from vfs.limits import ROOT_INO
 from vfs.mount.errno_table import ERRNO
 from vfs.namespace import Caller
+from vfs.numbers import MAIN_TREE, local_of, tree_of
 
 LONG = os.environ.get("VFS_TESTS") == "long"
 """Whether the model may take its time, on a host that is known to stamp each change."""
@@ -53,7 +55,8 @@ class World:
         self.nodes: dict[int, Node] = {
             ROOT_INO: self.root
         }  # by inode number; also unlinked ones that are held
-        self.numbers = {ROOT_INO}  # every inode number ever seen
+        self.numbers = {ROOT_INO}  # every number ever given to a new inode, without its tree
+        self.snapshots = Snapshots(self)
         self.listings: list[Listing] = []
         self.reads: list[tuple[ReadPlan, bytes]] = []  # begun and not ended, with what they must give
         self.exact_times = LONG and host_has_exact_times(host)
@@ -92,8 +95,9 @@ class World:
 
     def adopt(self, inode: Inode, directory: Node, name: bytes) -> Node:
         """A new inode on both sides."""
-        assert inode.ino not in self.numbers, f"inode number {inode.ino} was used before"
-        self.numbers.add(inode.ino)
+        assert local_of(inode.ino) not in self.numbers, f"inode number {inode.ino} was used before"
+        assert tree_of(inode.ino) == tree_of(directory.ino)
+        self.numbers.add(local_of(inode.ino))
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
         node = self.nodes[inode.ino] = Node(inode.ino, descriptor)
         self.note(node, directory)
@@ -137,9 +141,14 @@ class World:
 
     def release_if_gone(self, node: Node) -> None:
         if node.links == 0 and not node.held:
-            self.refused(lambda: self.fs.get(node.ino), ERRNO[NoEntry])
+            if not node.outside:
+                self.refused(lambda: self.fs.get(node.ino), ERRNO[self.gone(node.ino)])
             del self.nodes[node.ino]
             node.close()
+
+    def gone(self, number: int) -> type[NoEntry]:
+        """How who asks for an inode is told that it is gone."""
+        return Stale if self.fs.table.is_gone(number) else NoEntry
 
     def entry_gone(self, directory: Node, name: bytes) -> None:
         for listing in self.listings:
@@ -180,10 +189,11 @@ class World:
         for node in list(self.nodes.values()):
             self.compare_node(node)
         info = self.fs.info()
-        named = [node for node in self.nodes.values() if node.links]
+        named = [node for node in self.nodes.values() if node.links and tree_of(node.ino) == MAIN_TREE]
         assert info["directories"] == sum(node.is_directory for node in named)
         assert info["files"] == sum(not node.is_directory for node in named)
         assert info["logical_bytes"] == sum(node.size() for node in named if node.is_file)
+        self.snapshots.compare()
 
     def compare_node(self, node: Node) -> None:
         inode, status = self.fs.get(node.ino), node.status()
@@ -195,7 +205,8 @@ class World:
         if node.is_directory:
             self.compare_directory(node)
             return
-        assert inode.nlink == status.st_nlink == node.links
+        assert status.st_nlink == node.links
+        assert inode.nlink == node.links + node.outside
         if node.is_file:
             self.compare_content(node)
         elif stat.S_ISLNK(node.kind):
@@ -246,9 +257,10 @@ class World:
 
     def check_index(self) -> None:
         """The last commit holds together; only right after it."""
-        epoch = self.fs.epochs.enter()
-        assert_clean(check_committed(self.fs))
-        self.fs.epochs.leave(epoch)
+        if self.fs.table.trees.generation == 1:
+            epoch = self.fs.epochs.enter()
+            assert_clean(check_committed(self.fs))
+            self.fs.epochs.leave(epoch)
 
     def check_chunks(self) -> None:
         """Right after a checkpoint: chunks that nothing needs are gone, all others are there."""
@@ -264,19 +276,23 @@ class World:
     def leave(self, *, clean: bool) -> None:
         """Close in order, or let go of everything as a killed process does."""
         if clean:
-            if self.fs.table.tracker.capture is not None:
+            if self.snapshots.committed:
+                self.fs.end_checkpoint()
+            elif self.fs.table.tracker.capture is not None:
                 # Also right for one that was committed: its rows are only written once more.
                 self.fs.abandon_checkpoint()
             self.fs.close()
         else:
             self.fs._closed = True
             self.fs.store.close()
+        self.snapshots.action_over(happened=self.snapshots.committed)
 
     def restart(self, *, clean: bool) -> None:
         """Leave, check, and come back: everything answered is there."""
         self.leave(clean=clean)
         self.reads.clear()
-        assert_clean(check(self.store))
+        if self.fs.table.trees.generation == 1:
+            assert_clean(check(self.store))
         if not clean:
             self.look_without_writing()
         self.fs = self._open()

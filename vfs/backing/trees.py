@@ -257,8 +257,8 @@ class Trees:
         return () if tree is None else tree.chain
 
     def chains(self) -> dict[int, Chain]:
-        """Where rows of each live tree are written and looked for, as of this moment."""
-        return {tree.id: tree.chain for tree in self._trees.values() if tree.live}
+        """Where rows of each live tree are written and looked for, as of this moment; in any thread."""
+        return {tree.id: tree.chain for tree in self if tree.live}
 
     def row_number(self, number: int) -> int:
         """What an inode is called in the rows of its tree's own branch."""

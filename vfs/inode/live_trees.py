@@ -4,6 +4,8 @@ Promises that nothing stays in memory of a tree that is gone, and that the captu
 trees of its moment. Never decides what may be cloned or dropped.
 """
 
+from collections.abc import Iterable
+
 from vfs.backing.index import Index
 from vfs.backing.trees import Branch, Chain, Tree, Trees
 from vfs.inode.inode import Inode
@@ -50,6 +52,10 @@ class LiveTrees:
         """What the tree of an inode holds in all."""
         return self.totals if number <= LOCAL_MASK else self._untold
 
+    def changed_inodes(self) -> list[int]:
+        """The inodes that the index does not have as they are, in trees that are there."""
+        return [number for number in self.tracker.changed_inodes() if not self.is_gone(number)]
+
     def clones(self) -> list[int]:
         """The live trees but the main one, without those that are about to go."""
         return [tree for tree in self._clones if tree not in self._rootless]
@@ -70,6 +76,11 @@ class LiveTrees:
         self.trees.put(tree)
         self.trees.next_id = max(self.trees.next_id, tree.id + 1, tree.branch + 1)
         self._clones.add(tree.id)
+
+    def before_dropping(self, trees: Iterable[int]) -> None:
+        """Live trees are about to go, and nothing of that is in the log yet: see `Tracker.before_logging`."""
+        for tree in trees:
+            self.tracker.capture_tree(tree)
 
     def drop_tree(self, tree: int) -> None:
         """A live tree goes with all that is in it, whoever holds something of it."""

@@ -92,8 +92,8 @@ class Tracker:
             self._take_inode(pending)
             del self._pending_inodes[inode.ino]  # not before: without room it still has to be captured
 
-    def drop_tree(self, tree: int) -> None:
-        """A tree goes: capture what was to be captured of it, and forget what changed since."""
+    def capture_tree(self, tree: int) -> None:
+        """A tree is about to go: capture what was to be captured of it."""
         for ino, inode in list(self._pending_inodes.items()):
             if tree_of(ino) == tree:
                 self.before_logging(inode)
@@ -101,6 +101,10 @@ class Tracker:
             if tree_of(key[0]) == tree:
                 del self._pending_entries[key]
                 self._take_entry(key, directory)
+
+    def drop_tree(self, tree: int) -> None:
+        """A tree goes: forget what changed in it since a capture."""
+        self.capture_tree(tree)
         self.keep_trees(lambda found: found != tree)
 
     def keep_trees(self, keeps: Callable[[int], bool]) -> None:

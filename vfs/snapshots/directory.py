@@ -9,6 +9,7 @@ from typing import Any
 
 from vfs.backing.store import Store
 from vfs.backing.tree_rows import EntryRow
+from vfs.backing.trees import Trees
 from vfs.errors import Exists, ReadOnly
 from vfs.inode.directory import Directory, Entry
 from vfs.inode.inode import Inode
@@ -21,6 +22,34 @@ SNAPSHOTS_NAME = b".snapshots"
 _FIRST_COOKIE = 3
 _COOKIE_IN_ROOT = LAST_NUMBER
 """Behind all others: a listing of the root ends with it."""
+
+
+class SnapshotEntries:
+    """Where the entries come from: memory may be short at any time, and no row of the index has them."""
+
+    def __init__(self, trees: Trees) -> None:
+        self._trees = trees
+
+    def entry(self, parent: int, name: bytes) -> Entry | None:
+        """The entry of one snapshot."""
+        return next(
+            (entry[1:] for entry in self.entries_after(parent, 0, LAST_NUMBER) if entry[0] == name), None
+        )
+
+    def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
+        """Entries with larger cookies, the oldest snapshot first."""
+        found: list[EntryRow] = []
+        for snapshot in sorted(self._trees.snapshots.values()):
+            at = _FIRST_COOKIE + snapshot.id
+            if at > cookie and len(found) < limit:
+                tree = self._trees.frozen(snapshot.name)
+                assert tree is not None, "each snapshot has its main tree"
+                found.append((snapshot.name.encode(), tree.root_ino, at, DIRECTORY_KIND))
+        return found
+
+    def names_of(self, parent: int, ino: int) -> list[bytes]:
+        """The name of the snapshot with that root."""
+        return [name for name, root, _, _ in self.entries_after(parent, 0, LAST_NUMBER) if root == ino]
 
 
 class SnapshotDirectory(Namespace):
@@ -48,12 +77,7 @@ class SnapshotDirectory(Namespace):
             *(*times, ROOT_INO, next_cookie, None),
         )
         inode = Inode(row, persisted=True)
-        inode.directory = Directory(SNAPSHOTS_INO, table.index, self.limiter, complete=True)
-        for snapshot in snapshots:
-            tree = trees.frozen(snapshot.name)
-            assert tree is not None, "each snapshot has its main tree"
-            name, cookie = snapshot.name.encode(), _FIRST_COOKIE + snapshot.id
-            inode.directory.put(name, (tree.root_ino, cookie, DIRECTORY_KIND))
+        inode.directory = Directory(SNAPSHOTS_INO, SnapshotEntries(trees), self.limiter, complete=False)
         if self._made_up is not None:
             inode.version = self._made_up.version + 1
         table.make_up(inode)

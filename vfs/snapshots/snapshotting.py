@@ -210,6 +210,7 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
             for other in self.table.clones()
             if other != tree_of(number) and self._lies_in(number_of(other, self._root_of(other)), number)
         ]
+        self.table.before_dropping((*inside, tree_of(number)))
         self.record(DropTree(above.ino, name, number, tuple(inside), above.nlink - 1, now_ns()))
 
     def _root_of(self, tree: int) -> int:

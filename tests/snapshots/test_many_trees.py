@@ -1,0 +1,117 @@
+"""What the model test has found where several trees meet: in memory, in checkpoints and in each other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vfs
+from vfs.backing.log import Place
+from vfs.errors import NoSpace
+from vfs.filesystem import FileSystem
+from vfs.limits import ROOT_INO
+from vfs.numbers import tree_of
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    vfs.mkfs(tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def fs(store: Path) -> Iterator[FileSystem]:
+    with vfs.open(store) as opened:
+        yield opened
+
+
+def test_snapshots_are_listed_when_memory_is_short(fs: FileSystem) -> None:
+    for name in ("one", "two"):
+        fs.create_snapshot(name)
+    fs.limiter.charge(ROOT_INO, 2 * fs.limiter.limit_bytes)
+    fs.relieve()
+    fs.limiter.charge(ROOT_INO, -2 * fs.limiter.limit_bytes)
+    assert fs.listdir(".snapshots") == [b"one", b"two"]
+    assert fs.resolve(".snapshots/two").is_directory
+
+
+def test_a_clone_of_a_clone_begins_with_the_times_of_its_snapshot(fs: FileSystem) -> None:
+    fs.make_directory("folder")
+    fs.create_snapshot("empty")
+    fs.clone("empty", fs.resolve("folder").ino, b"inner")
+    fs.create_snapshot("both")
+    fs.clone("both", ROOT_INO, b"outer")
+    for path in ("folder", "folder/inner", "folder/inner/folder"):
+        then, now = fs.resolve(f".snapshots/both/{path}"), fs.resolve(f"outer/{path}")
+        assert (then.mtime_ns, then.ctime_ns) == (now.mtime_ns, now.ctime_ns), path
+
+
+def test_a_listing_does_not_take_the_root_of_a_clone_for_a_row_of_another_tree(
+    store: Path, fs: FileSystem
+) -> None:
+    fs.make_directory("folder")
+    fs.create_snapshot("then")
+    folder = fs.resolve("folder").ino
+    for number in range(20):
+        fs.clone("then", folder, b"%d" % number)
+        fs.write_bytes(f"folder/{number}/mark", b"%d" % number)
+    fs.close()
+    with vfs.open(store) as again:
+        rows = again.readdir(folder, 2)
+        assert len(rows) == 20
+        known = {tree_of(row[1]) for row in rows}
+        assert {tree_of(inode.ino) for inode in again.table.loaded()} - known <= {0, 2**22 - 1}
+        for name, ino, _, _ in rows:
+            assert again.get(ino).size == 2
+            assert again.read_bytes(b"folder/" + name + b"/mark") == name
+
+
+def test_a_clone_goes_while_a_checkpoint_waits_for_what_its_files_hold_in_memory(
+    store: Path, fs: FileSystem
+) -> None:
+    """What has to be logged for the checkpoint comes before the record that the clone goes."""
+    fs.create_snapshot("empty")
+    clone = fs.clone("empty", ROOT_INO, b"clone").ino
+    merged = fs.write_bytes("clone/merged", b"").ino
+    for number in range(9):
+        fs.write(merged, 70 * number, b"%070d" % number)
+    fs.begin_checkpoint()
+    fs.drop_clone(clone)
+    while not fs.gather_checkpoint():
+        pass
+    work = fs.begin_pack()  # which asks what has changed
+    fs.abandon_pack(work)
+    fs.sync()
+    fs.commit_checkpoint()
+    fs._closed = True
+    fs.store.close()
+    with vfs.open(store) as again:
+        assert again.listdir() == []
+        assert again.replayed_records == 2
+
+
+def test_there_is_no_room_for_what_a_clone_holds_in_memory(
+    fs: FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.create_snapshot("empty")
+    clone = fs.clone("empty", ROOT_INO, b"clone").ino
+    merged = fs.write_bytes("clone/merged", b"").ino
+    for number in range(9):
+        fs.write(merged, 70 * number, b"%070d" % number)
+    fs.begin_checkpoint()
+    with monkeypatch.context() as patch:
+        append, calls = fs.log.append, [0]
+
+        def full(*parts: bytes) -> Place:
+            calls[0] += 1
+            if calls[0] > 1:
+                raise NoSpace("the disk is full")
+            return append(*parts)
+
+        patch.setattr(fs.log, "append", full)
+        with pytest.raises(NoSpace):
+            fs.drop_clone(clone)
+    assert fs.failed is None
+    fs.abandon_checkpoint()
+    assert fs.read_bytes("clone/merged")[:70] == b"0" * 70
+    fs.drop_clone(clone)
