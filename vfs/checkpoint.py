@@ -26,7 +26,7 @@ from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, VfsError
 from vfs.inode.tracker import Capture
 from vfs.limits import MIB
 from vfs.references import References
-from vfs.snapshots.actions import Action
+from vfs.snapshots.actions import Action, Rollback
 
 LOG_BYTES = 256 * MIB
 """A checkpoint is due after so much log: what a mount after a crash has to replay."""
@@ -98,9 +98,10 @@ class Checkpoints(Contents):
         """This moment's state is the one to bring into the index; with it the action, if it can be."""
         if action is not None:
             action.begin(self.table)
-        if closing:
+        if closing or isinstance(action, Rollback):
             # Before the LSN is taken: what the gathering logs stands behind it, to be replayed by the next
-            # mount, and after a clean end there should be nothing to replay.
+            # mount. After a clean end there should be nothing to replay, and what has become another file
+            # must not get the bytes that this one had.
             for inode in list(self.table.tracker.inodes.values()):
                 self._settle(inode)
         self._checkpoint_position = self.log.grown_bytes

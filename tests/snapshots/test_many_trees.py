@@ -115,3 +115,18 @@ def test_there_is_no_room_for_what_a_clone_holds_in_memory(
     fs.abandon_checkpoint()
     assert fs.read_bytes("clone/merged")[:70] == b"0" * 70
     fs.drop_clone(clone)
+
+
+def test_what_a_file_held_in_memory_is_not_replayed_over_what_a_rollback_made_of_it(
+    store: Path, fs: FileSystem
+) -> None:
+    """Its merged bytes are logged for the checkpoint of the rollback; after a kill nothing of that shows."""
+    merged = fs.write_bytes("merged", b"then" * 300).ino
+    fs.create_snapshot("then")
+    for number in range(9):
+        fs.write(merged, 70 * number, b"%070d" % number)
+    fs.rollback("then")
+    fs._closed = True
+    fs.store.close()
+    with vfs.open(store) as again:
+        assert again.read_bytes("merged") == b"then" * 300
