@@ -131,6 +131,7 @@ class NameRules(MachineBase):
         self.fs.table.remember(self.fs.get(node.ino))
         node.lookups += 1
         if self.fs.table.tracker.capture is None:  # so that nothing but the kernel's memory holds it
+            self.before_checkpoint()
             self.fs.checkpoint()
             self.world.bounds.after_step(self.fs)
 

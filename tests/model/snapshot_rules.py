@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from vfs.limits import ROOT_INO
 from vfs.mount.errno_table import ERRNO
 from vfs.numbers import MAIN_TREE, SNAPSHOTS_INO, local_of, number_of, tree_of
 from vfs.snapshots.actions import Action, CreateSnapshot, DeleteSnapshots, RenameSnapshot
+from vfs.snapshots.pruning import Prune
 
 MOST_SNAPSHOTS = 4
 MOST_NODES = 60
@@ -38,7 +40,13 @@ class SnapshotRules(PackRules):
         self.finish_checkpoint("ended")
         self.before_checkpoint()
 
-    def _act(self, action: Action, then: Callable[[], None], steps: int | None) -> None:
+    def _act(
+        self,
+        action: Action,
+        then: Callable[[], None],
+        steps: int | None,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
         """A whole checkpoint with an action, or the beginning of one."""
         self._quiet()
         if steps is None:
@@ -48,7 +56,7 @@ class SnapshotRules(PackRules):
             self.world.snapshots.compare()
             return
         self.fs.begin_checkpoint(action=action)
-        self.world.snapshots.action_begun(then)
+        self.world.snapshots.action_begun(then, undo)
         self._stage = "gathering"
         self._advance(steps)
 
@@ -75,8 +83,15 @@ class SnapshotRules(PackRules):
             with pytest.raises(SnapshotError):
                 self.fs.delete_snapshots(["one"])
             return
-        name = found[0]
-        self._act(DeleteSnapshots([name]), lambda: self.world.snapshots.delete([name]), steps)
+        name, snapshot = found
+        by_name = self.world.snapshots.by_name
+        del by_name[name]  # from the moment of the checkpoint on nobody finds it
+        self._act(
+            DeleteSnapshots([name]),
+            lambda: self.world.snapshots.lost(snapshot),
+            steps,
+            lambda: by_name.update({name: snapshot}),
+        )
 
     @rule(pick=drawn.picks, to=snapshot_names, steps=st.none() | st.integers(0, 6))
     def rename_snapshot(self, pick: int, to: str, steps: int | None) -> None:
@@ -89,6 +104,23 @@ class SnapshotRules(PackRules):
             return
         name = found[0]
         self._act(RenameSnapshot(name, to), lambda: by_name.update({to: by_name.pop(name)}), steps)
+
+    @rule(slices=st.integers(1, 4), rows=st.sampled_from([1, 3, 1000]))
+    def prune(self, slices: int, rows: int) -> None:
+        """What no tree shows any more goes, in slices."""
+        if self._in_flight():
+            return
+        work = Prune(most_rows=rows, most_seconds=1.0)
+        for _ in range(slices):
+            self.fs.begin_slice(work)
+            with ThreadPoolExecutor(1) as worker:  # as in a daemon: clients go on meanwhile
+                run = worker.submit(self.fs.run_slice, work)
+                self.world.compare()
+                more = run.result()
+            self.fs.end_slice(work)
+            self.world.check_index()
+            if not more:
+                break
 
     @rule(pick=drawn.picks, node=drawn.picks, spot=drawn.spots)
     def look_into_snapshot(self, pick: int, node: int, spot: drawn.Spot) -> None:

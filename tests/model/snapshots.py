@@ -4,7 +4,7 @@ Compares what `.snapshots` shows with those moments. Never looks at rows.
 """
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.model.frozen import Frozen, FrozenNode, Planter, clear, dress, freeze
@@ -45,6 +45,7 @@ class Snapshots:
         self.committed = False
         """The index has the action of the checkpoint in flight."""
         self._action: Callable[[], None] | None = None
+        self._undo: Callable[[], None] | None = None
 
     def freeze(self) -> Frozen:
         """This moment."""
@@ -52,9 +53,9 @@ class Snapshots:
 
     # --- actions ----------------------------------------------------------------------------
 
-    def action_begun(self, action: Callable[[], None]) -> None:
-        """What is to be done to the snapshots when the checkpoint has come to its end."""
-        self._action = action
+    def action_begun(self, action: Callable[[], None], undo: Callable[[], None] | None = None) -> None:
+        """What is to be done to the snapshots when the checkpoint has come to its end, or has failed."""
+        self._action, self._undo = action, undo
 
     def action_committed(self) -> None:
         """The checkpoint, which may have an action, is in the index."""
@@ -62,19 +63,22 @@ class Snapshots:
 
     def action_over(self, *, happened: bool) -> None:
         """The checkpoint is over."""
-        action, self._action, self.committed = self._action, None, False
-        if action is not None and happened:
+        action, undo = self._action, self._undo
+        self._action = self._undo = None
+        self.committed = False
+        if happened and action is not None:
             action()
+        elif undo is not None:
+            undo()
 
     def add(self, name: str, frozen: Frozen, comment: str = "") -> None:
         """There is one more."""
         self.by_name[name] = Snapshot(frozen, comment)
 
-    def delete(self, names: Iterable[str]) -> None:
-        """They are gone, with all numbers that lead there."""
-        for name in names:
-            snapshot = self.by_name.pop(name)
-            self.gone.update(snapshot.number(ino) for ino in snapshot.frozen if snapshot.root)
+    def lost(self, snapshot: Snapshot) -> None:
+        """It is gone, with all numbers that lead there."""
+        trees = snapshot.numbers.keys()
+        self.gone.update(snapshot.number(ino) for ino in snapshot.frozen if tree_of(ino) in trees)
 
     # --- comparing --------------------------------------------------------------------------
 

@@ -257,10 +257,9 @@ class World:
 
     def check_index(self) -> None:
         """The last commit holds together; only right after it."""
-        if self.fs.table.trees.generation == 1:
-            epoch = self.fs.epochs.enter()
-            assert_clean(check_committed(self.fs))
-            self.fs.epochs.leave(epoch)
+        epoch = self.fs.epochs.enter()
+        assert_clean(check_committed(self.fs))
+        self.fs.epochs.leave(epoch)
 
     def check_chunks(self) -> None:
         """Right after a checkpoint: chunks that nothing needs are gone, all others are there."""
@@ -291,8 +290,7 @@ class World:
         """Leave, check, and come back: everything answered is there."""
         self.leave(clean=clean)
         self.reads.clear()
-        if self.fs.table.trees.generation == 1:
-            assert_clean(check(self.store))
+        assert_clean(check(self.store))
         if not clean:
             self.look_without_writing()
         self.fs = self._open()

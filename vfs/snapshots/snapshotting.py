@@ -6,7 +6,7 @@ what it came from until one of them is written. Never copies data.
 
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -101,6 +101,19 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
             number += 1
             name = f"{base}-{number}"
         return name
+
+    def begin_checkpoint(self, **options: Any) -> None:
+        """This moment's state is the one to bring into the index; with it the action, if it can be."""
+        super().begin_checkpoint(**options)
+        if self._action is not None:
+            self.show_snapshots()  # those that are to be deleted are not found any more
+
+    def abandon_checkpoint(self) -> None:
+        """The commit failed: all is as it was."""
+        changed = self._action is not None
+        super().abandon_checkpoint()
+        if changed:
+            self.show_snapshots()
 
     def end_checkpoint(self) -> None:
         """The index has it: let go of memory and of chunks."""
