@@ -7,7 +7,6 @@ only deleted snapshots and clones showed is right as long as a job of pruning co
 from collections.abc import Iterator
 
 from vfs.backing.readers import Job, Readers
-from vfs.backing.transaction import EMPTY_MAP
 from vfs.backing.trees import LIVE
 from vfs.checks.view import View, age_of_row
 from vfs.numbers import LOCAL_MASK, TREE_SHIFT
@@ -64,6 +63,7 @@ _UNSEEN = (
 )
 
 # Tombstones, and whether the next older row of their key in the same branch is one too; NULL: there is none.
+# A segment that is all hole need not be one: a file that was truncated has it as well.
 _TOMBSTONES = {
     "inode": (
         (
@@ -79,14 +79,6 @@ _TOMBSTONES = {
             " ORDER BY o.gen DESC LIMIT 1) AS over FROM entry t WHERE kind=0"
         ),
         "SELECT kind=0 FROM entry WHERE parent=?1 AND name=?2 AND gen<=?3 ORDER BY gen DESC LIMIT 1",
-    ),
-    "extent": (
-        (
-            "SELECT ino, segment, gen, (SELECT length(o.map)=1 FROM extent o WHERE o.ino=t.ino"
-            " AND o.segment=t.segment AND o.gen<t.gen ORDER BY o.gen DESC LIMIT 1) AS over"
-            f" FROM extent t WHERE map=x'{EMPTY_MAP.hex()}'"
-        ),
-        "SELECT length(map)=1 FROM extent WHERE ino=?1 AND segment=?2 AND gen<=?3 ORDER BY gen DESC LIMIT 1",
     ),
     "xattr": (
         (
