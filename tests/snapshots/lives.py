@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from vfs.errors import VfsError
+from vfs.errors import Exists, VfsError
 from vfs.filesystem import FileSystem
 from vfs.limits import ROOT_INO, SEGMENT_BYTES
 from vfs.numbers import number_of
@@ -65,7 +65,7 @@ class RandomLife:
 
     def tree_step(self) -> None:
         """Something with snapshots, clones, checkpoints or packs."""
-        kinds = (self._snapshot, self._delete, self._clone, self._drop, self._rollback, self._settle)
+        kinds = (self.snapshot, self._delete, self.clone, self.drop, self.rollback, self._settle)
         with suppress(VfsError):
             self.rng.choices(kinds, (8, 8, 3, 2, 2, 5))[0]()
 
@@ -136,7 +136,8 @@ class RandomLife:
         names = [snapshot.name for snapshot in self.fs.snapshots()]
         return self.rng.choice(names) if names else None
 
-    def _snapshot(self) -> None:
+    def snapshot(self) -> None:
+        """Make one."""
         self.count += 1
         self.fs.create_snapshot(f"s{self.count}")
 
@@ -145,19 +146,23 @@ class RandomLife:
         if names:
             self.fs.delete_snapshots(self.rng.sample(names, self.rng.randint(1, min(3, len(names)))))
 
-    def _clone(self) -> None:
+    def clone(self) -> None:
+        """Of any snapshot, at any place."""
         name = self._name()
         if name is not None and len(self.fs.table.clones()) < 4:
-            self.fs.clone(name, self._folder_number(), self.rng.choice(NAMES) + b"-clone")
+            with suppress(Exists):
+                self.fs.clone(name, self._folder_number(), self.rng.choice(NAMES) + b"-clone")
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Remove a clone."""
         clones = self.fs.table.clones()
         if clones:
             tree = self.fs.table.trees.get(self.rng.choice(clones))
             assert tree is not None
             self.fs.drop_clone(number_of(tree.id, tree.root))
 
-    def _rollback(self) -> None:
+    def rollback(self) -> None:
+        """To any snapshot."""
         name = self._name()
         if name is not None:
             self.fs.rollback(name)

@@ -172,12 +172,16 @@ class LiveTrees:
 
     def _begin_trees_capture(self) -> tuple[int, dict[int, Chain], list[tuple[Tree, Branch]]]:
         """Generation, chains and clones of this moment; clones without a root that nobody uses go."""
-        chains = self.trees.chains()
         held = (
             {tree_of(ino) for ino, inode in self._inodes.items() if inode.held} if self._rootless else set()
         )
-        for tree in self._rootless - held:
+        gone = self._rootless - held
+        if gone:
+            # Nothing of them is captured: the index may never have heard of one, and its rows would stay.
+            self.tracker.keep_trees(lambda tree: tree not in gone)
+        for tree in gone:
             self.forget_tree(tree)
+        chains = self.trees.chains()
         clones = [tree for tree in self.trees.live() if tree.id != MAIN_TREE]
         branches = self.trees.branches
         return self.trees.generation, chains, [(tree, branches[tree.branch]) for tree in clones]

@@ -1,0 +1,153 @@
+"""On a real mount the space that only deleted snapshots, rolled back states and removed clones held comes back,
+while programs go on writing.
+"""
+
+import json
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.mounted.mounting import MountedStore, vfs
+from vfs.cli.application import main
+
+pytestmark = pytest.mark.mounted
+
+MIB = 1 << 20
+LARGE = 12 * MIB
+"""What comes and goes."""
+KEPT = 2 * MIB
+OVERHEAD = 3 * MIB
+"""Index, headers, and the chunk that is being written."""
+MANY = 100
+
+
+def noise(seed: int, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def size_on_disk(store: Path) -> int:
+    return sum(path.lstat().st_blocks * 512 for path in store.rglob("*") if path.is_file())
+
+
+def quickly(*arguments: str | Path) -> None:
+    """`vfs ...` in this process, which is as good as in one of its own and ten times faster."""
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def waiting_jobs(store: Path) -> int:
+    """How many deleted snapshots and trees are still to be pruned, as anybody may ask the index."""
+    connection = sqlite3.connect(f"file:{store}/index.db?mode=ro", uri=True, timeout=30)
+    try:
+        found: int = connection.execute("SELECT count(*) FROM pruning").fetchone()[0]
+        return found
+    finally:
+        connection.close()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@contextmanager
+def writers(folder: Path) -> Iterator[None]:
+    """Programs that write, replace, sync and read meanwhile; what they read is what they wrote."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work(number: int) -> None:
+        path = folder / f"writer{number}"
+        count = 0
+        try:
+            while not stop.is_set():
+                content = noise(count, 20_000)
+                path.with_suffix(".new").write_bytes(content)
+                os.replace(path.with_suffix(".new"), path)
+                assert path.read_bytes() == content
+                count += 1
+                stop.wait(0.01)
+            assert count, "it has done something"
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failed
+
+
+def test_space_comes_back_beside_writers(mounted: MountedStore) -> None:
+    path, store = mounted.path, mounted.store
+    (path / "kept").write_bytes(noise(1, KEPT))
+    vfs("snapshot", "create", path, "base")
+    with writers(path):
+        # what a deleted snapshot alone held
+        (path / "large").write_bytes(noise(2, LARGE))
+        vfs("snapshot", "create", path, "with-large")
+        os.unlink(path / "large")
+        vfs("snapshot", "create", path, "later")
+        vfs("gc", path)
+        assert size_on_disk(store) > LARGE
+        would = json.loads(vfs("gc", "--dry-run", "--json", path))
+        assert would["pruned_bytes"] == 0
+        vfs("snapshot", "delete", path, "with-large")
+        vfs("gc", path)
+        assert size_on_disk(store) < KEPT + LARGE // 2 + OVERHEAD
+        assert waiting_jobs(store) == 0
+
+        # what was rolled back
+        (path / "large").write_bytes(noise(3, LARGE))
+        kept_as = json.loads(vfs("rollback", path, "later", "--json"))["kept_as"]
+        vfs("gc", path)
+        assert not (path / "large").exists()
+        assert size_on_disk(store) > LARGE
+        vfs("snapshot", "delete", path, kept_as)
+        vfs("gc", path)
+        assert size_on_disk(store) < KEPT + LARGE // 2 + OVERHEAD
+
+        # what a clone wrote
+        vfs("clone", path, "base", "clone")
+        (path / "clone/large").write_bytes(noise(4, LARGE))
+        vfs("gc", path)
+        assert size_on_disk(store) > LARGE
+        vfs("clone", "--delete", path, "clone")
+        vfs("gc", path)
+        assert size_on_disk(store) < KEPT + LARGE // 2 + OVERHEAD
+    assert (path / ".snapshots/base/kept").read_bytes() == noise(1, KEPT)
+    assert (path / ".snapshots/later/kept").read_bytes() == noise(1, KEPT)
+    assert (path / "kept").read_bytes() == noise(1, KEPT)
+
+
+def test_a_hundred_snapshots_go_by_themselves(mounted: MountedStore) -> None:
+    """Rows without anybody asking, and with `vfs gc` all that they held."""
+    path, store = mounted.path, mounted.store
+    folder = path / "folder"
+    folder.mkdir()
+    names = [f"s{number}" for number in range(MANY)]
+    for number, name in enumerate(names):
+        for file in range(4):
+            (folder / f"file{(number + file) % 10}").write_bytes(noise(number * 10 + file, 40_000))
+        quickly("snapshot", "create", path, name)
+    shown = {file.name: file.read_bytes() for file in (path / ".snapshots/s50/folder").iterdir()}
+    quickly("snapshot", "delete", path, *(name for name in names if name != "s50"))
+    with writers(path):
+        eventually(lambda: waiting_jobs(store) == 0)
+    vfs("gc", path)
+    assert size_on_disk(store) < 20 * 40_000 + OVERHEAD
+    assert {file.name: file.read_bytes() for file in (path / ".snapshots/s50/folder").iterdir()} == shown
