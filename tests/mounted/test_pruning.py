@@ -1,5 +1,5 @@
-"""On a real mount the space that only deleted snapshots, rolled back states and removed clones held comes back,
-while programs go on writing.
+"""On a real mount the space that only deleted snapshots, rolled back states and removed clones held comes
+back, while programs go on writing.
 """
 
 import json
