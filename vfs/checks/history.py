@@ -149,15 +149,15 @@ class HistoryChecks:
     # --- who sees them ------------------------------------------------------------------------
 
     def _unseen(self) -> None:
-        run, run_each = self._view.transaction.execute, self._view.transaction.execute_each
+        run = self._view.transaction.run_temporary
         run("CREATE TEMP TABLE reader(branch INTEGER, gen INTEGER, PRIMARY KEY(branch, gen)) WITHOUT ROWID")
         run("CREATE TEMP TABLE job(branch INTEGER, low INTEGER, high INTEGER)")
         try:
             branches = self._view.trees.branches
             limits = {(branch, gen) for branch in branches for gen in self._readers.of(branch)}
-            run_each("INSERT INTO temp.reader VALUES(?, ?)", sorted(limits))
+            run("INSERT INTO temp.reader VALUES(?, ?)", sorted(limits))
             gaps = [self._readers.gap(job.branch, job.gen) for job in self._jobs]
-            run_each(
+            run(
                 "INSERT INTO temp.job VALUES(?, ?, ?)",
                 {(gap.branch, gap.low, _END if gap.high is None else gap.high) for gap in gaps if gap},
             )

@@ -75,13 +75,12 @@ class SeenTables:
     """The tables, between `begin` and `end`; they show one tree after the other."""
 
     def __init__(self, transaction: Transaction) -> None:
-        self._run = transaction.execute
-        self._run_each = transaction.execute_each
+        self._run = transaction.run_temporary
         self._run(_ENDS)
 
     def add_ends(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
         """Before all else: (inode, segment, generation, end) of all rows of segments."""
-        self._run_each("INSERT INTO temp.segment_end VALUES(?, ?, ?, ?)", rows)
+        self._run("INSERT INTO temp.segment_end VALUES(?, ?, ?, ?)", rows)
 
     def begin(self) -> None:
         """Make the tables, empty."""
