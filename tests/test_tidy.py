@@ -50,7 +50,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "vfs/cli/application.py::main": "whatever happens, the user gets one line and an exit code",
     "vfs/mount/committer.py::Committer._commit_regularly": "a passing fault is logged, no end of a mount",
     "vfs/mount/committer.py::Committer._checkpoint_regularly": "the same",
-    "vfs/mount/automatic.py::Automatic.run": "the same, in automatic snapshots",
+    "vfs/mount/automatic.py::Automatic._try": "the same, in automatic snapshots",
     "vfs/mount/background.py::Background.run": "the same, in packing, collecting and pruning",
     "vfs/trees/ahead.py::Ahead._read": "handed to the thread that takes the items, which raises it",
     "vfs/mount/control.py::guarded": "a bug in one verb is logged and answered; the daemon lives on",

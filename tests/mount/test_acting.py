@@ -17,8 +17,10 @@ from vfs.mount import detach, kernel_caches, pages
 from vfs.mount.acting import Acting
 from vfs.mount.automatic import Automatic
 from vfs.mount.committer import Committer
+from vfs.mount.control import Progress
 from vfs.mount.mountinfo import Mount
 from vfs.mount.pages import Pages
+from vfs.mount.snapshot_verbs import SnapshotVerbs
 from vfs.numbers import SNAPSHOTS_INO
 from vfs.snapshots.actions import CreateSnapshot, DeleteSnapshots
 from vfs.snapshots.policy import Policy
@@ -233,8 +235,7 @@ async def test_due_ones_are_taken_and_others_go(mounted: Set, clock: list[int]) 
     assert mounted.pages.asked == 4 + 5, "before it is asked what has changed, and before each is taken"
     assert all(facts.automatic for facts in fs.snapshots())
     fs.set_policy(Policy(hourly=1))
-    automatic.wake()
-    await automatic.look()
+    await automatic.policy_changed()
     assert len(mounted.names()) == 1
 
 
@@ -281,14 +282,11 @@ async def test_what_cannot_be_taken_is_told_once_and_tried_again(
     assert told[0].startswith("automatic snapshots put off: the disk that holds the store is full")
 
 
-async def test_a_new_policy_is_looked_at_without_waiting_for_the_minute(mounted: Set) -> None:
+async def test_a_new_policy_is_carried_out_when_it_is_set(mounted: Set) -> None:
     mounted.fs.write_bytes("file", b"x")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(mounted.automatic.run)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        mounted.fs.set_policy(Policy(weekly=1))
-        mounted.automatic.wake()
-        with trio.fail_after(20):
-            while not mounted.names():  # noqa: ASYNC110
-                await trio.sleep(0.01)
-        nursery.cancel_scope.cancel()
+    verbs = SnapshotVerbs(mounted.fs, mounted.committer, mounted.acting, mounted.automatic.policy_changed)
+    answer = await verbs.policy({"words": ["weekly=1"]}, Progress())
+    assert answer == {"policy": "weekly=1", "hourly": 0, "daily": 0, "weekly": 1}
+    assert [name[:12] for name in mounted.names()] == ["auto-weekly-"]
+    await verbs.policy({"words": ["none"]}, Progress())
+    assert len(mounted.names()) == 1

@@ -35,26 +35,26 @@ class Automatic:
         # mutable
         self._looked_ns: int | None = None  # when the last plan was carried out
         self._told = ""  # why one was put off, as it was logged: once is enough
-        self._woken = trio.Event()
-
-    def wake(self) -> None:
-        """There is another policy: look now, as if for the first time."""
-        self._looked_ns = None
-        self._woken.set()
+        self._looking = trio.Lock()
 
     async def run(self) -> None:
         """Do what is due until cancelled."""
-        if self._fs.read_only:
-            return
-        while True:
-            with trio.move_on_after(_seconds_to_wait(now_ns())):
-                await self._woken.wait()
-            self._woken = trio.Event()
+        while not self._fs.read_only:
+            await trio.sleep(_seconds_to_wait(now_ns()))
+            await self._try()
+
+    async def policy_changed(self) -> None:
+        """Do at once what is due by the new one; what cannot be done is tried again at the next minute."""
+        self._looked_ns = None
+        await self._try()
+
+    async def _try(self) -> None:
+        async with self._looking:
             try:
                 await self.look()
                 self._told = ""
             except StoreFailed:
-                continue  # told where it happened; the mount is read-only from now on
+                return  # told where it happened; the mount is read-only from now on
             except VfsError as error:
                 if str(error) != self._told:
                     self._told = str(error)

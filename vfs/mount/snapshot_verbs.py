@@ -7,7 +7,7 @@ Concurrency: lives in the trio thread. What a snapshot takes at its moment is on
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -29,10 +29,14 @@ FIGURES_SECONDS = 2.0
 
 
 class SnapshotVerbs:
-    """The verbs of snapshots and clones of one mount. `policy_changed` wakes who carries it out."""
+    """The verbs of snapshots and clones of one mount. `policy_changed` begins to carry it out."""
 
     def __init__(
-        self, fs: FileSystem, committer: Committer, acting: Acting, policy_changed: Callable[[], None]
+        self,
+        fs: FileSystem,
+        committer: Committer,
+        acting: Acting,
+        policy_changed: Callable[[], Awaitable[None]],
     ) -> None:
         self._fs = fs
         self._committer = committer
@@ -88,7 +92,7 @@ class SnapshotVerbs:
         words = _texts(request, "words")
         if words:
             await self._acting.act(SetPolicy(Policy.parse(words)))
-            self._policy_changed()
+            await self._policy_changed()
         return policy_fields(self._fs.policy)
 
     # --- clones -----------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class Verbs:
             **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
             **CopyVerbs(self._fs, self._committer, self._nodes, self._pages).verbs(),
             **self._rollbacks.verbs(),
-            **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.wake).verbs(),
+            **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.policy_changed).verbs(),
             **DiffVerb(self._fs, Pages(self._store), self._committer).verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
