@@ -14,6 +14,7 @@ A cut between any two leaves the older index and the whole log, or the newer ind
 which the next checkpoint removes.
 """
 
+import logging
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -22,11 +23,13 @@ from vfs.backing.log import Place
 from vfs.backing.store import Store
 from vfs.backing.transaction import Transaction
 from vfs.contents import Contents
-from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, VfsError
+from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, StoreFailed, VfsError
 from vfs.inode.tracker import Capture
 from vfs.limits import MIB
 from vfs.references import References
 from vfs.snapshots.actions import Action, Rollback
+
+log = logging.getLogger("vfs")
 
 LOG_BYTES = 256 * MIB
 """A checkpoint is due after so much log: what a mount after a crash has to replay."""
@@ -51,6 +54,7 @@ class Checkpoints(Contents):
         self._retry_at = 0.0
         self._captured_bytes = 0  # of `unindexed_bytes`, what the checkpoint under way brings into the index
         self._action: Action | None = None  # of the checkpoint under way
+        self._in_doubt = False  # nobody knows what became of the action
         self._swapped_bytes = 0  # that packing took out of chunks since the last checkpoint
 
     @property
@@ -128,10 +132,29 @@ class Checkpoints(Contents):
         """
         capture = self.table.tracker.capture
         assert capture is not None, "begin_checkpoint comes first"
-        with self.store.index.transaction() as transaction:
-            write_capture(transaction, capture)
-            if self._action is not None:
-                self._action.write(transaction)
+        try:
+            with self.store.index.transaction() as transaction:
+                write_capture(transaction, capture)
+                if self._action is not None:
+                    self._action.write(transaction)
+        except VfsError as error:
+            if self._action is None or not self._shows(self._action):
+                raise
+            log.warning("a checkpoint counts although its commit failed: %s", error)
+
+    def _shows(self, action: Action) -> bool:
+        """Whether readers see what an action has written although its commit failed; then it is made durable.
+
+        Rows that are written from now on would otherwise be of a generation that a snapshot has frozen.
+        """
+        self._in_doubt = True
+        with self.store.index.checking(writable=False) as view:
+            shows = action.shows(dict(view.query("SELECT id, name FROM snapshot")))
+        if shows:
+            with self.store.index.transaction() as transaction:
+                transaction.put_meta({"next_tree": self.table.trees.next_id})
+        self._in_doubt = False
+        return shows
 
     def end_checkpoint(self) -> None:
         """The index has it: let go of memory and of chunks."""
@@ -151,6 +174,8 @@ class Checkpoints(Contents):
         """The commit failed: all stays in the log and in memory, and is tried again later."""
         self._retry_at = monotonic() + 5.0
         self._action = None
+        if self._in_doubt:
+            self.log.poison(StoreFailed("the index does not say whether a snapshot was made or removed"))
         self.table.tracker.abandon()
         self.table.trees.restore()
         self.table.tracker.keep_trees(lambda tree: self.table.trees.get(tree) is not None)

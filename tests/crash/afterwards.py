@@ -10,7 +10,8 @@ from tests.crash.disks import Cut, WatchedDisk, problems
 from tests.crash.lives import Life
 from tests.crash.operations import opened
 from tests.crash.steps import Names, script
-from tests.crash.trees import Tree, difference, tree
+from tests.crash.tree_steps import Moment, TreeSketch, tree_script
+from tests.crash.trees import ROOT_OF_CLONE, Tree, difference, tree
 from tests.simulated.disk import SimulatedStorage
 from vfs.backing.places import PACKS_FOLDER, THERE
 from vfs.filesystem import FileSystem
@@ -59,20 +60,54 @@ def check_clean(disk: SimulatedStorage, where: object) -> None:
 
 def names_in(found: Tree) -> Names:
     """The names of a tree, for a script that begins with it."""
+    return _names(found, "")
+
+
+def _names(found: Tree, snapshot: str) -> Names:
     kinds = {0o040000: "dir", 0o100000: "file"}
     return {
-        path: (kinds.get(node[0][1] & 0o170000, "other"), node[0][0])
+        path[len(snapshot) :]: (kinds.get(node[0][1] & 0o170000, "other"), _number(found, path, node[0][0]))
         for path, node in found.items()
-        if path not in ("", "/")
+        if path.startswith(f"{snapshot}/") and path != f"{snapshot}/"
     }
+
+
+def _number(found: Tree, path: str, ino: int) -> int:
+    """What tells hard links from others: an inode has the same number in each clone."""
+    roots = [path.rsplit("/", count)[0] for count in range(path.count("/"))]
+    clone = next((root for root in roots if root in found and found[root][2] == ROOT_OF_CLONE), "")
+    return ino if not clone else hash((clone, ino)) | 1 << 62
+
+
+def _roots(found: Tree, snapshot: str, kinds: Names) -> Names:
+    return {path: node for path, node in kinds.items() if found[f"{snapshot}{path}"][2] == ROOT_OF_CLONE}
+
+
+def what_there_is(found: Tree, seed: object) -> TreeSketch:
+    """The names, snapshots and clones of a tree, for a script that begins with it."""
+    sketch = TreeSketch(random.Random(f"after {seed}"), names_in(found))
+    sketch.roots = _roots(found, "", sketch.kinds)
+    for key, facts in found.items():
+        if key.endswith(":"):
+            kinds = _names(found, key)
+            moment = Moment(kinds, _roots(found, key, kinds))
+            if facts[2]:
+                sketch.kept.append(moment)
+            else:
+                sketch.moments[key[:-1]] = moment
+    return sketch
 
 
 def check_life_goes_on(disk: SimulatedStorage, highest_ino: int, seed: object, steps: int = 25) -> None:
     """More operations, a kill, a clean end, fsck; every new inode number is a new one."""
     fs = opened(disk)
-    kinds = names_in(tree(fs))
+    found = tree(fs)
     fs.store.close()
-    life = Life(disk, script(f"after {seed}", steps, kinds))
+    if any(":" in path or node[2] == ROOT_OF_CLONE for path, node in found.items() if path):
+        goes_on = tree_script(seed, steps, what_there_is(found, seed))
+    else:
+        goes_on = script(f"after {seed}", steps, names_in(found))
+    life = Life(disk, goes_on)
     life.highest_ino = highest_ino
     life.run()
     life._made(life.fs.mknod(1, b"one more", 0o644).ino)

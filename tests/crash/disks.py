@@ -82,14 +82,16 @@ class Cut:
         return f"<cut at call {self.call}: {self.synced} steps synced, {self.answered} answered>"
 
 
-def cuts(steps: list[Step], rng: random.Random, share: float, ways: int, **options: Any) -> list[Cut]:
-    """Power cuts at a share of all calls of a life, each of them in so many ways."""
+def cuts(
+    steps: list[Step], rng: random.Random, share: float, ways: int, *, after: int = 0, **options: Any
+) -> list[Cut]:
+    """Power cuts at a share of all calls of a life `after` so many steps, each of them in so many ways."""
     found: list[Cut] = []
     disk = new_disk()
     life = Life(disk, steps, **options)
 
     def look() -> None:
-        if rng.random() < share:
+        if life.answered >= after and rng.random() < share:
             found.extend(Cut(life, disk.crash(rng)) for _ in range(ways))
 
     disk.watcher = look

@@ -9,14 +9,14 @@ from typing import Any
 
 import apsw
 
-from tests.crash.operations import Operations
 from tests.crash.steps import Step
+from tests.crash.tree_operations import TreeOperations
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Stopped
 from vfs.errors import VfsError
 
 
-class Life(Operations):
+class Life(TreeOperations):
     """One run of a script. `answered` steps are done; those before `synced` survive a power cut."""
 
     def __init__(self, storage: SimulatedStorage, steps: Sequence[Step], **options: Any) -> None:

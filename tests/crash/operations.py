@@ -18,6 +18,7 @@ from vfs.backing.log import SyncTicket
 from vfs.backing.store import fill_store
 from vfs.errors import RangeLost, VfsError
 from vfs.filesystem import FileSystem
+from vfs.numbers import local_of
 from vfs.recovery import first_rows
 
 CACHE_BYTES = 1 << 20
@@ -84,8 +85,8 @@ class Operations(Stages):
         return self._ino(folder), name.encode()
 
     def _made(self, ino: int) -> None:
-        assert ino > self.highest_ino, "a number was used twice"
-        self.highest_ino = ino
+        assert local_of(ino) > self.highest_ino, "a number was used twice"
+        self.highest_ino = local_of(ino)
 
     def _create(self, path: str) -> None:
         self._made(self.fs.mknod(*self._at(path), 0o644).ino)

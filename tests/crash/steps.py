@@ -109,6 +109,10 @@ class Sketch:
         """Everything at and below a path lies elsewhere now."""
         self.kinds = {_moved(path, old, new): node for path, node in self.kinds.items()}
 
+    def apart(self, old: str, new: str) -> bool:
+        """Whether names lie so that none can move, nor be linked, from one place to the other."""
+        return False
+
     # --- drawing ----------------------------------------------------------------------------
 
     def draw(self) -> None:
@@ -176,14 +180,14 @@ class Sketch:
 
     def _rename(self) -> Step | None:
         old, new = self._any_path(), self.free_path()
-        if old is None or new is None or new.startswith(old + "/"):
+        if old is None or new is None or new.startswith(old + "/") or self.apart(old, new):
             return None
         self.move(old, new)
         return Step("rename", (old, new, self.rng.choice((0, 1))))
 
     def _replace(self) -> Step | None:
         old, new = self._any_path(), self._any_path()
-        if old is None or new is None or old == new or new.startswith(old + "/"):
+        if old is None or new is None or old == new or new.startswith(old + "/") or self.apart(old, new):
             return None
         kinds = self.kinds[old][0], self.kinds[new][0]
         if kinds.count("dir") == 1 or not self.is_empty(new):
@@ -198,6 +202,8 @@ class Sketch:
         old, new = self._any_path(), self._any_path()
         if old is None or new is None or self.kinds[old] == self.kinds[new] or _related(old, new):
             return None
+        if self.apart(old, new):
+            return None
         self.move(old, "!")
         self.move(new, old)
         self.move("!", new)
@@ -205,7 +211,7 @@ class Sketch:
 
     def _link(self) -> Step | None:
         old, new = self._any_file(), self.free_path()
-        if old is None or new is None:
+        if old is None or new is None or self.apart(old, new):
             return None
         self.kinds[new] = self.kinds[old]
         return Step("link", (old, new))

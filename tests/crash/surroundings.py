@@ -32,6 +32,8 @@ import vfs.repair.lenient
 import vfs.repair.losing
 import vfs.repair.names
 import vfs.repair.rescue
+import vfs.snapshots.actions
+import vfs.snapshots.snapshotting
 
 CHUNK_BYTES = 24 << 10
 SEGMENT_BYTES = 16 << 10
@@ -80,5 +82,6 @@ def impose(patch: pytest.MonkeyPatch, clock: Callable[[], int] = CLOCK) -> None:
         patch.setattr(module, "COOL_SECONDS", 0.0)
         patch.setattr(module, "RETRY_SECONDS", 0.0)
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=0x76667300))
-    for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery):
+    stamping = (vfs.snapshots.actions, vfs.snapshots.snapshotting)
+    for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery, *stamping):
         patch.setattr(module, "now_ns", clock)

@@ -7,10 +7,11 @@ import pytest
 
 import vfs
 from vfs.backing.log import Place
-from vfs.errors import NoSpace
+from vfs.checker import check, check_committed
+from vfs.errors import NoSpace, Stale
 from vfs.filesystem import FileSystem
-from vfs.limits import ROOT_INO
-from vfs.numbers import tree_of
+from vfs.limits import ROOT_INO, SEGMENT_BYTES
+from vfs.numbers import LOCAL_MASK, tree_of
 
 
 @pytest.fixture
@@ -130,3 +131,49 @@ def test_what_a_file_held_in_memory_is_not_replayed_over_what_a_rollback_made_of
     fs.store.close()
     with vfs.open(store) as again:
         assert again.read_bytes("merged") == b"then" * 300
+
+
+def test_a_file_grows_again_over_what_it_had_in_a_snapshot(store: Path, fs: FileSystem) -> None:
+    """What hides the old segments lies past the size of the file."""
+    file = fs.write_bytes("file", b"").ino
+    fs.write(file, 3 * SEGMENT_BYTES, b"then")
+    done = fs.create_snapshot("then")
+    assert done.logical_bytes == 3 * SEGMENT_BYTES + 4
+    fs.truncate(file, 0)
+    fs.close()
+    assert check(store).clean
+    with vfs.open(store) as again:
+        again.write(file, 3 * SEGMENT_BYTES + 9, b"now")
+        assert again.read(file, 3 * SEGMENT_BYTES, 99) == bytes(9) + b"now"
+        assert again.read_bytes(".snapshots/then/file")[-4:] == b"then"
+
+
+def test_nothing_is_left_of_a_clone_that_came_and_went_between_two_checkpoints(
+    store: Path, fs: FileSystem
+) -> None:
+    fs.create_snapshot("empty")
+    fs.clone("empty", ROOT_INO, b"clone")
+    fs.write_bytes("clone/file", b"content")
+    fs.remove("clone/file")
+    fs.remove("clone")
+    fs.checkpoint()
+    assert fs.table.clones() == []
+    assert [row for row in fs.store.index._all("SELECT ino FROM inode") if row[0] > LOCAL_MASK] == []
+    fs.close()
+    assert check(store).clean
+
+
+def test_a_clone_without_a_name_that_is_held_is_in_no_snapshot(store: Path, fs: FileSystem) -> None:
+    fs.create_snapshot("empty")
+    clone = fs.clone("empty", ROOT_INO, b"clone").ino
+    fs.open(clone)
+    fs.remove("clone")
+    fs.create_snapshot("removed")
+    fs.clone("removed", ROOT_INO, b"again")
+    assert check_committed(fs).clean
+    fs.rollback("removed")
+    assert fs.table.clones() == []
+    with pytest.raises(Stale):
+        fs.get(clone)
+    fs.close()
+    assert check(store).clean

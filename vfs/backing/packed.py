@@ -26,13 +26,6 @@ class PackedTransaction:
         """Rows of any reading statement (fsck and accounting)."""
         return iter(self._run(sql, arguments))
 
-    def run_temporary(self, sql: str, rows: Iterable[Any] | None = None) -> None:
-        """A statement about TEMP tables, which only this connection sees: once, or once for each row."""
-        if rows is None:
-            self._run(sql)
-        else:
-            self._many(sql, rows)
-
     def execute(self, sql: str, arguments: tuple[Any, ...] = ()) -> int:
         """Run a writing statement (for modules beside this one); returns how many rows it changed."""
         self._run(sql, arguments)

@@ -42,7 +42,9 @@ class CrossingChecks:
         for parent, name, reference, kind in list(rows):
             if self._is_inside(tree, parent):
                 self._names[tree.snapshot].append(Crossing(tree, parent, name, reference, kind))
-        found = list(self._view.query("SELECT parent FROM inode WHERE ino=?", (tree.root,)))
+        # One that was removed may still be held: it has no name, and the tree goes with it.
+        sql = "SELECT parent FROM inode WHERE ino=? AND (nlink>0 OR ?)"
+        found = list(self._view.query(sql, (tree.root, not tree.live)))
         self._parents[tree.id] = found[0][0] if found else None
         strays = self._view.query(
             "SELECT ino, parent FROM inode WHERE parent>? AND ino<>?", (LOCAL_MASK, tree.root)

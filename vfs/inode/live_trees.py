@@ -57,8 +57,13 @@ class LiveTrees:
         return [number for number in self.tracker.changed_inodes() if not self.is_gone(number)]
 
     def clones(self) -> list[int]:
-        """The live trees but the main one, without those that are about to go."""
-        return [tree for tree in self._clones if tree not in self._rootless]
+        """The live trees but the main one, without those that have no name any more and are about to go."""
+        return [tree for tree in self._clones if tree not in self._rootless and self._is_named(tree)]
+
+    def _is_named(self, tree: int) -> bool:
+        found = self.trees.get(tree)
+        root = None if found is None else self._inodes.get(found.root_ino)
+        return root is None or root.nlink > 0  # one without a name stays in memory while it is held
 
     def seeing(self, row: int) -> list[Inode]:
         """The inodes in memory that may be seen through rows of that number: one for each tree, at most."""
@@ -94,6 +99,7 @@ class LiveTrees:
             self.trees.put(tree)
         self.totals = totals
         self._clones = {tree.id for tree in live if tree.id != MAIN_TREE}
+        self._rootless.clear()  # a snapshot has none
 
     def forget_tree(self, tree: int) -> None:
         """A tree is gone that nobody changes: so is what is in memory of it."""

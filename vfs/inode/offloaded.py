@@ -285,8 +285,9 @@ class OffloadedFile:
         if data is None:
             return None
         segment = ExtentMap.decode(data)
-        if number * SEGMENT_BYTES + segment.length > self.size:
-            # A later growth would show these bytes, where there must be a hole.
+        if segment.length and number * SEGMENT_BYTES + segment.length > self.size:
+            # A later growth would show these bytes, where there must be a hole. An empty one may lie there,
+            # to hide what a snapshot has.
             raise IndexDamaged(f"segment {number} of inode {self.ino} passes the file's size {self.size}")
         return segment
 

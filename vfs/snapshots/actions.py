@@ -33,6 +33,9 @@ class Action(Protocol):
     def write(self, transaction: Transaction) -> None:
         """Any thread: add the rows."""
 
+    def shows(self, snapshots: dict[int, str]) -> bool:
+        """Whether these, names by number, are the snapshots of an index that has what was written."""
+
     def end(self, table: InodeTable) -> None:
         """Owner: it is committed."""
 
@@ -99,6 +102,9 @@ class CreateSnapshot:
         transaction.put_trees(self._trees)
         transaction.put_meta({"generation": self._next_generation, "next_tree": self._next_id})
 
+    def shows(self, snapshots: dict[int, str]) -> bool:
+        return self.snapshot.id in snapshots
+
     def end(self, table: InodeTable) -> None:
         trees = table.trees
         trees.snapshots[self.snapshot.name] = self.snapshot
@@ -129,6 +135,9 @@ class DeleteSnapshots:
         for snapshot in self._snapshots:
             transaction.drop_snapshot(snapshot.id)
 
+    def shows(self, snapshots: dict[int, str]) -> bool:
+        return not any(snapshot.id in snapshots for snapshot in self._snapshots)
+
     def end(self, table: InodeTable) -> None:
         table.trees.release()
 
@@ -149,6 +158,9 @@ class RenameSnapshot:
 
     def write(self, transaction: Transaction) -> None:
         transaction.put_snapshot(self._snapshot)
+
+    def shows(self, snapshots: dict[int, str]) -> bool:
+        return snapshots.get(self._snapshot.id) == self._new_name
 
     def end(self, table: InodeTable) -> None:
         del table.trees.snapshots[self._name]
@@ -186,6 +198,9 @@ class Rollback:
         transaction.put_branches([branch for _, branch in main])
         transaction.put_clones([(tree, branch) for tree, branch in self._live if tree.id != MAIN_TREE])
         transaction.put_meta({**self._totals.to_meta(), "next_tree": self._next_id})
+
+    def shows(self, snapshots: dict[int, str]) -> bool:
+        return self._keep.shows(snapshots)
 
     def end(self, table: InodeTable) -> None:
         self._keep.end(table)

@@ -95,7 +95,7 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
         return action.result
 
     def _free_name(self, what: str) -> str:
-        base = name = f"{what}-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}"
+        base = name = f"{what}-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(now_ns() // 10**9))}"
         number = 1
         while name in self.table.trees.snapshots:
             number += 1
