@@ -14,6 +14,8 @@ from vfs.inode.extent_map import ExtentMap
 
 Key = tuple[Any, ...]
 
+MASK = (1 << 40) - 1
+
 
 class Lines(NamedTuple):
     """The limits of the readers of each branch, and what each branch forks from."""
@@ -51,9 +53,38 @@ def unseen_rows(index: Index) -> list[str]:
                     sees = [limit for limit in sees if not inode.get(_newest(inode, limit) or 0, False)]
                 if not sees:
                     found.append(f"{table} {key} of generation {gen} is seen by nobody")
-                elif gone and not _hides(rows, key, gen, forks):
+                elif gone and not _hides(tables, table, key, gen, forks):
                     found.append(f"{table} {key} of generation {gen} hides nothing")
     return found
+
+
+def rows_of_no_tree(index: Index) -> list[str]:
+    """The rows that no tree sees: neither one of that branch, nor one that looks through to it."""
+    tables = _tables(index)
+    with index.checking(writable=False) as transaction:
+        trees = {tree: at for tree, *at in transaction.query("SELECT id, branch, gen FROM tree")}
+        forks = {branch: (parent, gen) for branch, parent, gen in transaction.query("SELECT * FROM branch")}
+    trees.setdefault(0, [0, LIVE])
+    seen: set[tuple[str, Key, int]] = set()
+    for branch, limit in trees.values():
+        chain = [(branch, limit)]
+        while chain[-1][0] in forks:
+            chain.append(forks[chain[-1][0]])
+        gone = set()
+        for table in ("inode", "entry", "extent", "xattr"):
+            for local in {(key[0] & MASK, *key[1:]) for key in tables[table]}:
+                if table in ("extent", "xattr") and local[0] in gone:
+                    continue
+                for at, most in chain:
+                    key = (at << 40 | local[0], *local[1:])
+                    gen = _newest(tables[table].get(key, {}), most)
+                    if gen is not None:
+                        seen.add((table, key, gen))
+                        if table == "inode" and tables[table][key][gen]:
+                            gone.add(local[0])
+                        break
+    every = {(table, key, gen) for table in tables for key, found in tables[table].items() for gen in found}
+    return [f"{table} {key} of generation {gen}" for table, key, gen in every - seen]
 
 
 def wrong_counts(index: Index) -> list[str]:
@@ -95,13 +126,25 @@ def _newest(versions: dict[int, bool], limit: int) -> int | None:
     return max((gen for gen in versions if gen <= limit), default=None)
 
 
-def _hides(rows: dict[Key, dict[int, bool]], key: Key, gen: int, forks: dict[int, tuple[int, int]]) -> bool:
-    branch, local, limit = key[0] >> 40, key[0] & ((1 << 40) - 1), gen - 1
+def _hides(
+    tables: dict[str, dict[Key, dict[int, bool]]],
+    table: str,
+    key: Key,
+    gen: int,
+    forks: dict[int, tuple[int, int]],
+) -> bool:
+    branch, local, limit = key[0] >> 40, key[0] & MASK, gen - 1
     while True:
-        versions = rows.get((branch << 40 | local, *key[1:]), {})
+        at = branch << 40 | local
+        versions = tables[table].get((at, *key[1:]), {})
         below = _newest(versions, limit)
         if below is not None:
             return not versions[below]
+        if table == "inode":
+            found = tables["xattr"].get((at,), {})
+            content = [found, *(maps for of, maps in tables["extent"].items() if of[0] == at)]
+            if any(_newest(each, limit) is not None for each in content):
+                return True
         if branch not in forks:
             return False
         branch, limit = forks[branch]

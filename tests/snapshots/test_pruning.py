@@ -8,7 +8,7 @@ import pytest
 
 import vfs
 from tests.snapshots.lives import RandomLife, shown
-from tests.snapshots.rows import unseen_rows, wrong_counts
+from tests.snapshots.rows import rows_of_no_tree, unseen_rows, wrong_counts
 from vfs.errors import IndexUnwritten, SnapshotError
 from vfs.filesystem import FileSystem
 from vfs.limits import ROOT_INO
@@ -16,6 +16,15 @@ from vfs.snapshots.actions import DeleteSnapshots
 from vfs.snapshots.pruning import Prune
 
 LIVES = 8
+
+
+def rows_after_all(fs: FileSystem) -> list[str]:
+    """What is left that no tree sees, when what is hidden was looked for until nothing more came of it."""
+    while True:
+        work = fs.begin_prune(large=True)
+        fs.prune(work)
+        if not work.rows:
+            return [*unseen_rows(fs.store.index), *rows_of_no_tree(fs.store.index)]
 
 
 @pytest.mark.parametrize("seed", range(LIVES))
@@ -40,6 +49,8 @@ def test_nothing_that_is_seen_goes_and_nothing_else_stays(tmp_path: Path, seed: 
             assert wrong_counts(fs.store.index) == []
             if not more:
                 assert unseen_rows(fs.store.index) == []
+                assert rows_after_all(fs) == []
+                assert shown(fs) == before
         fs.collect()
         assert shown(fs) == before
     with vfs.open(tmp_path / "store") as fs:
@@ -189,3 +200,70 @@ def test_a_clone_that_came_and_went_between_two_checkpoints_leaves_nothing(fs: F
     fs.checkpoint()
     assert rows(fs, "branch") == rows(fs, "pruning") == 0
     assert unseen_rows(fs.store.index) == []
+
+
+def test_what_was_rolled_back_to_goes_when_all_of_it_has_changed(fs: FileSystem) -> None:
+    """It lies in a branch that the live tree forks from, and which nobody else sees any more."""
+    fs.write_bytes("kept", noise(1))
+    fs.write_bytes("changed", noise(2, 1_000_000))
+    fs.write_bytes("removed", noise(3, 1_000_000))
+    fs.set_xattr(fs.resolve("removed").ino, b"user.x", b"x")
+    fs.create_snapshot("base")
+    kept_as = fs.rollback("base").kept_as
+    fs.delete_snapshots(["base", kept_as])
+    fs.write_bytes("changed", b"now")
+    fs.remove("removed")
+    report = fs.collect()
+    assert report.pruned_bytes == pytest.approx(2_000_000, rel=0.01)
+    assert rows_of_no_tree(fs.store.index) == []
+    assert wrong_counts(fs.store.index) == []
+    assert fs.read_bytes("kept") == noise(1)
+    assert fs.read_bytes("changed") == b"now"
+
+
+def test_what_two_clones_have_both_changed_goes_with_the_second(fs: FileSystem) -> None:
+    fs.write_bytes("file", noise(1))
+    fs.create_snapshot("base")
+    for name in (b"one", b"two"):
+        fs.clone("base", ROOT_INO, name)
+    fs.remove("file")
+    fs.delete_snapshots(["base"])
+    fs.write_bytes("one/file", b"1")
+    assert fs.collect().pruned_bytes == 0
+    assert fs.read_bytes("two/file") == noise(1)
+    fs.write_bytes("two/file", b"2")
+    assert fs.collect().pruned_bytes == pytest.approx(300_000, rel=0.01)
+    assert rows_of_no_tree(fs.store.index) == []
+
+
+def test_a_snapshot_of_a_clone_keeps_what_the_clone_has_changed_since(fs: FileSystem) -> None:
+    fs.write_bytes("file", noise(1))
+    fs.create_snapshot("base")
+    for name in (b"one", b"two"):
+        fs.clone("base", ROOT_INO, name)
+    fs.remove("file")
+    fs.write_bytes("one/file", b"1")
+    fs.create_snapshot("between")
+    fs.write_bytes("two/file", b"2")
+    fs.delete_snapshots(["base"])
+    assert fs.collect().pruned_bytes == 0
+    assert fs.read_bytes(".snapshots/between/two/file") == noise(1)
+    fs.delete_snapshots(["between"])
+    assert fs.collect().pruned_bytes == pytest.approx(300_000, rel=0.01)
+    assert rows_of_no_tree(fs.store.index) == []
+
+
+def test_what_a_removed_file_had_goes_when_the_last_clone_has_its_own(fs: FileSystem) -> None:
+    """The clone has the inode and looks for what is in it below, where the inode itself has gone."""
+    fs.write_bytes("file", noise(1))
+    fs.create_snapshot("base")
+    fs.clone("base", ROOT_INO, b"clone")
+    fs.set_attributes(fs.resolve("clone/file").ino, mode=0o600)
+    fs.remove("file")
+    fs.create_snapshot("later")
+    fs.delete_snapshots(["base"])
+    assert fs.collect().pruned_bytes == 0
+    assert fs.read_bytes("clone/file") == noise(1)
+    fs.write_bytes("clone/file", b"own")
+    assert fs.collect().pruned_bytes == pytest.approx(300_000, rel=0.01)
+    assert rows_after_all(fs) == []

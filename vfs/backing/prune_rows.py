@@ -9,12 +9,12 @@ Promises that a slice is bounded, that no row goes which somebody sees, and that
 over, so that their references can be taken out in the same transaction. Never commits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from vfs.backing.doomed_extents import generations
 from vfs.backing.packed import PackedTransaction
-from vfs.backing.readers import Gap, Job, Readers
+from vfs.backing.readers import Gap, Job, Query, Readers
 from vfs.backing.transaction import EMPTY_MAP
 from vfs.backing.trees import LIVE
 from vfs.errors import IndexDamaged
@@ -27,35 +27,38 @@ PAGE_ROWS = 100
 MAPS_AT_ONCE = 500
 """Segments of a removed file that go before it is looked whether the slice is long enough."""
 
-_KEYS = {"entry": "parent, name", "extent": "ino, segment", "xattr": "ino", "inode": "ino"}
-_TELLS = {"entry": "kind", "extent": "map", "xattr": "name", "inode": "mode"}
-"""What of a row says whether it is a tombstone."""
-_OWNER = {"entry": "parent", "extent": "ino", "xattr": "ino", "inode": "ino"}
 TABLES = ("entry", "extent", "xattr", "inode")
+KEYS = {"entry": "parent, name", "extent": "ino, segment", "xattr": "ino", "inode": "ino"}
+TELLS = {"entry": "kind", "extent": "map", "xattr": "name", "inode": "mode"}
+"""What of a row says whether it is a tombstone."""
+OWNER = {"entry": "parent", "extent": "ino", "xattr": "ino", "inode": "ino"}
 
 _FIRST: dict[str, tuple[Any, ...]] = {"entry": (b"",), "extent": (-1,), "xattr": (), "inode": ()}
 """Before all keys of an owner."""
 
 _OF_GENERATION = {
-    table: f"SELECT {keys}, {_TELLS[table]} FROM {table} INDEXED BY {table}_gen"
+    table: f"SELECT {keys}, {TELLS[table]} FROM {table} INDEXED BY {table}_gen"
     f" WHERE gen>1 AND gen=? AND ({keys})>({', '.join('?' * (keys.count(',') + 1))})"
     f" ORDER BY {keys}{', name' if table == 'xattr' else ''} LIMIT ?"
-    for table, keys in _KEYS.items()
+    for table, keys in KEYS.items()
 }
 _IN_BRANCH = {
-    table: f"SELECT {keys}, gen, {_TELLS[table]} FROM {table} WHERE {_OWNER[table]} BETWEEN ? AND ? LIMIT ?"
-    for table, keys in _KEYS.items()
+    table: f"SELECT {keys}, gen, {TELLS[table]} FROM {table} WHERE {OWNER[table]} BETWEEN ? AND ? LIMIT ?"
+    for table, keys in KEYS.items()
 }
-_ONE = {table: " AND ".join(f"{column}=?" for column in keys.split(", ")) for table, keys in _KEYS.items()}
+_ONE = {table: " AND ".join(f"{column}=?" for column in keys.split(", ")) for table, keys in KEYS.items()}
 _DELETE = {table: f"DELETE FROM {table} WHERE {one} AND gen=?" for table, one in _ONE.items()}
-_DELETE_OLDER = {table: f"DELETE FROM {table} WHERE {one} AND gen>? AND gen<?" for table, one in _ONE.items()}
+_DELETE_BETWEEN = {
+    table: f"DELETE FROM {table} WHERE {one} AND gen>? AND gen<?" for table, one in _ONE.items()
+}
 _OLDER_MAPS = "SELECT gen, map FROM extent WHERE ino=? AND segment=? AND gen>? AND gen<?"
 _MAPS_OF_INODE = "SELECT segment, gen, map FROM extent WHERE ino=? AND gen>? AND gen<=? LIMIT ?"
 _SHOWN = {
-    table: f"SELECT {_TELLS[table]} FROM {table} WHERE {one} AND gen<=?"
+    table: f"SELECT {TELLS[table]} FROM {table} WHERE {one} AND gen<=?"
     f" ORDER BY gen DESC{', name' if table == 'xattr' else ''} LIMIT 1"
     for table, one in _ONE.items()
 }
+_HAS_CONTENT = tuple(f"SELECT 1 FROM {table} WHERE ino=? AND gen<=? LIMIT 1" for table in ("extent", "xattr"))
 
 
 class Cursor(NamedTuple):
@@ -67,19 +70,45 @@ class Cursor(NamedTuple):
     after: tuple[Any, ...] = ()
 
 
+class RowRemover:
+    """Removes rows, and hands their maps over."""
+
+    def __init__(self, transaction: PackedTransaction, take_out: TakeOut) -> None:
+        self._execute = transaction.execute
+        self._take_out = take_out
+        self.rows = 0
+        """That are gone."""
+
+    def remove(
+        self, table: str, key: tuple[Any, ...], gen: int, tells: Any, kept: tuple[Any, ...] = ()
+    ) -> None:
+        """One row, or a set of attributes; `kept`: maps of the same segment that stay."""
+        if table == "extent":
+            if not all(type(encoded) is bytes for encoded in (tells, *kept)):
+                raise IndexDamaged("the map of a segment is not made of bytes")
+            self._take_out(tells, list(kept))
+        self.rows += self._execute(_DELETE[table], (*key, gen))
+
+    def remove_between(self, table: str, key: tuple[Any, ...], low: int, high: int) -> None:
+        """All rows of a key above `low` and below `high`, of a table that has no maps."""
+        self.rows += self._execute(_DELETE_BETWEEN[table], (*key, low, high))
+
+
 class PruneRows:
     """One slice of a gap, inside a transaction."""
 
     def __init__(self, transaction: PackedTransaction, readers: Readers, gap: Gap, take_out: TakeOut) -> None:
         self._query = transaction.query
-        self._execute = transaction.execute
         self._gap = gap
-        self._take_out = take_out
-        self._below = list(_levels(readers, gap))
-        self.rows = 0
-        """That are gone."""
+        self._below = [(gap.branch, gap.low), *readers.levels(gap.branch)]
+        self._remover = RowRemover(transaction, take_out)
         self.looked = 0
         """Rows that were looked at."""
+
+    @property
+    def rows(self) -> int:
+        """That are gone."""
+        return self._remover.rows
 
     def work(self, cursor: Cursor, enough: Callable[[int], bool]) -> Cursor | None:
         """Go on until `enough`, which is told how much was done, or all of it is: then None."""
@@ -99,18 +128,8 @@ class PruneRows:
     def _take_branch(self, table: str) -> bool:
         rows = list(self._query(_IN_BRANCH[table], (self._gap.base, self._gap.top, PAGE_ROWS)))
         for *key, gen, tells in rows:
-            self._remove(table, tuple(key), gen, tells)
+            self._remover.remove(table, tuple(key), gen, tells)
         return len(rows) < PAGE_ROWS
-
-    def _remove(self, table: str, key: tuple[Any, ...], gen: int, tells: Any) -> None:
-        if table == "extent":
-            self._take_map_out(tells, [])
-        self.rows += self._execute(_DELETE[table], (*key, gen))
-
-    def _take_map_out(self, encoded: Any, kept: list[Any]) -> None:
-        if not all(type(each) is bytes for each in (encoded, *kept)):
-            raise IndexDamaged("the map of a segment is not made of bytes")
-        self._take_out(encoded, kept)
 
     # --- what was written in the gap --------------------------------------------------------
 
@@ -137,7 +156,7 @@ class PruneRows:
                 break
             self.looked += 1
             if gap.high is None:
-                self._remove(table, key, gen, tells)
+                self._remover.remove(table, key, gen, tells)
             elif table == "xattr" and key == after:
                 continue  # of a set the first row is enough
             elif not self._take_older(table, key, gen, tells):
@@ -150,16 +169,15 @@ class PruneRows:
         gap = self._gap
         if table == "extent":
             for before, encoded in list(self._query(_OLDER_MAPS, (*key, gap.low, gen))):
-                self._take_map_out(encoded, [tells])
-                self.rows += self._execute(_DELETE[table], (*key, before))
+                self._remover.remove(table, key, before, encoded, (tells,))
         else:
-            self.rows += self._execute(_DELETE_OLDER[table], (*key, gap.low, gen))
-        if not _is_tombstone(table, tells):
+            self._remover.remove_between(table, key, gap.low, gen)
+        if not is_tombstone(table, tells):
             return True
         if table == "inode" and not self._take_content(key[0], gen):
             return False
-        if not self._shows(table, key):
-            self._remove(table, key, gen, tells)
+        if not hides(self._query, table, (key[0] & LOCAL_MASK, *key[1:]), self._below):
+            self._remover.remove(table, key, gen, tells)
         return True
 
     def _take_content(self, ino: int, gen: int) -> bool:
@@ -167,21 +185,30 @@ class PruneRows:
         low = self._gap.low
         maps = list(self._query(_MAPS_OF_INODE, (ino, low, gen, MAPS_AT_ONCE)))
         for segment, before, encoded in maps:
-            self._remove("extent", (ino, segment), before, encoded)
-        self.rows += self._execute("DELETE FROM xattr WHERE ino=? AND gen>? AND gen<=?", (ino, low, gen))
+            self._remover.remove("extent", (ino, segment), before, encoded)
+        self._remover.remove_between("xattr", (ino,), low, gen + 1)
         return len(maps) < MAPS_AT_ONCE
 
-    def _shows(self, table: str, key: tuple[Any, ...]) -> bool:
-        """Whether there is something below that a tombstone hides."""
-        local = key[0] & LOCAL_MASK
-        for base, limit in self._below:
-            row = next(self._query(_SHOWN[table], (base | local, *key[1:], limit)), None)
-            if row is not None:
-                return not _is_tombstone(table, row[0])
-        return False
+
+def hides(query: Query, table: str, key: tuple[Any, ...], below: Iterable[tuple[int, int]]) -> bool:
+    """Whether a tombstone hides anything.
+
+    `key`: with a local number; `below`: (branch, limit), nearest first.
+    """
+    for branch, limit in below:
+        row = (branch << TREE_SHIFT | key[0], *key[1:])
+        found = next(query(_SHOWN[table], (*row, limit)), None)
+        if found is not None:
+            if not is_tombstone(table, found[0]):
+                return True
+            break
+        # What an inode had may be left for a branch that has the inode itself, and not what it had.
+        if table == "inode" and any(list(query(sql, (row[0], limit))) for sql in _HAS_CONTENT):
+            return True
+    return False
 
 
-def _is_tombstone(table: str, tells: Any) -> bool:
+def is_tombstone(table: str, tells: Any) -> bool:
     if table == "extent":
         return bool(tells == EMPTY_MAP)
     if table == "xattr":
@@ -192,19 +219,6 @@ def _is_tombstone(table: str, tells: Any) -> bool:
 def _start(table: str, gap: Gap) -> tuple[Any, ...]:
     """Before all keys of a branch in a table; local number 0 is nobody's."""
     return (gap.base, *_FIRST[table])
-
-
-def _levels(readers: Readers, gap: Gap) -> Iterator[tuple[int, int]]:
-    """(base, limit) of what shows below the rows of a gap: its own branch, and those that it forks from."""
-    yield gap.base, gap.low
-    passed = {gap.branch}
-    branch = readers.branches.get(gap.branch)
-    while branch is not None and branch.parent is not None:
-        if branch.parent in passed:
-            raise IndexDamaged(f"branch {branch.parent} forks from itself")
-        passed.add(branch.parent)
-        yield branch.parent << TREE_SHIFT, branch.gen
-        branch = readers.branches.get(branch.parent)
 
 
 # --- what is to be done -------------------------------------------------------------------------

@@ -59,14 +59,16 @@ class Readers:
         """`trees`: (branch, gen, snapshot or 0) of each."""
         self.branches = {branch.id: branch for branch in branches}
         self._limits: dict[int, list[int]] = {}  # INVARIANT: sorted
+        self._each: dict[int, list[tuple[int, int | None]]] = {}
         self._frozen: dict[int, list[tuple[int, int]]] = {}  # snapshot -> (branch, gen) of its trees
         for branch, gen, snapshot in trees:
-            self._add(branch, gen)
+            self._add(branch, gen, None)
             if snapshot:
                 self._frozen.setdefault(snapshot, []).append((branch, gen))
         for fork in self.branches.values():
             if fork.parent is not None:
-                self._add(fork.parent, fork.gen)
+                self._add(fork.parent, fork.gen, fork.id)
+        self._refuse_circles()
 
     @classmethod
     def load(cls, query: Query) -> "Readers":
@@ -79,8 +81,43 @@ class Readers:
             raise IndexDamaged("a tree or a branch is no row of numbers")
         return cls(trees, branches)
 
-    def _add(self, branch: int, limit: int) -> None:
+    def _add(self, branch: int, limit: int, fork: int | None) -> None:
         insort(self._limits.setdefault(branch, []), limit)
+        self._each.setdefault(branch, []).append((limit, fork))
+
+    def _refuse_circles(self) -> None:
+        sound: set[int] = set()
+        for branch in self.branches:
+            passed: list[int] = []
+            at: int | None = branch
+            while at is not None and at not in sound:
+                if at in passed:
+                    raise IndexDamaged(f"branch {at} forks from itself")
+                passed.append(at)
+                fork = self.branches.get(at)
+                at = None if fork is None else fork.parent
+            sound.update(passed)
+
+    def each(self, branch: int) -> list[tuple[int, int | None]]:
+        """The readers of a branch: (limit, the branch that forks there, None for a tree)."""
+        return self._each.get(branch, [])
+
+    def levels(self, branch: int) -> list[tuple[int, int]]:
+        """(branch, limit) of what a branch forks from, nearest first."""
+        found: list[tuple[int, int]] = []
+        fork = self.branches.get(branch)
+        while fork is not None and fork.parent is not None:
+            found.append((fork.parent, fork.gen))
+            fork = self.branches.get(fork.parent)
+        return found
+
+    def hiding(self) -> list[int]:
+        """Branches that may hide rows of those that they fork from: no tree sees all that they fork from."""
+        return [
+            fork.id
+            for fork in self.branches.values()
+            if fork.parent is not None and (fork.gen, None) not in self.each(fork.parent)
+        ]
 
     def snapshots(self) -> list[int]:
         """The numbers of all snapshots that froze something."""

@@ -28,20 +28,17 @@ Why it is right beside everybody else:
 """
 
 import logging
-from collections import Counter
-from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
-from vfs.backing.packed import PackedTransaction
-from vfs.backing.prune_rows import Cursor, PruneRows, drop_jobs, end_branch, pruning_jobs
-from vfs.backing.readers import Gap, Job, Readers
+from vfs.backing.prune_rows import pruning_jobs
+from vfs.backing.readers import Readers
 from vfs.backing.store import Store
 from vfs.backing.transaction import Transaction
 from vfs.collection import Collection
 from vfs.errors import IndexDamaged, NoSpace, StoreFailed, VfsError
 from vfs.packing import Packing
-from vfs.references import References
-from vfs.snapshots.sizes import log_bytes, stored_bytes
+from vfs.snapshots.prune_slice import BEGINNING, PruneSlice
+from vfs.snapshots.sizes import stored_bytes
 
 log = logging.getLogger("vfs")
 
@@ -52,20 +49,6 @@ SLICE_SECONDS = 0.02
 LARGE_SLICE_ROWS = 20_000
 LARGE_SLICE_SECONDS = 0.5
 """The same where nobody waits: fewer transactions."""
-
-
-class Slice(NamedTuple):
-    """What one slice did; it counts when its transaction is committed."""
-
-    rows: int
-    log_bytes: int
-    blob_bytes: int
-    ended_branches: list[int]
-    gap: Gap | None
-    """Where it ended, to go on there."""
-    cursor: Cursor
-    more: bool
-    """Something is left to be done."""
 
 
 class Prune:
@@ -86,82 +69,27 @@ class Prune:
         """The part of it that lies in the log, since memory followed the last time."""
         self.ended_branches: list[int] = []
         """Since memory followed the last time."""
-        self._gap: Gap | None = None
-        self._cursor = Cursor()
+        self._place = BEGINNING
 
-    def add(self, done: Slice) -> None:
+    def slice(self, transaction: Transaction) -> PruneSlice:
+        """Remove some rows. It counts when `add` is told of it, after the commit."""
+        work = PruneSlice(transaction, self._place, self._most_rows, self._most_seconds)
+        if self.shown <= {number for (number,) in transaction.query("SELECT id FROM tree")}:
+            work.run()
+        return work
+
+    def add(self, done: PruneSlice) -> None:
         """The slice is committed."""
         self.rows += done.rows
         self.bytes += done.log_bytes + done.blob_bytes
         self.log_bytes += done.log_bytes
         self.ended_branches += done.ended_branches
-        self._gap, self._cursor = done.gap, done.cursor
+        self._place = done.place
 
     def tell(self, report: Collection) -> Collection:
         """Put it into the report of the collection that it came before."""
         report.pruned_rows, report.pruned_bytes = self.rows, self.bytes
         return report
-
-    def slice(self, transaction: Transaction) -> Slice:
-        """Remove some rows."""
-        until = monotonic() + self._most_seconds
-        gap, cursor = self._gap, self._cursor
-        references = References()
-        rows = looked = in_log = 0
-        ended: list[int] = []
-
-        def take_out(encoded: bytes, kept: list[bytes]) -> None:
-            nonlocal in_log
-            in_log += log_bytes(references.take_out(encoded), kept)
-
-        def is_enough(done: int) -> bool:
-            return rows + looked + done >= self._most_rows or monotonic() >= until
-
-        jobs = pruning_jobs(transaction) if self._is_as_thought(transaction) else []
-        while jobs and (not looked or not is_enough(0)):  # at least a page, however slow all is
-            readers = Readers.load(transaction.query)
-            found, same = _next(readers, jobs)
-            if found is not None:
-                if found != gap:
-                    gap, cursor = found, Cursor()
-                pruned = PruneRows(transaction, readers, found, take_out)
-                rest = pruned.work(cursor, is_enough)
-                rows, looked = rows + pruned.rows, looked + max(1, pruned.looked)
-                drop_jobs(transaction, same[1:])
-                if rest is not None:
-                    cursor = rest
-                    continue
-                gap = None
-                if found.high is None and not found.low and end_branch(transaction, readers, found.branch):
-                    ended.append(found.branch)
-            drop_jobs(transaction, same[:1])
-            jobs = pruning_jobs(transaction)
-        references.write(transaction)
-        in_packs = _unnamed_bytes(transaction, references.blobs)
-        return Slice(rows, in_log, in_packs, ended, gap, cursor, bool(jobs))
-
-    def _is_as_thought(self, transaction: Transaction) -> bool:
-        return self.shown <= {number for (number,) in transaction.query("SELECT id FROM tree")}
-
-
-def _next(readers: Readers, jobs: list[Job]) -> tuple[Gap | None, list[Job]]:
-    """The gap of the first job, as its reader has it that has been gone for longest, and all its jobs."""
-    job = jobs[0]
-    gap = readers.gap(job.branch, job.gen)
-    if gap is None:  # another reader of the same generation is there: with that one another job comes
-        return None, [job]
-    same = readers.jobs_in(gap, jobs)
-    return gap._replace(gone=same[0].gen), same
-
-
-def _unnamed_bytes(transaction: PackedTransaction, blobs: Counter[int]) -> int:
-    """What those of the blobs take, as they are stored, that nothing refers to any more."""
-    sql = (
-        "SELECT b.length * 1.0 * k.stored / max(k.size, 1)"
-        " FROM blob b JOIN block k ON k.id=b.block WHERE b.id=? AND b.refs=0"
-    )
-    total: float = sum(size for blob in blobs for (size,) in transaction.query(sql, (blob,)))
-    return round(total)
 
 
 class Pruning(Packing):
