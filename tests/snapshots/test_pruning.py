@@ -257,10 +257,10 @@ def test_what_a_removed_file_had_goes_when_the_last_clone_has_its_own(fs: FileSy
     """The clone has the inode and looks for what is in it below, where the inode itself has gone."""
     fs.write_bytes("file", noise(1))
     fs.create_snapshot("base")
-    fs.clone("base", ROOT_INO, b"clone")
-    fs.set_attributes(fs.resolve("clone/file").ino, mode=0o600)
     fs.remove("file")
     fs.create_snapshot("later")
+    fs.clone("base", ROOT_INO, b"clone")
+    fs.set_attributes(fs.resolve("clone/file").ino, mode=0o600)
     fs.delete_snapshots(["base"])
     assert fs.collect().pruned_bytes == 0
     assert fs.read_bytes("clone/file") == noise(1)
