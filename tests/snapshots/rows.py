@@ -59,7 +59,8 @@ def unseen_rows(index: Index) -> list[str]:
 
 
 def rows_of_no_tree(index: Index) -> list[str]:
-    """The rows that no tree sees: neither one of that branch, nor one that looks through to it."""
+    """The rows that no tree sees: neither one of that branch, nor one that looks through to it; inodes
+    stay as long as anything that was theirs."""
     tables = _tables(index)
     with index.checking(writable=False) as transaction:
         trees = {tree: at for tree, *at in transaction.query("SELECT id, branch, gen FROM tree")}
@@ -84,7 +85,12 @@ def rows_of_no_tree(index: Index) -> list[str]:
                             gone.add(local[0])
                         break
     every = {(table, key, gen) for table in tables for key, found in tables[table].items() for gen in found}
-    return [f"{table} {key} of generation {gen}" for table, key, gen in every - seen]
+    content = {key[0] for table in ("extent", "xattr") for key, found in tables[table].items() if found}
+    return [
+        f"{table} {key} of generation {gen}"
+        for table, key, gen in every - seen
+        if table != "inode" or key[0] not in content
+    ]
 
 
 def wrong_counts(index: Index) -> list[str]:
@@ -140,11 +146,6 @@ def _hides(
         below = _newest(versions, limit)
         if below is not None:
             return not versions[below]
-        if table == "inode":
-            found = tables["xattr"].get((at,), {})
-            content = [found, *(maps for of, maps in tables["extent"].items() if of[0] == at)]
-            if any(_newest(each, limit) is not None for each in content):
-                return True
         if branch not in forks:
             return False
         branch, limit = forks[branch]

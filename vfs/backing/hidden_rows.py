@@ -44,7 +44,7 @@ _FOLLOWING = {
     table: f"SELECT gen, {TELLS[table]} FROM {table} WHERE {one} AND gen>? ORDER BY gen LIMIT 1"
     for table, one in _ONE.items()
 }
-_TOMBSTONE = "SELECT gen, mode FROM inode WHERE ino=? AND mode=0"
+_CONTENT = tuple(f"SELECT 1 FROM {table} WHERE ino=? LIMIT 1" for table in ("extent", "xattr"))
 _REMOVED_AT = "SELECT min(gen) FROM inode WHERE ino=? AND mode=0"
 _SEGMENTS = (
     "SELECT DISTINCT segment FROM extent WHERE ino=? AND segment>? AND gen<=? ORDER BY segment LIMIT ?"
@@ -101,9 +101,9 @@ class HiddenRows:
             self.looked += 1
             local: Key = (key[0] & LOCAL_MASK, *key[1:])
             if gen <= self._least and tuple(key) != before:  # of a key the oldest row is enough
-                self._hide(table, local)
                 if table == "inode" and is_tombstone(table, tells):
                     self._hide_content(key[0] & LOCAL_MASK)
+                self._hide(table, local)
             if is_tombstone(table, tells):
                 self._remove_vain(table, local, self._branch, gen, tells)
             before = tuple(key)
@@ -122,21 +122,30 @@ class HiddenRows:
                 gen, tells = found
                 if self._is_needed(table, key, branch, gen):
                     return
-                self._remove(table, key, branch, gen, tells)
+                # As long as anything of what it had is looked for, an inode stays where that is.
+                if table != "inode" or not self._has_content(row[0]):
+                    self._remove(table, key, branch, gen, tells)
             if self._needs(table, key, branch):
                 return
 
+    def _has_content(self, row: int) -> bool:
+        return any(list(self._query(sql, (row,))) for sql in _CONTENT)
+
     def _remove(self, table: str, key: Key, branch: int, gen: int, tells: Any) -> None:
-        """One row, and the tombstone that was there to hide it."""
+        """One row, and the tombstones that were there to hide it."""
+        self._remover.remove(table, (branch << TREE_SHIFT | key[0], *key[1:]), gen, tells)
+        self._uncover(table, key, branch, gen)
+
+    def _uncover(self, table: str, key: Key, branch: int, gen: int) -> None:
+        """A branch has no longer a row of that generation: look at the next one, and at the first one of
+        branches that saw it."""
         row = (branch << TREE_SHIFT | key[0], *key[1:])
-        self._remover.remove(table, row, gen, tells)
-        tombstones = [(table, key, list(self._query(_FOLLOWING[table], (*row, gen))))]
-        if table in ("extent", "xattr"):
-            tombstones.append(("inode", key[:1], list(self._query(_TOMBSTONE, row[:1]))))
-        for kind, what, found in tombstones:
-            for following, mark in found:
-                if is_tombstone(kind, mark):
-                    self._remove_vain(kind, what, branch, following, mark)
+        for following, mark in list(self._query(_FOLLOWING[table], (*row, gen))):
+            if is_tombstone(table, mark):
+                self._remove_vain(table, key, branch, following, mark)
+        for limit, fork in self._readers.each(branch):
+            if fork is not None and limit >= gen:
+                self._uncover(table, key, fork, 0)
 
     def _remove_vain(self, table: str, key: Key, branch: int, gen: int, tells: Any) -> None:
         """Remove a tombstone that hides nothing."""

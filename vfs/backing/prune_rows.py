@@ -58,7 +58,6 @@ _SHOWN = {
     f" ORDER BY gen DESC{', name' if table == 'xattr' else ''} LIMIT 1"
     for table, one in _ONE.items()
 }
-_HAS_CONTENT = tuple(f"SELECT 1 FROM {table} WHERE ino=? AND gen<=? LIMIT 1" for table in ("extent", "xattr"))
 
 
 class Cursor(NamedTuple):
@@ -199,12 +198,7 @@ def hides(query: Query, table: str, key: tuple[Any, ...], below: Iterable[tuple[
         row = (branch << TREE_SHIFT | key[0], *key[1:])
         found = next(query(_SHOWN[table], (*row, limit)), None)
         if found is not None:
-            if not is_tombstone(table, found[0]):
-                return True
-            break
-        # What an inode had may be left for a branch that has the inode itself, and not what it had.
-        if table == "inode" and any(list(query(sql, (row[0], limit))) for sql in _HAS_CONTENT):
-            return True
+            return not is_tombstone(table, found[0])
     return False
 
 
@@ -234,8 +228,7 @@ def pruning_jobs(transaction: PackedTransaction) -> list[Job]:
 
 def drop_jobs(transaction: PackedTransaction, jobs: list[Job]) -> None:
     """They are done, or another one does what they are for."""
-    for job in jobs:
-        transaction.execute("DELETE FROM pruning WHERE id=?", (job.id,))
+    transaction.execute_each("DELETE FROM pruning WHERE id=?", ((job.id,) for job in jobs))
 
 
 def end_branch(transaction: PackedTransaction, readers: Readers, branch: int) -> bool:
