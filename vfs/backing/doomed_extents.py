@@ -108,7 +108,7 @@ class BlobTally:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._waiting: Counter[int] = Counter()
-        transaction.execute(self._TABLE)
+        transaction.run_temporary(self._TABLE)
 
     def add(self, extents: Mapping[int, int]) -> None:
         """So many more extents name those blobs."""
@@ -117,12 +117,12 @@ class BlobTally:
             self._put()
 
     def _put(self) -> None:
-        self._transaction.execute_each(self._ADD, self._waiting.items())
+        self._transaction.run_temporary(self._ADD, self._waiting.items())
         self._waiting.clear()
 
     def take_stored_bytes(self) -> int:
         """What the blobs take in packs, compressed as they are, that no other rows name; then begin anew."""
         self._put()
         found: float = next(self._transaction.query(self._STORED))[0]
-        self._transaction.execute("DELETE FROM tally")
+        self._transaction.run_temporary("DELETE FROM tally")
         return round(found)

@@ -31,9 +31,12 @@ class PackedTransaction:
         self._run(sql, arguments)
         return self._connection.changes()
 
-    def execute_each(self, sql: str, rows: Iterable[Any]) -> None:
-        """The same, once for each row."""
-        self._many(sql, rows)
+    def run_temporary(self, sql: str, rows: Iterable[Any] | None = None) -> None:
+        """A statement about TEMP tables, which only this connection sees: once, or once for each row."""
+        if rows is None:
+            self._run(sql)
+        else:
+            self._many(sql, rows)
 
     # --- the store's own numbers --------------------------------------------------------------
 

@@ -228,7 +228,8 @@ def pruning_jobs(transaction: PackedTransaction) -> list[Job]:
 
 def drop_jobs(transaction: PackedTransaction, jobs: list[Job]) -> None:
     """They are done, or another one does what they are for."""
-    transaction.execute_each("DELETE FROM pruning WHERE id=?", ((job.id,) for job in jobs))
+    for job in jobs:
+        transaction.execute("DELETE FROM pruning WHERE id=?", (job.id,))
 
 
 def end_branch(transaction: PackedTransaction, readers: Readers, branch: int) -> bool:
