@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import vfs
+from tests.snapshots.lives import RandomLife
 from vfs.filesystem import FileSystem
 from vfs.limits import ROOT_INO
 from vfs.snapshots.sizes import exclusive_bytes
@@ -114,3 +115,58 @@ def test_what_was_rolled_back_is_held_by_the_snapshot_of_it(store: Path) -> None
         fs.write_bytes("more", noise(3))
         kept = fs.rollback("base").kept_as
         assert sizes(fs, packed=False) == {"base": 0, kept: 2}
+
+
+def test_what_was_rolled_back_to_counts_when_it_has_changed_since(store: Path) -> None:
+    """The live tree forks from the snapshot, and looks through to what it has not changed itself."""
+    with vfs.open(store) as fs:
+        fs.write_bytes("changed", noise(1))
+        fs.write_bytes("kept", noise(2))
+        fs.write_bytes("removed", noise(3))
+        fs.create_snapshot("base")
+        kept_as = fs.rollback("base").kept_as
+        fs.delete_snapshots([kept_as])
+        assert sizes(fs, packed=False) == {"base": 0}
+        fs.write_bytes("changed", noise(4))
+        assert sizes(fs, packed=False) == {"base": 1}
+        fs.remove("removed")
+        assert sizes(fs, packed=True) == {"base": 2}
+        fs.clone("base", ROOT_INO, b"clone")
+        assert sizes(fs, packed=True) == {"base": 0}
+        fs.remove("clone/changed")
+        fs.remove("clone/kept")
+        assert sizes(fs, packed=True) == {"base": 1}
+        fs.delete_snapshots(["base"])
+        assert round(fs.collect().pruned_bytes / LARGE) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_about_what_comes_back(store: Path, seed: int) -> None:
+    """In random lives: what is said of a snapshot is what its deletion gives back."""
+    with vfs.open(store, pack_workers=0) as fs:
+        life = RandomLife(fs, f"sizes {seed}")
+        for _ in range(12):
+            for _ in range(5):
+                life.step()
+            life.rng.choice((life.snapshot, life.snapshot, life.clone, life.rollback))()
+        told = 0
+        while fs.snapshots():
+            fs.flush()
+            prune_all(fs)
+            name = life.rng.choice([snapshot.name for snapshot in fs.snapshots()])
+            expected = exclusive_bytes(fs.store.index)[name]
+            told += expected
+            fs.delete_snapshots([name])
+            assert prune_all(fs) == pytest.approx(expected, rel=0.01, abs=2000)
+        assert told
+
+
+def prune_all(fs: FileSystem) -> int:
+    """Until nothing more comes of it; the bytes that lost their last reference."""
+    found = 0
+    while True:
+        work = fs.begin_prune(large=True)
+        fs.prune(work)
+        if not work.rows:
+            return found
+        found += work.bytes

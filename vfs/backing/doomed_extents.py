@@ -93,6 +93,24 @@ def _pages(query: Query, sql: str, arguments: tuple[int, ...], key: int) -> Iter
         after = rows[-1][:key]
 
 
+class Counted:
+    """Segments that were counted already."""
+
+    _TABLE = (
+        "CREATE TEMP TABLE IF NOT EXISTS counted("
+        "ino INTEGER, segment INTEGER, gen INTEGER, PRIMARY KEY(ino, segment, gen)) WITHOUT ROWID"
+    )
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        transaction.run_temporary(self._TABLE)
+        transaction.run_temporary("DELETE FROM counted")
+
+    def add(self, key: tuple[int, int, int]) -> bool:
+        """Count (ino, segment, gen); False when it was counted before."""
+        return self._transaction.execute("INSERT OR IGNORE INTO counted VALUES(?, ?, ?)", key) > 0
+
+
 class BlobTally:
     """How many extents of some rows name each blob, compared with how many of all rows do."""
 

@@ -8,10 +8,9 @@ Promises that no row goes which any tree sees, and that a slice is bounded. Time
 branch that hides, not with those of the one that is hidden. Never commits.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
-from vfs.backing.packed import PackedTransaction
 from vfs.backing.prune_rows import (
     KEYS,
     MAPS_AT_ONCE,
@@ -19,12 +18,10 @@ from vfs.backing.prune_rows import (
     PAGE_ROWS,
     TABLES,
     TELLS,
-    RowRemover,
-    TakeOut,
     hides,
     is_tombstone,
 )
-from vfs.backing.readers import Readers
+from vfs.backing.readers import Query, Readers
 from vfs.numbers import LOCAL_MASK, TREE_SHIFT
 
 _PAGE = {
@@ -61,32 +58,49 @@ class HidingCursor(NamedTuple):
     after: tuple[Any, ...] = ()
 
 
+class Remover(Protocol):
+    """Told of rows that are to go."""
+
+    rows: int
+    """How many they were."""
+
+    def remove(self, table: str, key: tuple[Any, ...], gen: int, tells: Any) -> None:
+        """One row, or a set of attributes."""
+
+
+class Noted:
+    """Notes the segments that would go, and lets them stay."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.maps: list[tuple[int, int, int, bytes]] = []
+        """(ino, segment, gen, map)."""
+
+    def remove(self, table: str, key: tuple[Any, ...], gen: int, tells: Any) -> None:
+        """See `Remover`."""
+        if table == "extent":
+            self.maps.append((*key, gen, tells))
+
+
 class HiddenRows:
     """One slice of looking at what one branch hides, inside a transaction."""
 
-    def __init__(
-        self, transaction: PackedTransaction, readers: Readers, branch: int, take_out: TakeOut
-    ) -> None:
-        self._query = transaction.query
+    def __init__(self, query: Query, readers: Readers, branch: int, remover: Remover) -> None:
+        self._query = query
         self._readers = readers
         self._branch = branch
         self._base = branch << TREE_SHIFT
-        self._remover = RowRemover(transaction, take_out)
+        self._remover = remover
         self._least = min(readers.of(branch), default=0)
         """All readers of the branch see its rows of this generation, or newer ones."""
         self._levels = readers.levels(branch)
         self.looked = 0
 
-    @property
-    def rows(self) -> int:
-        """That are gone."""
-        return self._remover.rows
-
     def work(self, cursor: HidingCursor, enough: Callable[[int], bool]) -> HidingCursor | None:
         """Go on until `enough`, which is told how much was done, or all is looked at: then None."""
         while cursor.table < len(TABLES):
             cursor = self._page(cursor)
-            if enough(self.rows + self.looked):
+            if enough(self._remover.rows + self.looked):
                 break
         return cursor if cursor.table < len(TABLES) else None
 
@@ -194,3 +208,14 @@ class HiddenRows:
         if table in ("extent", "xattr"):
             found.append(next(self._query(_REMOVED_AT, row[:1]))[0])
         return min((gen for gen in found if gen is not None), default=None)
+
+
+def hidden_extents(query: Query, readers: Readers, branch: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """(ino, segment, gen, map) of the segments that a branch hides from all of those readers. Only looks."""
+    noted = Noted()
+    work = HiddenRows(query, readers, branch, noted)
+    cursor: HidingCursor | None = HidingCursor()
+    while cursor is not None:
+        cursor = work.work(cursor, lambda done: True)
+        yield from noted.maps
+        noted.maps.clear()

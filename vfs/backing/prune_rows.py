@@ -96,18 +96,13 @@ class RowRemover:
 class PruneRows:
     """One slice of a gap, inside a transaction."""
 
-    def __init__(self, transaction: PackedTransaction, readers: Readers, gap: Gap, take_out: TakeOut) -> None:
-        self._query = transaction.query
+    def __init__(self, query: Query, readers: Readers, gap: Gap, remover: RowRemover) -> None:
+        self._query = query
         self._gap = gap
         self._below = [(gap.branch, gap.low), *readers.levels(gap.branch)]
-        self._remover = RowRemover(transaction, take_out)
+        self._remover = remover
         self.looked = 0
         """Rows that were looked at."""
-
-    @property
-    def rows(self) -> int:
-        """That are gone."""
-        return self._remover.rows
 
     def work(self, cursor: Cursor, enough: Callable[[int], bool]) -> Cursor | None:
         """Go on until `enough`, which is told how much was done, or all of it is: then None."""
@@ -118,7 +113,7 @@ class PruneRows:
                 cursor, done = self._take_generation(cursor)
             if done:
                 cursor = Cursor(cursor.table + 1)
-            if enough(self.rows + self.looked):
+            if enough(self._remover.rows + self.looked):
                 break
         return cursor if cursor.table < len(TABLES) else None
 

@@ -58,10 +58,11 @@ class Readers:
     def __init__(self, trees: Iterable[tuple[int, int, int]], branches: Iterable[Branch]) -> None:
         """`trees`: (branch, gen, snapshot or 0) of each."""
         self.branches = {branch.id: branch for branch in branches}
+        self._trees = list(trees)
         self._limits: dict[int, list[int]] = {}  # INVARIANT: sorted
         self._each: dict[int, list[tuple[int, int | None]]] = {}
         self._frozen: dict[int, list[tuple[int, int]]] = {}  # snapshot -> (branch, gen) of its trees
-        for branch, gen, snapshot in trees:
+        for branch, gen, snapshot in self._trees:
             self._add(branch, gen, None)
             if snapshot:
                 self._frozen.setdefault(snapshot, []).append((branch, gen))
@@ -151,6 +152,15 @@ class Readers:
     def gaps_without(self, snapshot: int) -> list[Gap]:
         """What would become of the branches if a snapshot went, and with it branches that it alone reads."""
         return self._gaps_after(self._frozen.get(snapshot, []))
+
+    def without(self, snapshot: int) -> "Readers":
+        """The others; branches that it alone reads are still there."""
+        return Readers((tree for tree in self._trees if tree[2] != snapshot), self.branches.values())
+
+    def forks_of(self, snapshot: int) -> list[int]:
+        """Branches that fork from what a snapshot shows."""
+        frozen = self._frozen.get(snapshot, [])
+        return [fork.id for fork in self.branches.values() if (fork.parent, fork.gen) in frozen]
 
     def gaps_left(self, jobs: Iterable[Job]) -> list[Gap]:
         """The same for jobs that are to be done: their readers have gone already."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vfs.backing.hidden_rows import HiddenRows, HidingCursor
 from vfs.backing.packed import PackedTransaction
-from vfs.backing.prune_rows import Cursor, PruneRows, drop_jobs, end_branch, pruning_jobs
+from vfs.backing.prune_rows import Cursor, PruneRows, RowRemover, drop_jobs, end_branch, pruning_jobs
 from vfs.backing.readers import Gap, Job, Readers
 from vfs.backing.transaction import Transaction
 from vfs.references import References
@@ -77,9 +77,10 @@ class PruneSlice:
         gap, same = _next(readers, jobs)
         if gap is not None:
             cursor = place.cursor if gap == place.gap else Cursor()
-            work = PruneRows(transaction, readers, gap, self._take_out)
+            remover = RowRemover(transaction, self._take_out)
+            work = PruneRows(transaction.query, readers, gap, remover)
             rest = work.work(cursor, self._is_enough)
-            self._count(work.rows, work.looked)
+            self._count(remover.rows, work.looked)
             drop_jobs(transaction, same[1:])
             if rest is not None:
                 self.place = place._replace(gap=gap, cursor=rest)
@@ -91,9 +92,10 @@ class PruneSlice:
 
     def _look_behind(self, readers: Readers, hiding: tuple[int, ...]) -> None:
         """Go on with the first branch of those that hide."""
-        work = HiddenRows(self._transaction, readers, hiding[0], self._take_out)
+        remover = RowRemover(self._transaction, self._take_out)
+        work = HiddenRows(self._transaction.query, readers, hiding[0], remover)
         rest = work.work(self.place.hiding_cursor, self._is_enough)
-        self._count(work.rows, work.looked)
+        self._count(remover.rows, work.looked)
         if rest is None:
             hiding = hiding[1:]
         self.place = self.place._replace(hiding=hiding, hiding_cursor=rest or HidingCursor())

@@ -30,6 +30,7 @@ Why it is right beside everybody else:
 import logging
 from typing import Any
 
+from vfs.backing.doomed_extents import doomed_extents
 from vfs.backing.prune_rows import pruning_jobs
 from vfs.backing.readers import Readers
 from vfs.backing.store import Store
@@ -164,7 +165,8 @@ class Pruning(Packing):
         """Tell in `work.bytes` what would come of it; writes nothing, for any thread."""
         with self.store.index.checking(writable=False) as transaction:
             gaps = Readers.load(transaction.query).gaps_left(pruning_jobs(transaction))
-            work.bytes = stored_bytes(transaction, gaps)
+            doomed = (found for gap in gaps for found in doomed_extents(transaction.query, gap))
+            work.bytes = stored_bytes(transaction, doomed)
 
 
 def not_pruned(error: VfsError) -> str:

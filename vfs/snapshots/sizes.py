@@ -6,12 +6,13 @@ snapshot refers to. What two snapshots share, and nothing else has, counts for n
 attributes, nor the room that dead data takes until a collection. For any thread.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from vfs.backing.doomed_extents import BlobTally, doomed_extents
+from vfs.backing.doomed_extents import BlobTally, Counted, Doomed, doomed_extents
+from vfs.backing.hidden_rows import hidden_extents
 from vfs.backing.index import INDEX_NAME, Index
 from vfs.backing.inflight import disk_call
-from vfs.backing.readers import Gap, Readers
+from vfs.backing.readers import Readers
 from vfs.backing.transaction import Transaction
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.extents import ChunkRange
@@ -28,20 +29,35 @@ def exclusive_bytes(index: Index) -> dict[str, int]:
         names = dict(transaction.query("SELECT id, name FROM snapshot"))
         readers = Readers.load(transaction.query)
         return {
-            name: stored_bytes(transaction, readers.gaps_without(snapshot))
+            name: stored_bytes(transaction, _doomed(transaction, readers, snapshot))
             for snapshot, name in names.items()
         }
 
 
-def stored_bytes(transaction: Transaction, gaps: Iterable[Gap]) -> int:
-    """What the data takes that only rows name which lie in these gaps."""
+def _doomed(transaction: Transaction, readers: Readers, snapshot: int) -> Iterator[Doomed]:
+    """The segments that would go with a snapshot."""
+    for gap in readers.gaps_without(snapshot):
+        yield from doomed_extents(transaction.query, gap)
+    forks = readers.forks_of(snapshot)
+    if not forks:
+        return
+    others = readers.without(snapshot)
+    counted = Counted(transaction)
+    for fork in forks:  # what all of these have changed is seen by the snapshot alone
+        for *key, encoded in hidden_extents(transaction.query, others, fork):
+            ino, segment, gen = key
+            if counted.add((ino, segment, gen)):
+                yield encoded, []
+
+
+def stored_bytes(transaction: Transaction, doomed: Iterable[Doomed]) -> int:
+    """What the data takes that only these segments name."""
     blobs = BlobTally(transaction)
     in_log = 0
-    for gap in gaps:
-        for encoded, kept in doomed_extents(transaction.query, gap):
-            segment = ExtentMap.decode(encoded)
-            blobs.add({blob: extents for blob, (extents, _) in segment.blob_references().items()})
-            in_log += log_bytes(segment, kept)
+    for encoded, kept in doomed:
+        segment = ExtentMap.decode(encoded)
+        blobs.add({blob: extents for blob, (extents, _) in segment.blob_references().items()})
+        in_log += log_bytes(segment, kept)
     return in_log + blobs.take_stored_bytes()
 
 
