@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from vfs.backing.doomed_extents import generations
 from vfs.backing.packed import PackedTransaction
 from vfs.backing.readers import Gap, Job, Query, Readers
+from vfs.backing.shapes import check_rows
 from vfs.backing.transaction import EMPTY_MAP
 from vfs.backing.trees import LIVE
 from vfs.errors import IndexDamaged
@@ -215,10 +216,8 @@ def _start(table: str, gap: Gap) -> tuple[Any, ...]:
 
 def pruning_jobs(transaction: PackedTransaction) -> list[Job]:
     """The rows of `pruning`, the oldest first."""
-    jobs = [Job(*row) for row in transaction.query("SELECT id, branch, gen FROM pruning ORDER BY id")]
-    if not all(type(value) is int for job in jobs for value in job):
-        raise IndexDamaged("a row of pruning is no row of numbers")
-    return jobs
+    rows = list(transaction.query("SELECT id, branch, gen FROM pruning ORDER BY id"))
+    return [Job(*row) for row in check_rows("a pruning", rows)]
 
 
 def drop_jobs(transaction: PackedTransaction, jobs: list[Job]) -> None:
@@ -227,11 +226,14 @@ def drop_jobs(transaction: PackedTransaction, jobs: list[Job]) -> None:
         transaction.execute("DELETE FROM pruning WHERE id=?", (job.id,))
 
 
-def end_branch(transaction: PackedTransaction, readers: Readers, branch: int) -> bool:
-    """A branch has neither rows nor readers: it goes, which leaves its parent one reader less."""
-    found = readers.branches.get(branch)
-    if found is None or found.parent is None:
-        return False
+def end_branch(transaction: PackedTransaction, readers: Readers, branch: int) -> Job | None:
+    """A branch has neither rows nor readers: it goes, and the one that it forks from has one reader less.
+
+    Returns the job that comes of it.
+    """
+    fork = readers.end(branch)
+    if fork is None or fork.parent is None:
+        return None
     transaction.execute("DELETE FROM branch WHERE id=?", (branch,))
-    transaction.execute("INSERT INTO pruning(branch, gen) VALUES(?, ?)", (found.parent, found.gen))
-    return True
+    transaction.execute("INSERT INTO pruning(branch, gen) VALUES(?, ?)", (fork.parent, fork.gen))
+    return Job(next(transaction.query("SELECT last_insert_rowid()"))[0], fork.parent, fork.gen)

@@ -147,6 +147,14 @@ class Readers:
         found = [job for job in jobs if job.branch == gap.branch and gap.low < job.gen < high]
         return sorted(found, key=lambda job: (job.gen, job.id))
 
+    def end(self, branch: int) -> Branch | None:
+        """The branch is gone, and does no longer read the one that it forks from; None: there was none."""
+        fork = self.branches.pop(branch, None)
+        if fork is not None and fork.parent is not None:
+            self._limits[fork.parent].remove(fork.gen)
+            self._each[fork.parent].remove((fork.gen, branch))
+        return fork
+
     # --- without some of them ---------------------------------------------------------------
 
     def gaps_without(self, snapshot: int) -> list[Gap]:

@@ -41,10 +41,11 @@ class PruneSlice:
         self._transaction = transaction
         # constant
         self._most_rows = most_rows
-        self._until = monotonic() + most_seconds
+        self._most_seconds = most_seconds
         # mutable
         self._references = References()
         self._looked = 0
+        self._until = 0.0
         self.place = place
         self.rows = 0
         self.log_bytes = 0
@@ -57,12 +58,14 @@ class PruneSlice:
     def run(self) -> None:
         """Remove some rows."""
         transaction = self._transaction
-        jobs = pruning_jobs(transaction)
+        readers = Readers.load(transaction.query)
+        jobs: dict[int, list[Job]] = {}  # of each branch
+        for job in pruning_jobs(transaction):
+            jobs.setdefault(job.branch, []).append(job)
+        self._until = monotonic() + self._most_seconds
         while jobs and self._goes_on():
-            self._work_off(Readers.load(transaction.query), jobs)
-            jobs = pruning_jobs(transaction)
+            self._work_off(readers, jobs, next(iter(jobs)))
         if not jobs:
-            readers = Readers.load(transaction.query)
             if self.place.hiding is None:
                 self.place = self.place._replace(hiding=tuple(readers.hiding()))
             while self.place.hiding and self._goes_on():
@@ -71,24 +74,31 @@ class PruneSlice:
         self._references.write(transaction)
         self.blob_bytes = _unnamed_bytes(transaction, self._references.blobs)
 
-    def _work_off(self, readers: Readers, jobs: list[Job]) -> None:
-        """Go on with the gap of the first job."""
+    def _work_off(self, readers: Readers, jobs: dict[int, list[Job]], branch: int) -> None:
+        """Go on with the gap of a branch's first job."""
         transaction, place = self._transaction, self.place
-        gap, same = _next(readers, jobs)
-        if gap is not None:
+        gap, same = _first_gap(readers, jobs[branch])
+        if gap is None:
+            self._count(0, 1)
+        else:
             cursor = place.cursor if gap == place.gap else Cursor()
             remover = RowRemover(transaction, self._take_out)
             work = PruneRows(transaction.query, readers, gap, remover)
             rest = work.work(cursor, self._is_enough)
             self._count(remover.rows, work.looked)
-            drop_jobs(transaction, same[1:])
             if rest is not None:
                 self.place = place._replace(gap=gap, cursor=rest)
                 return
             self.place = place._replace(gap=None)
-            if gap.high is None and not gap.low and end_branch(transaction, readers, gap.branch):
-                self.ended_branches.append(gap.branch)
-        drop_jobs(transaction, same[:1])
+            if gap.high is None and not gap.low:
+                job = end_branch(transaction, readers, branch)
+                if job is not None:
+                    jobs.setdefault(job.branch, []).append(job)
+                    self.ended_branches.append(branch)
+        drop_jobs(transaction, same)
+        jobs[branch] = [job for job in jobs[branch] if job not in same]
+        if not jobs[branch]:
+            del jobs[branch]
 
     def _look_behind(self, readers: Readers, hiding: tuple[int, ...]) -> None:
         """Go on with the first branch of those that hide."""
@@ -116,8 +126,9 @@ class PruneSlice:
         self.log_bytes += log_bytes(self._references.take_out(encoded), kept)
 
 
-def _next(readers: Readers, jobs: list[Job]) -> tuple[Gap | None, list[Job]]:
-    """The gap of the first job, as its reader has it that has been gone for longest, and all its jobs."""
+def _first_gap(readers: Readers, jobs: list[Job]) -> tuple[Gap | None, list[Job]]:
+    """The gap that the first of a branch's jobs is about, from the oldest reader on that has gone there, and all
+    jobs that are about it."""
     job = jobs[0]
     gap = readers.gap(job.branch, job.gen)
     if gap is None:  # another reader of the same generation is there: with that one another job comes
