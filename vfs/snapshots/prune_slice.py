@@ -127,7 +127,7 @@ class PruneSlice:
 
 
 def _first_gap(readers: Readers, jobs: list[Job]) -> tuple[Gap | None, list[Job]]:
-    """The gap that the first of a branch's jobs is about, from the oldest reader on that has gone there, and all
+    """The gap that the first of a branch's jobs is about, with the oldest reader that has gone there, and all
     jobs that are about it."""
     job = jobs[0]
     gap = readers.gap(job.branch, job.gen)
