@@ -1,4 +1,4 @@
-"""`python -m bench [speed|storage|sustained] ...`: one group of measurements; speed when none is named.
+"""`python -m bench [speed|storage|sustained|snapshots] ...`: one group of measurements; speed if not named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import speed, storage, sustained
+from bench import snapshots, speed, storage, sustained
 
 
 class Group(Protocol):
@@ -25,7 +25,12 @@ class Group(Protocol):
     def main(self, arguments: argparse.Namespace, progress: Console, output: Console) -> int: ...
 
 
-GROUPS: dict[str, Group] = {"speed": speed, "storage": storage, "sustained": sustained}
+GROUPS: dict[str, Group] = {
+    "speed": speed,
+    "storage": storage,
+    "sustained": sustained,
+    "snapshots": snapshots,
+}
 
 
 def _end(signal_number: int, frame: FrameType | None) -> None:

@@ -25,14 +25,15 @@ EXIT_USAGE = 2
 EXIT_SHORT = 3
 
 
-def add_place(parser: argparse.ArgumentParser, json: Path, plot: Path) -> None:
+def add_place(parser: argparse.ArgumentParser, json: Path, plot: Path | None = None) -> None:
     """Options for the places of stores, program and results."""
     parser.add_argument(
         "--store-dir", type=Path, help="existing folder for stores (default: a temporary one on disk)"
     )
     parser.add_argument("--vfs", default=default_program(), help="the vfs program (default: %(default)s)")
     parser.add_argument("--json", type=Path, default=json)
-    parser.add_argument("--plot", type=Path, default=plot)
+    if plot is not None:
+        parser.add_argument("--plot", type=Path, default=plot)
 
 
 def store_parent(wanted: Path | None) -> Path:

@@ -222,7 +222,7 @@ class Btrfs:
         return run(["mkfs.btrfs", "--version"])
 
     def keep(self, source: Path, home: Path) -> Kept:
-        with self._mounted(home, loop_bytes=LEAST_LOOP_BYTES + 2 * room(source)) as mountpoint:
+        with self.mounted(home, loop_bytes=LEAST_LOOP_BYTES + 2 * room(source)) as mountpoint:
             empty_bytes = self._used(mountpoint)
             begin = time.perf_counter()
             run(["cp", "-a", str(source), str(mountpoint / KEPT)])
@@ -231,7 +231,7 @@ class Btrfs:
             return Kept(seconds, self._used(mountpoint) - empty_bytes)
 
     @contextlib.contextmanager
-    def _mounted(self, home: Path, loop_bytes: int) -> Iterator[Path]:
+    def mounted(self, home: Path, loop_bytes: int) -> Iterator[Path]:
         image, mountpoint = home / "image", home / "mount"
         mountpoint.mkdir()
         with image.open("wb") as file:

@@ -66,7 +66,7 @@ class Comparison:
                 self._skip("all", name, reason, failed=False)
                 del self.keepers[name]
         for dataset in self.datasets:
-            with _fresh(self.folder / dataset.name) as source:
+            with fresh(self.folder / dataset.name) as source:
                 dataset.make(source, self.scale)
                 self.extents[dataset.name] = measure(source)
                 for number in range(self.scale.rounds):
@@ -78,7 +78,7 @@ class Comparison:
         measure(source)  # it is in memory then
         subprocess.run(["sync"], check=True)
         try:
-            with _fresh(self.folder / "home") as home:
+            with fresh(self.folder / "home") as home:
                 kept = self.keepers[name].keep(source, home)
         except (KeeperFailed, TargetFailed, OSError, subprocess.TimeoutExpired) as error:
             self._skip(dataset.name, name, f"{type(error).__name__}: {error}", failed=True)
@@ -106,7 +106,7 @@ class Comparison:
 
 
 @contextlib.contextmanager
-def _fresh(folder: Path) -> Iterator[Path]:
+def fresh(folder: Path) -> Iterator[Path]:
     """A new folder, gone at the end unless something is still mounted in it."""
     folder.mkdir()
     try:
