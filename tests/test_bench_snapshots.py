@@ -65,4 +65,4 @@ def test_a_small_run_gives_every_figure_and_leaves_nothing(tmp_path):
     )
     measured = {sample["target"]: set(sample["figures"]) for sample in document["samples"]}
     expected = {*SUBJECTS, "cp", *(["btrfs"] if reason is None else [])}
-    assert measured == dict.fromkeys(expected, {figure(step, 100) for step in STEPS})
+    assert measured == {name: {figure(step, 100) for step in STEPS} for name in expected}

@@ -45,7 +45,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     )
 
 
-@pytest.mark.parametrize("script", ["scripts/mount.sh", "scripts/setup.sh", "scripts/test.sh", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["scripts/mount.sh", "scripts/setup.sh", "scripts/test.sh", "scripts/tour.sh", ".ci/run"]
+)
 def test_bash_can_read_it(script: str) -> None:
     assert subprocess.run(["bash", "-n", script], cwd=CHECKOUT, check=False).returncode == 0
 

@@ -26,6 +26,9 @@ PARENT: Final = 12
 
 _LINKS: Final = 4
 
+ROWS_KEPT = 50_000
+"""Rows of inodes at hand, some 20 MB: each is looked at several times."""
+
 
 def is_now(word: str) -> bool:
     """Whether a word stands for something that can change."""
@@ -78,11 +81,19 @@ class Side:
         self.root = root
         self.tree = tree_of(root)
         self._below: dict[int, bool] = {root: True}
+        self._rows: dict[int, InodeRow | None] = {}  # INVARIANT: at most ROWS_KEPT
 
     def inode(self, number: int) -> InodeRow | None:
         """The row of an inode that has a name."""
+        if number in self._rows:
+            return self._rows[number]
         row = self.rows.inode(number)
-        return row if row is not None and row[_LINKS] else None
+        if row is not None and not row[_LINKS]:
+            row = None
+        if len(self._rows) >= ROWS_KEPT:
+            self._rows.clear()
+        self._rows[number] = row
+        return row
 
     def lies_below(self, directory: int) -> bool:
         """Whether a directory is the root, or lies below it."""
