@@ -304,9 +304,9 @@ def test_cost_grows_with_what_changed_only(tmp_path: Path, monkeypatch: pytest.M
         path = tmp_path / str(folders)
         vfs.mkfs(path)
         with vfs.open(path) as fs:
-            top = fs.make_directory("top").ino
+            top, other = fs.make_directory("top").ino, fs.make_directory("other").ino
             for number in range(folders):
-                folder = fs.mkdir(top if number < 10 else ROOT_INO, b"folder-%d" % number, 0o755).ino
+                folder = fs.mkdir(top if number < 10 else other, b"folder-%d" % number, 0o755).ino
                 for name in range(50):
                     fs.mknod(folder, b"file-%d" % name, 0o644)
             fs.create_snapshot("then")
@@ -322,4 +322,4 @@ def test_cost_grows_with_what_changed_only(tmp_path: Path, monkeypatch: pytest.M
             costs.append(cost)
     small, large = costs
     assert (large.statements, large.rows) == (small.statements, small.rows)
-    assert large.instructions < 1.1 * small.instructions
+    assert large.instructions < 1.05 * small.instructions
