@@ -38,7 +38,9 @@ def make(store: Path) -> None:
         fs.remove("part/file")
         fs.create_snapshot("two")
         fs.write_bytes("a/file", OLD[1:])
-        fs.set_xattr(fs.resolve("kept").ino, b"user.note", b"value")
+        fs.remove("a/more")
+        fs.write_bytes("copy/added", OLD)
+        fs.set_xattr(fs.resolve("a/file").ino, b"user.note", b"other")
         fs.remove("copy/a/b/removed")
         fs.write_bytes("part/b/removed", OLD)
 

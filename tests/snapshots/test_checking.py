@@ -1,4 +1,4 @@
-"""fsck of stores with snapshots: what is healthy is clean, whatever trees there are and wherever they are kept."""
+"""fsck of stores with snapshots: what is healthy is clean, whatever trees there are and wherever they lie."""
 
 import stat
 import time
