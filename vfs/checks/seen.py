@@ -65,7 +65,7 @@ _FILL = (
 
 _SETTLE = (
     "DELETE FROM temp.extent WHERE ino IN (SELECT ino FROM temp.inode WHERE mode=0)",
-    "DELETE FROM temp.xattr WHERE name=x'' OR ino IN (SELECT ino FROM temp.inode WHERE mode=0)",
+    "DELETE FROM temp.xattr WHERE ino IN (SELECT ino FROM temp.inode WHERE mode=0)",
     "DELETE FROM temp.entry WHERE kind=0",
     "DELETE FROM temp.inode WHERE mode=0",
 )
