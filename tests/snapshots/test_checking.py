@@ -10,7 +10,7 @@ import pytest
 import vfs
 from tests.snapshots.checked_stores import NEW, OLD, change, make
 from tests.snapshots.lives import DOTS, RandomLife
-from vfs.checker import Report, check_committed
+from vfs.checker import Report, check_committed, check_storage
 from vfs.errors import VfsError
 from vfs.filesystem import FileSystem
 from vfs.limits import ROOT_INO
@@ -84,6 +84,13 @@ def test_a_store_in_use_is_checked_as_of_its_last_checkpoint(store: Path) -> Non
         fs.write_bytes("after", NEW)
         fs.checkpoint()
         assert problems(check_committed(fs, data=True)) == []
+
+
+def test_a_store_of_which_one_snapshot_is_shown_is_checked_as_a_whole(store: Path) -> None:
+    with vfs.open(store, snapshot="one") as fs:
+        report = check_storage(fs.store.storage)
+    assert problems(report) == []
+    assert report.counts["snapshots"] == 2
 
 
 def test_a_clone_that_was_removed_while_a_file_of_it_is_open_is_no_damage(store: Path) -> None:

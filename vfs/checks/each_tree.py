@@ -52,16 +52,14 @@ def _look(
     tell("extents")
     extents.run()
     seen.begin()
-    try:
-        for tree, name in named_trees(view):
-            tell(name or "the main tree")
-            seen.show(tree)
-            where = f"in {name}: " if name else ""
-            look(NamespaceChecks(view, tree, where))
-            if crossings is not None:
-                crossings.gather(tree, where)
-    finally:
-        seen.end()
+    for tree, name in named_trees(view):
+        tell(name or "the main tree")
+        seen.show(tree)
+        where = f"in {name}: " if name else ""
+        look(NamespaceChecks(view, tree, where))
+        if crossings is not None:
+            crossings.gather(tree, where)
+    seen.end()
     return extents
 
 

@@ -152,23 +152,20 @@ class HistoryChecks:
         run = self._view.transaction.run_temporary
         run("CREATE TEMP TABLE reader(branch INTEGER, gen INTEGER, PRIMARY KEY(branch, gen)) WITHOUT ROWID")
         run("CREATE TEMP TABLE job(branch INTEGER, low INTEGER, high INTEGER)")
-        try:
-            branches = self._view.trees.branches
-            limits = {(branch, gen) for branch in branches for gen in self._readers.of(branch)}
-            run("INSERT INTO temp.reader VALUES(?, ?)", sorted(limits))
-            gaps = [self._readers.gap(job.branch, job.gen) for job in self._jobs]
-            run(
-                "INSERT INTO temp.job VALUES(?, ?, ?)",
-                {(gap.branch, gap.low, _END if gap.high is None else gap.high) for gap in gaps if gap},
-            )
-            for rows, text in _ROWS.values():
-                for number, what, gen in self._query(_UNSEEN.format(rows=rows)):
-                    name = text.format(number & LOCAL_MASK, what)
-                    age = age_of_row(number, gen)
-                    self._view.report.add("history", f"{name} {age} is seen by no tree")
-        finally:
-            run("DROP TABLE temp.reader")
-            run("DROP TABLE temp.job")
+        branches = self._view.trees.branches
+        limits = {(branch, gen) for branch in branches for gen in self._readers.of(branch)}
+        run("INSERT INTO temp.reader VALUES(?, ?)", sorted(limits))
+        gaps = [self._readers.gap(job.branch, job.gen) for job in self._jobs]
+        run(
+            "INSERT INTO temp.job VALUES(?, ?, ?)",
+            {(gap.branch, gap.low, _END if gap.high is None else gap.high) for gap in gaps if gap},
+        )
+        for rows, text in _ROWS.values():
+            for number, what, gen in self._query(_UNSEEN.format(rows=rows)):
+                name = text.format(number & LOCAL_MASK, what)
+                self._view.report.add("history", f"{name} {age_of_row(number, gen)} is seen by no tree")
+        run("DROP TABLE temp.reader")
+        run("DROP TABLE temp.job")
 
     def _tombstones(self) -> None:
         for table, (sql, below) in _TOMBSTONES.items():

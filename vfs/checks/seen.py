@@ -72,7 +72,10 @@ _SETTLE = (
 
 
 class SeenTables:
-    """The tables, between `begin` and `end`; they show one tree after the other."""
+    """The tables, between `begin` and `end`; they show one tree after the other.
+
+    Where an error comes between the two, the tables go with the transaction in which they were made.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._run = transaction.run_temporary
