@@ -142,6 +142,10 @@ class LiveTrees:
         """The inodes that somebody may know: those in memory, and those that the kernel was told of."""
         return self._inodes.keys() | self._lookups.keys()
 
+    def knows(self, number: int) -> bool:
+        """Whether an inode is one of these."""
+        return number in self._inodes or number in self._lookups
+
     def look_at(self, number: int) -> Inode | None:
         """An inode as the index has it, without bringing it into memory; None when there is none."""
         row = self.index.inode(number)

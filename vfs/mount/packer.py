@@ -190,7 +190,9 @@ class Packer:
                 fs.roll_log()
                 await self._committer.checkpoint(anyway=True)
                 fs.remove_dead_log()
-                await self._thread(fs.shrink_index, work)
+                # A rollback commits in the owner's thread, and would wait there for what this writes anew.
+                async with self._committer.checkpointing:
+                    await self._thread(fs.shrink_index, work)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._thread(fs.abandon_collect, work)

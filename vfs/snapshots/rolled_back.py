@@ -72,22 +72,23 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
 
 def _drop(table: InodeTable, tree: int) -> list[Held]:
     """A clone goes that was not there then."""
-    numbers = [number for number in table.known_numbers() if tree_of(number) == tree]
-    held = [Held(number, *table.let_go(number), exists=False, nameless=False) for number in numbers]
+    held = [
+        Held(number, *table.let_go(number), exists=False, nameless=False) for number in _known(table, tree)
+    ]
     table.drop_tree(tree)
     return held
 
 
 def _changed(table: InodeTable, tree: int, before: Chain | None, now: Chain) -> list[int]:
     """The inodes of a tree that somebody knows and that are not what they were."""
-    known = {number for number in table.known_numbers() if tree_of(number) == tree}
     if before is None:  # the clone was gone: its numbers stand for nothing that anybody may still hold
-        return list(known)
-    return [
-        number
-        for local in table.index.changed_inodes(before, now)
-        if (number := number_of(tree, local)) in known
-    ]
+        return _known(table, tree)
+    changed = (number_of(tree, local) for local in table.index.changed_inodes(before, now))
+    return [number for number in changed if table.knows(number)]
+
+
+def _known(table: InodeTable, tree: int) -> list[int]:
+    return [number for number in table.known_numbers() if tree_of(number) == tree]
 
 
 def _only_read(table: InodeTable, number: int, row: Inode, before: Chain | None, now: Chain) -> bool:
@@ -110,9 +111,5 @@ def _but_read(row: InodeRow) -> tuple[object, ...]:
 
 
 def _names(table: InodeTable, tree: int, before: Chain, now: Chain) -> list[tuple[int, bytes]]:
-    known = {local_of(number) for number in table.known_numbers() if tree_of(number) == tree}
-    return [
-        (number_of(tree, parent), name)
-        for parent, name in table.index.changed_entries(before, now)
-        if parent in known
-    ]
+    changed = ((number_of(tree, parent), name) for parent, name in table.index.changed_entries(before, now))
+    return [(parent, name) for parent, name in changed if table.knows(parent)]
