@@ -40,6 +40,9 @@ class Inodes:
     def is_held(self, number: int) -> bool:
         return number in self.inodes and self.inodes[number].held
 
+    def knows(self, number: int) -> bool:
+        return number in self.inodes
+
     def forget(self, ino: int, count: int) -> None:
         self.inodes[ino].lookups -= count
 
@@ -243,6 +246,15 @@ def test_what_the_kernel_has_not_forgotten_is_told_again(fs: Inodes, nodes: Node
     nodes.forget(6, 1)
     nodes.forget(7, 1)
     assert nodes.unforgotten(outdated.nodes) == [5]
+
+
+def test_names_are_told_in_directories_that_are_known_or_back(fs: Inodes, nodes: NodeIds) -> None:
+    fs.file(5, mode=FOLDER)
+    nodes.follow(rolled(fs.gone(5)))
+    names = [(ROOT_INO, b"a"), (5, b"b"), (6, b"c")]
+    assert nodes.follow(RolledBack("before", [], [], names)).names == [(ROOT_INO, b"a")]
+    fs.file(5, lookups=0, mode=FOLDER)
+    assert nodes.follow(RolledBack("before", [], [], names)).names == [(ROOT_INO, b"a"), (5, b"b")]
 
 
 def test_an_id_that_was_never_given_is_stale(fs: Inodes, nodes: NodeIds) -> None:

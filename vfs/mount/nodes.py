@@ -39,6 +39,8 @@ class Table(Protocol):
 
     def is_held(self, number: int) -> bool: ...
 
+    def knows(self, number: int) -> bool: ...
+
     def forget(self, ino: int, count: int) -> None: ...
 
     def drop_if_unheld(self, inode: Inode) -> None: ...
@@ -169,7 +171,8 @@ class NodeIds:
             if inode.opens and inode.is_file:
                 self._suspects.add(self.node(inode.ino))
         self._look_whether_renumbered()
-        names = [(self.node(directory), name) for directory, name in rolled.names]
+        knows = self._fs.table.knows  # also of the directories that are back
+        names = [(self.node(directory), name) for directory, name in rolled.names if knows(directory)]
         return Outdated(names, nodes + [self.node(number) for number in rolled.kept], sorted(self._suspects))
 
     def cleared(self, node: int) -> bool:

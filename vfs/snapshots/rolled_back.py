@@ -4,6 +4,8 @@ Promises that afterwards nothing in memory contradicts the rows of the trees as 
 speaks to the kernel learns what it may have cached that no longer holds. Never reads content, never logs.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from vfs.backing.transaction import InodeRow
@@ -38,8 +40,9 @@ class RolledBack(NamedTuple):
     kept: list[int]
     """Folders that changed and are still there, and files of which only the access time is another: they keep
     their number, and who holds them."""
-    names: list[tuple[int, bytes]]
-    """(folder, name) that lead elsewhere, nowhere, or somewhere again; only in folders that are known."""
+    names: Iterable[tuple[int, bytes]]
+    """(folder, name) that may lead elsewhere, nowhere, or somewhere again, in any folder: to be gone through
+    at once, before anything else happens."""
 
 
 def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str) -> RolledBack:
@@ -47,7 +50,7 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
     before = {tree.id: tree.chain for tree in table.trees.live()}
     stale = [held for tree in before.keys() - {tree.id for tree in live} for held in _drop(table, tree)]
     kept: list[int] = []
-    names: list[tuple[int, bytes]] = []
+    names: list[Iterable[tuple[int, bytes]]] = []
     table.put_live(live, totals)
     for tree in live:
         found = table.trees.get(tree.id)
@@ -66,8 +69,8 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
                 lookups, opens = table.let_go(number)
                 stale.append(Held(number, lookups, opens, row is not None, nameless))
         if tree.id in before:
-            names += _names(table, tree.id, before[tree.id], found.chain)
-    return RolledBack(kept_as, stale, kept, names)
+            names.append(_names(table, tree.id, before[tree.id], found.chain))
+    return RolledBack(kept_as, stale, kept, chain.from_iterable(names))
 
 
 def _drop(table: InodeTable, tree: int) -> list[Held]:
@@ -110,6 +113,6 @@ def _but_read(row: InodeRow) -> tuple[object, ...]:
     return mode, uid, gid, nlink, size, allocated, rdev, mtime, ctime
 
 
-def _names(table: InodeTable, tree: int, before: Chain, now: Chain) -> list[tuple[int, bytes]]:
-    changed = ((number_of(tree, parent), name) for parent, name in table.index.changed_entries(before, now))
-    return [(parent, name) for parent, name in changed if table.knows(parent)]
+def _names(table: InodeTable, tree: int, before: Chain, now: Chain) -> Iterator[tuple[int, bytes]]:
+    for parent, name in table.index.changed_entries(before, now):
+        yield number_of(tree, parent), name
