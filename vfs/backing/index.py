@@ -183,6 +183,10 @@ class Index(TreeRows):
         """For each sequence the first number that was never handed out nor reserved."""
         return dict(check_rows("a sequence", self._all(f"SELECT name, next FROM sequence LIMIT {SEVERAL}")))
 
+    def load_trees(self) -> None:
+        """Take the trees from the rows, once somebody has put them there."""
+        self.trees = load_trees(self._rows, self.meta())
+
     def _check_generations(self) -> None:
         """IndexDamaged where a row is newer than the clock: what is written now would lie hidden below it."""
         for table in NAMESPACE_TABLES:

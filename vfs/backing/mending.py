@@ -9,6 +9,7 @@ from typing import Any
 
 from vfs.backing.schema import COOKIE_INDEX
 from vfs.backing.transaction import InodeRow, Transaction
+from vfs.numbers import LOCAL_MASK
 
 FILE, DIRECTORY, SYMLINK = 8, 4, 10
 """Kinds: the file type of a mode, shifted right by 12."""
@@ -135,7 +136,7 @@ class Mending(Transaction):
             )
         )
 
-    def segment_map(self, ino: int, number: int) -> bytes:
+    def map_of(self, ino: int, number: int) -> bytes:
         """The map of a segment that exists."""
         return bytes(next(self.query("SELECT map FROM extent WHERE ino=? AND segment=?", (ino, number)))[0])
 
@@ -156,6 +157,10 @@ class Mending(Transaction):
         for table in ("inode", "extent", "xattr", "entry"):  # an entry by the inode that it means
             self._run(f"DELETE FROM {table} WHERE ino=?", (ino,))
 
+    def forget_inode(self, ino: int) -> None:
+        """Forget the row of an inode, and nothing else."""
+        self._run("DELETE FROM inode WHERE ino=?", (ino,))
+
     def broken_symlinks(self) -> list[int]:
         """Symbolic links that have lost their target."""
         sql = f"SELECT ino FROM inode WHERE mode>>12={SYMLINK} AND (target IS NULL OR length(target)=0)"
@@ -170,6 +175,14 @@ class Mending(Transaction):
                 "DELETE FROM xattr WHERE ino NOT IN (SELECT ino FROM inode)"
             ),
         }
+
+    def segments_with(self, encoded: bytes) -> list[tuple[int, int]]:
+        """(ino, segment) of all segments with that very map."""
+        return list(self.query("SELECT ino, segment FROM extent WHERE map=?", (encoded,)))
+
+    def maps(self) -> Iterator[tuple[int, bytes]]:
+        """(ino, map) of every segment of the main tree."""
+        return self.query(f"SELECT ino, map FROM extent WHERE ino<={LOCAL_MASK}")
 
     def take_names(self, ino: int) -> None:
         """Take all names of an inode away, in a way that makes it one that is looked for."""
@@ -302,19 +315,20 @@ class Mending(Transaction):
         }
 
     def totals(self) -> tuple[int, int, int]:
-        """Files, directories, and the sum of the sizes of regular files, of what has a name."""
-        files = f"FROM inode WHERE mode>>12={FILE} AND nlink>0"
+        """Files, directories, and the sum of the sizes of files, of what has a name in the main tree."""
+        there = f"nlink>0 AND ino<={LOCAL_MASK}"
+        files = f"FROM inode WHERE mode>>12={FILE} AND {there}"
         high, low = (self.one(f"SELECT sum({part}) {files}") for part in ("size>>32", "size & 0xffffffff"))
         return (
-            self.one(f"SELECT count(*) FROM inode WHERE mode>>12<>{DIRECTORY} AND nlink>0"),
-            self.one(f"SELECT count(*) FROM inode WHERE mode>>12={DIRECTORY} AND nlink>0"),
+            self.one(f"SELECT count(*) FROM inode WHERE mode>>12<>{DIRECTORY} AND {there}"),
+            self.one(f"SELECT count(*) FROM inode WHERE mode>>12={DIRECTORY} AND {there}"),
             (high << 32) + low,
         )
 
     def highest_ino(self) -> int:
-        """The highest inode number that any row names."""
+        """The highest inode number that any row names, of whatever tree."""
         return max(
-            self.one(f"SELECT max({column}) FROM {table}")
+            self.one(f"SELECT max({column} & {LOCAL_MASK}) FROM {table}")
             for table, column in (
                 ("inode", "ino"),
                 ("entry", "ino"),

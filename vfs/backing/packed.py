@@ -12,6 +12,7 @@ import apsw
 from vfs.backing.places import COMING, GOING, THERE, Numbers, SealedPack, hash_prefix, signed
 from vfs.backing.schema import PACK_TABLES
 from vfs.errors import IndexDamaged
+from vfs.numbers import LOCAL_MASK
 
 
 class PackedTransaction:
@@ -135,10 +136,14 @@ class PackedTransaction:
     # --- counting anew --------------------------------------------------------------------------
 
     def drop_unplaced(self) -> None:
-        """Forget blocks in packs that are not in their place, blobs in no block, and segments of no file."""
+        """Forget blocks in packs that are not in their place, blobs in no block, and segments of no file of
+        the main tree, which is flat."""
         self._run(f"DELETE FROM block WHERE pack NOT IN (SELECT id FROM pack WHERE state={THERE})")
         self._run("DELETE FROM blob WHERE block NOT IN (SELECT id FROM block)")
-        self._run("DELETE FROM extent WHERE ino NOT IN (SELECT ino FROM inode WHERE mode>>12=8)")
+        self._run(
+            f"DELETE FROM extent WHERE ino<={LOCAL_MASK}"
+            " AND ino NOT IN (SELECT ino FROM inode WHERE mode>>12=8)"
+        )
 
     def set_blob_references(self, counts: Iterable[tuple[int, int]]) -> None:
         """Make the number of extents that name a blob what is counted: (count, blob)."""
@@ -150,9 +155,9 @@ class PackedTransaction:
         self._many("INSERT INTO chunk VALUES(?, ?)", counts.items())
 
     def recount_allocated(self) -> None:
-        """Make the allocated bytes of files the sum over their segments."""
+        """Make the allocated bytes of files of the main tree, which is flat, the sum over their segments."""
         total = "(SELECT coalesce(sum(x.allocated), 0) FROM extent x WHERE x.ino=inode.ino)"
-        self._run(f"UPDATE inode SET allocated={total} WHERE allocated<>{total}")
+        self._run(f"UPDATE inode SET allocated={total} WHERE ino<={LOCAL_MASK} AND allocated<>{total}")
 
     def raise_numbers(self, *, highest_blob: int = 0) -> None:
         """Make sure that no number of a blob, block or pack that exists is handed out again, nor any
@@ -175,6 +180,24 @@ class PackedTransaction:
             (new, chunk, *key, old),
         )
         return self._connection.changes() == 1
+
+    def segment_map(self, key: tuple[int, int, int]) -> bytes:
+        """The map of the row of (ino, segment, gen), which exists."""
+        sql = "SELECT map FROM extent WHERE ino=? AND segment=? AND gen=?"
+        return bytes(next(self.query(sql, key))[0])
+
+    def set_segment(
+        self, key: tuple[int, int, int], encoded: bytes, allocated: int, chunk: int | None
+    ) -> None:
+        """Make the row of (ino, segment, gen) have that map."""
+        self._run(
+            "UPDATE extent SET allocated=?, map=?, chunk=? WHERE ino=? AND segment=? AND gen=?",
+            (allocated, encoded, chunk, *key),
+        )
+
+    def drop_segment_row(self, key: tuple[int, int, int]) -> None:
+        """Remove the row of (ino, segment, gen)."""
+        self._run("DELETE FROM extent WHERE ino=? AND segment=? AND gen=?", key)
 
     # --- making the rows anew -------------------------------------------------------------------
 

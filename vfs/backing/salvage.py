@@ -29,8 +29,19 @@ TABLES = {
     "blob": "id, prefix, block, offset, length, refs",
     "block": "id, pack, offset, stored, size, codec, checksum",
     "pack": "id, state, name, size",
+    "branch": "id, parent, gen",
+    "tree": (
+        "id, source, snapshot, branch, gen, root, files, directories, logical_bytes, logical_bytes_high"
+    ),
+    "snapshot": "id, name, created, comment, automatic",
 }
 """The tables whose rows are worth having, and their columns in the order in which they come."""
+
+_NUMBERED = {"blob", "block", "pack", "branch", "tree", "snapshot"}
+"""Tables whose rows SQLite finds by number."""
+
+_LAYERED = {"inode", "entry", "extent", "xattr"}
+"""Tables in which an older row shows where a newer one is lost."""
 
 _MOST_DEPTH = 20
 _ROOT, _IN_TREE = 1, 5
@@ -40,6 +51,7 @@ class SoundRows:
     """The rows of an index that SQLite has no complaint about."""
 
     lost_pages = 0
+    lost_layers = False
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -48,7 +60,8 @@ class SoundRows:
     def rows(self, table: str) -> Iterator[Row]:
         """All rows of a table; none where it is missing."""
         if table in self._there:
-            # Only what can be made anew has text. Where that is none the rest of its table is left out.
+            # Text is only in what can be made anew, and in names of snapshots. Where it is none the rest of
+            # its table is left out.
             with suppress(UnicodeDecodeError):
                 yield from self._connection.execute(f"SELECT {TABLES[table]} FROM {table}")
 
@@ -65,6 +78,8 @@ class PageRows:
         self._parents = self._file.parents()
         self.lost_pages = 0
         """Pages of trees that cannot be read; known when the rows of all tables were asked for."""
+        self.lost_layers = False
+        """Whether one of them may have had rows of the namespace."""
         self._found: dict[str, list[int]] = {table: [] for table in TABLES}
         self._sort()
 
@@ -90,10 +105,11 @@ class PageRows:
             kind = self._parents.get(number, (0, 0))[0]
             if number in walked or kind in (_ROOT, _IN_TREE):
                 roots[number] = self._root(number)
-        tables = self._tables(roots)
+        tables, others = self._tables(roots)
         for number, root in roots.items():
             if self._page(number) is None:
                 self.lost_pages += 1
+                self.lost_layers |= root not in others and tables.get(root, "inode") in _LAYERED
             elif tables.get(root) is not None:
                 self._found[tables[root]].append(number)
 
@@ -139,8 +155,9 @@ class PageRows:
             number = parent
         return number
 
-    def _tables(self, roots: dict[int, int]) -> dict[int, str]:
-        """The table of each root: as the schema says, else by what its rows look like."""
+    def _tables(self, roots: dict[int, int]) -> tuple[dict[int, str], set[int]]:
+        """The table of each root: as the schema says, else by what its rows look like; and the roots of what
+        is none of these tables."""
         known = {root: name for root, name in self._schema() if name in TABLES}
         others = {root for root, _ in self._schema()} - known.keys()  # SQLite's indices
         for number, root in roots.items():
@@ -152,7 +169,7 @@ class PageRows:
                 name = _table_by_shape(page.kind, first)
                 if name is not None:
                     known[root] = name
-        return known
+        return known, others
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -180,20 +197,21 @@ class PageRows:
 def _table_by_shape(kind: int, row: Row) -> str | None:
     """The only table of ours whose rows look like that, None where there is none."""
     if kind == LEAF_TABLE:
-        return {7: "blob", 8: "block", 5: "pack"}.get(len(row)) if row[1:2] == (None,) else None
+        shapes = {7: "blob", 8: "block", 5: "pack", 11: "tree", 6: "snapshot"}
+        return shapes.get(len(row)) if row[1:2] == (None,) else None
     if kind != LEAF_INDEX:
         return None
     texts = [index for index, value in enumerate(row) if isinstance(value, str)]
     data = [index for index, value in enumerate(row) if isinstance(value, bytes)]
     if len(row) == 2 and texts == [0]:
         return "sequence" if row[0] == "ino" else "meta"
-    shapes: dict[int, list[tuple[str, int]]] = {
+    places: dict[int, list[tuple[str, int]]] = {
         16: [("inode", 15)],
         6: [("entry", 1), ("extent", 4)],
         5: [("extent", 4)],
         4: [("xattr", 1)],
     }
-    for table, place in shapes.get(len(row), []):
+    for table, place in places.get(len(row), []):
         if table == "inode" or data[:1] == [place]:
             return table
     return None
@@ -202,7 +220,7 @@ def _table_by_shape(kind: int, row: Row) -> str | None:
 def _as_selected(table: str, row: Row) -> Row:
     """A row as `SELECT` gives it: numbered tables have NULL where their number belongs, others a column
     more."""
-    if table in ("blob", "block", "pack") and row[1:2] == (None,):
+    if table in _NUMBERED and row[1:2] == (None,):
         row = (row[0], *row[2:])
     return row[: TABLES[table].count(",") + 1]
 

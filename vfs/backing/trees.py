@@ -42,6 +42,12 @@ Chain = tuple[Level, ...]
 """What a tree sees, nearest first."""
 
 
+MOST_LEVELS = 10_000
+"""Branches that fork from each other in a row. Each costs whoever looks for what is not there a look-up."""
+
+MOST_TREES = 100_000
+"""Of all kinds: each takes half a kilobyte of memory, and more where chains are long."""
+
 FIRST_CHAIN: Chain = (Level(0, LIVE),)
 """What the main tree sees before the first rollback."""
 

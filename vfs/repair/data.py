@@ -31,8 +31,18 @@ from vfs.checks.naming import Names
 from vfs.checks.packs import PackChecks
 from vfs.checks.report import MOST_FILES, ProgressCall, Report
 from vfs.checks.view import View, list_packs
+from vfs.limits import FILE_BYTES
+from vfs.numbers import LOCAL_MASK
 from vfs.repair.losing import MapMender, SavedPart
 from vfs.repair.saving import Find, find_blobs
+
+SEGMENTS_OF_FILES = (
+    "SELECT x.ino, x.segment, x.gen, x.map, i.size FROM extent x JOIN inode i ON i.ino=x.ino"
+    f" WHERE x.ino<={LOCAL_MASK} UNION ALL"
+    f" SELECT ino, segment, gen, map, {FILE_BYTES} FROM extent WHERE ino>{LOCAL_MASK}"
+    " ORDER BY 1, 2, 3"
+)
+"""Those of the main tree, which is flat, with the size of the file; then those of snapshots and clones."""
 
 MOST_RANGES = 100
 """Lost ranges of one file that are told one by one; of the others only the number and the bytes."""
@@ -198,7 +208,7 @@ def _losses(
         for number, find in plan.finds.items()
     }
     mender = map_mender(plan, saved, accounts, reader)
-    for ino, number, _, _, encoded, _, size in view.segments():
+    for ino, number, _, encoded, size in view.query(SEGMENTS_OF_FILES):
         mended = mender.look(ino, number, encoded, size)
         for offset, length in mended.lost if mended is not None else ():
             yield ino, offset, length

@@ -9,6 +9,7 @@ Never keeps data in memory: each piece of a file is where the log has it.
 import stat
 from collections.abc import Sequence
 
+from vfs.backing.trees import LIVE, Branch, Tree
 from vfs.changes import (
     AnyChange,
     Create,
@@ -32,6 +33,9 @@ from vfs.inode.extents import ChunkRange, Extent, Fill, Lost
 from vfs.inode.inode import Inode
 from vfs.inode.table import InodeTable
 from vfs.limits import FILE_BYTES, SEGMENT_BYTES
+from vfs.numbers import LOCAL_MASK, number_of
+from vfs.repair.lenient_trees import LenientTrees
+from vfs.tree_changes import Clone, DropTree
 
 PLACEHOLDER_DIRECTORY = stat.S_IFDIR | 0o700
 PLACEHOLDER_FILE = stat.S_IFREG | 0o600
@@ -40,8 +44,11 @@ PLACEHOLDER_FILE = stat.S_IFREG | 0o600
 class LenientTable:
     """The changes of records, on an inode table where anything may be missing."""
 
-    def __init__(self, table: InodeTable, owner: tuple[int, int], highest_ino: int) -> None:
+    def __init__(
+        self, table: InodeTable, owner: tuple[int, int], highest_ino: int, trees: LenientTrees
+    ) -> None:
         self._table = table
+        self._trees = trees
         self._owner = owner
         self._highest = highest_ino
         self.gap_ino = 0
@@ -57,6 +64,8 @@ class LenientTable:
 
     def apply(self, change: AnyChange, place: DataPlace, *, verified: bool) -> None:
         """Make as much of the change as makes sense."""
+        if self._trees.is_about_nothing(change, self._table.trees):
+            return
         match change:
             case Create():
                 self._create(change)
@@ -88,8 +97,27 @@ class LenientTable:
             case Together():
                 for one in change.changes:
                     self.apply(one, place, verified=verified)
+            case Clone():
+                self._clone(change)
+            case DropTree():
+                self._drop(change.parent, change.name, change.root, change.time_ns, change.parent_nlink)
+                for tree in self._trees.dropped(change, self._table.trees):
+                    self._table.drop_tree(tree)
             case Truncate() | Write() | Place() | Settle():
                 self._content(change, place, verified=verified)
+
+    def _clone(self, change: Clone) -> None:
+        trees = self._table.trees
+        possible = self._trees.clone(change, trees)
+        if possible is not None:
+            trees.branches[change.branch] = Branch(change.branch, possible.source_branch, change.source_gen)
+            self._table.add_tree(Tree(change.tree, change.tree, 0, change.branch, LIVE, change.root))
+        if trees.get(change.tree) is None:
+            return
+        root = self._table.get(number_of(change.tree, change.root))
+        self._put(change.parent, change.name, root, change.cookie, change.time_ns, change.parent_nlink)
+        if possible is not None:
+            self._table.move(root, change.parent, change.time_ns)
 
     # --- inodes -------------------------------------------------------------------------------
 
@@ -102,6 +130,8 @@ class LenientTable:
     def _needed(self, ino: int, mode: int = PLACEHOLDER_FILE, time_ns: int = 0) -> Inode:
         """The inode, made when it is missing; 1 link keeps it from going as an unlinked file."""
         inode = self._inode(ino)
+        if inode is None and ino > LOCAL_MASK:
+            raise NoEntry(f"inode {ino}")  # a clone of which something is missing is none
         if inode is None:
             self.made.add(ino)
             inode = self._table.add(ino, mode, *self._owner, 1, 0, time_ns, 0, None)

@@ -9,74 +9,90 @@ held, so the old chunks only keep bytes that extents point to.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
 from vfs.backing.chunks import LOG_FOLDER, chunk_name
 from vfs.backing.creation import CreationOptions
 from vfs.backing.draft import INDEX_FILES, DraftStorage, exists_in
 from vfs.backing.frames import encode_chunk_header
+from vfs.backing.history import History
 from vfs.backing.index import INDEX_NAME, Index
-from vfs.backing.log_salvage import Missing, Survey, may_be_at, salvage_frames, survey
+from vfs.backing.log_salvage import Survey, survey
 from vfs.backing.mending import Mending
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.rebuild import finish_rebuild
-from vfs.backing.salvage import OldRows, open_rows
-from vfs.backing.scan import Place
-from vfs.backing.schema import VERSION
+from vfs.backing.salvage import OldRows
 from vfs.backing.storage import Storage
 from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
+from vfs.backing.trees import FIRST_CHAIN
 from vfs.checker import ProgressCall
 from vfs.checks.naming import Names
-from vfs.errors import NewerFormat, OptionError
+from vfs.errors import OptionError
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.totals import Totals
 from vfs.journal import INO_SEQUENCE
 from vfs.limits import MIB
+from vfs.numbers import MAIN_TREE
+from vfs.repair.clones import ClonesInPlace
 from vfs.repair.contents import ContentMender
 from vfs.repair.data import find_data
 from vfs.repair.found import LostAndFound
+from vfs.repair.lenient_trees import LenientTrees
 from vfs.repair.names import NameMender
+from vfs.repair.old_index import LOG, OldIndex, open_old_index, replay_after
+from vfs.repair.old_trees import OldTrees
 from vfs.repair.packed import PackedRows
 from vfs.repair.plan import Plan
 from vfs.repair.recount import recount
 from vfs.repair.recovered import name_contents
 from vfs.repair.replaying import Replayed, replay
 from vfs.repair.rescue import apply_data
-from vfs.repair.rows import MOST_CHUNK, MOST_NUMBER, MOST_RESERVED, RowLoader, read_numbers
+from vfs.repair.rows import (
+    MOST_CHUNK,
+    MOST_INO,
+    MOST_NUMBER,
+    MOST_RESERVED,
+    UNKNOWN_MAP,
+    RowLoader,
+)
 from vfs.repair.uncertain import settle_uncertain
 
-INDEX, LOG, FOLDERS, DATA = "index", "log", "folders", "data"
+FOLDERS, DATA = "folders", "data"
 SPARE = 1 << 20
 """Numbers left out where it is not known how far a sequence had come."""
 
 _NUMBERS = ("next_blob", "next_block", "next_pack", "policy_hourly", "policy_daily", "policy_weekly")
 
 
-class _OldIndex(NamedTuple):
-    """What could be had of the old index."""
-
-    rows: OldRows | None
-    meta: dict[str, int]
-    sequences: dict[str, int]
-    incomplete: bool
-    """Whether rows may be missing that were there."""
-
-
 class DraftMaker:
     """Makes the draft of one repaired store. `draft` is over the store, `old` has copies of its index."""
 
     def __init__(
-        self, draft: DraftStorage, old: Storage, plan: Plan, progress: ProgressCall, owner: tuple[int, int]
+        self,
+        draft: DraftStorage,
+        old: Storage,
+        plan: Plan,
+        progress: ProgressCall,
+        owner: tuple[int, int],
+        unsound: Mapping[int, str],
     ) -> None:
         self._draft = draft
         self._old = old
         self._plan = plan
         self._progress = progress
         self._owner = owner
+        self._unsound = unsound
+        """Trees that cannot be kept, as an earlier draft has shown, and why."""
+        self.doubtful: dict[int, str] = {}
+        """Trees that cannot be kept, as the log has shown: the draft has to be made without them."""
+
+    @property
+    def kept_trees(self) -> list[int]:
+        """Snapshots' trees and clones that are in the draft."""
+        return self._kept_trees
 
     @property
     def set_aside(self) -> set[str]:
@@ -99,7 +115,7 @@ class DraftMaker:
             self._set_aside(name)
         index = Index.create(self._draft)
         try:
-            old = self._open_old()
+            old = open_old_index(self._old, self._draft.path, self._plan)
             try:
                 damaged = self._fill(index, old, superblock.uuid, found)
             finally:
@@ -140,92 +156,105 @@ class DraftMaker:
 
     # --- the index ----------------------------------------------------------------------------
 
-    def _open_old(self) -> _OldIndex:
-        if not self._old.exists(INDEX_NAME):
-            self._plan.add(INDEX, f"{INDEX_NAME} is missing: it is made anew from log and packs")
-            return _OldIndex(None, {}, {}, True)
-        rows, reason = open_rows(self._old)
-        if reason is not None:
-            self._plan.add(INDEX, f"{INDEX_NAME} is damaged ({reason}): what verifies goes into a new one")
-        else:
-            self._plan.add(INDEX, f"{INDEX_NAME} is written anew, and all that it counts is counted again")
-        if rows.lost_pages:
-            self._plan.add(INDEX, f"{rows.lost_pages} pages of it cannot be read", rows.lost_pages)
-        meta = read_numbers(rows, "meta", 2**63 - 1)
-        if meta.get("schema", VERSION) > VERSION:
-            raise NewerFormat(self._draft.path, meta["schema"], VERSION)
-        incomplete = reason is not None and (rows.lost_pages > 0 or "lsn" not in meta)
-        return _OldIndex(rows, meta, read_numbers(rows, "sequence", MOST_RESERVED), incomplete)
-
-    def _fill(self, index: Index, old: _OldIndex, uuid: bytes, found: Survey) -> bool:
+    def _fill(self, index: Index, old: OldIndex, uuid: bytes, found: Survey) -> bool:
         """Bring everything that can be had into the new index; True when the log is damaged."""
         self._told("rows of the index")
+        trees = OldTrees(old.rows, old.meta, self._plan)
         with index.transaction() as transaction:
             mending = Mending.of(transaction)
-            loader = RowLoader(old.rows, mending, self._plan)
-            loader.load()
-            self._lost_before = loader.lost
-            contents = ContentMender(mending, self._plan)
-            contents.undecodable(loader.undecodable)
-            self._names(mending, 0).before_replay()
-            contents.missing()
-            highest = min(mending.highest_ino(), MOST_RESERVED)
+            self._load(mending, old, trees)
+            highest = min(mending.highest_ino(), MOST_INO)
             known = old.sequences.get(INO_SEQUENCE, 0)
             next_ino = known if known > highest else highest + SPARE
-            lsn = self._replay_after(old, uuid, found)
+            lsn = replay_after(old, self._draft, uuid, found, self._plan, rolled_back=trees.rolled_back)
             transaction.put_sequences({INO_SEQUENCE: next_ino})
             transaction.put_meta({"lsn": lsn})
+        index.load_trees()
         self._told("records of the log")
-        replayed = replay(self._draft, uuid, index, found, self._owner, highest, self._plan)
+        lenient_trees = LenientTrees(trees.first_branch, self._unsound, self._plan)
+        replayed = replay(self._draft, uuid, index, found, self._owner, highest, self._plan, lenient_trees)
+        self.doubtful = lenient_trees.doubtful
+        self._kept_trees = [tree.id for tree in index.trees if tree.id != MAIN_TREE]
+        clones = ClonesInPlace(index)
         with index.transaction() as transaction:
-            self._mend(Mending.of(transaction), old, uuid, found, replayed)
+            mending = Mending.of(transaction)
+            mending.write_as(trees.generation, {MAIN_TREE: FIRST_CHAIN})
+            self._mend(mending, old, uuid, found, replayed, clones)
+        clones.follow(index)
         return replayed.damaged
 
-    def _replay_after(self, old: _OldIndex, uuid: bytes, found: Survey) -> int:
-        """The LSN behind which the log is applied: that of the old rows.
-
-        Where rows are lost, or do not say of which LSN they are, all of the log is applied that ends it
-        without a gap: on rows of any moment since then that gives the same, and what was lost comes back.
-        """
-        if old.rows is None:
-            return 0
-        lsn = old.meta.get("lsn", -1)
-        place = Place(*(old.meta.get(key, 0) for key in ("chunk", "frame", "start")))
-        known = 0 <= lsn < MOST_NUMBER and may_be_at(self._draft, uuid, lsn, place)
-        if known and not old.incomplete:
-            return lsn
-        if not known:
-            self._plan.add(INDEX, "it does not say up to where it has the log")
-        frames = salvage_frames(self._draft, uuid, 0, found.synced_lsn)
-        last_gap = max((frame.last for frame in frames if isinstance(frame, Missing)), default=0)
-        if known and (last_gap > lsn or found.last_lsn < lsn):
-            return lsn
-        if found.numbers:
-            self._plan.add(LOG, f"all records from {last_gap + 1} on are applied once more")
-        return last_gap
+    def _load(self, mending: Mending, old: OldIndex, trees: OldTrees) -> None:
+        """The old rows: those of the main tree flat and in order, what others see under other numbers."""
+        history = History(mending)
+        history.begin()
+        mending.begin_loading()
+        loader = RowLoader(old.rows, mending, self._plan, trees.generation)
+        loader.load()
+        if old.rows is not None and old.rows.lost_layers:
+            trees.drop_all("rows that it sees may be lost")
+        elif loader.contradictory:
+            trees.drop_all("rows of the index contradict each other")
+        trees.drop_seeing(loader.altered)
+        for number, why in self._unsound.items():
+            trees.drop([number], why)
+        readers = trees.readers
+        trees.renumber()
+        mending.write_as(trees.generation, {MAIN_TREE: FIRST_CHAIN})
+        history.lay_flat(trees.main_chain, trees.generation)
+        history.keep(readers)
+        history.move_first_branch(trees.first_branch)
+        for parent, name in mending.end_loading():
+            self._plan.add("positions in listings", f"entry {name!r} of directory {parent} gets a new one")
+        self._lost_before: Counter[int] = Counter()
+        contents = ContentMender(mending, self._plan)
+        contents.undecodable(mending.segments_with(UNKNOWN_MAP))
+        if loader.had_losses:
+            self._lost_before = lost_bytes(mending.maps())
+        self._names(mending, 0).before_replay()
+        contents.missing()
+        if not history.put_back():
+            trees.drop_all("rows that it sees contradict each other")
+            history.clear()
+        trees.write(mending)
 
     def _names(self, mending: Mending, next_ino: int) -> NameMender:
         self._lost_and_found = LostAndFound(mending, self._plan, next_ino)
         return NameMender(mending, self._lost_and_found, self._plan, self._owner)
 
-    def _mend(self, mending: Mending, old: _OldIndex, uuid: bytes, found: Survey, replayed: Replayed) -> None:
+    def _mend(
+        self,
+        mending: Mending,
+        old: OldIndex,
+        uuid: bytes,
+        found: Survey,
+        replayed: Replayed,
+        clones: ClonesInPlace,
+    ) -> None:
         self._told("packs")
+        history = History(mending)
+        history.take_aside()
+        clones.stand_in(mending)
         mending.raise_cookies()
         PackedRows(self._draft, uuid, mending, self._plan, self._set_aside).load(old.rows)
         self._told("names")
-        next_ino = max(replayed.next_ino, min(mending.highest_ino(), MOST_NUMBER) + 1)
+        next_ino = max(replayed.next_ino, min(mending.highest_ino(), MOST_INO) + 1)
         names = self._names(mending, next_ino)
         settle_uncertain(mending, replayed, self._plan, index_is_gone=old.rows is None)
         names.after_replay()
         contents = ContentMender(mending, self._plan)
         contents.sizes()
-        if old.incomplete:
-            recount(mending)
-            name_contents(self._draft, uuid, mending, self._lost_and_found, self._plan, _dead_blobs(old.rows))
         recount(mending)
         self._lost_and_found.finish()
         names.count()
+        clones.stand_down(mending)
+        history.put_back()
+        history.end()
         self._told("counts")
+        if old.incomplete:
+            recount(mending)
+            name_contents(self._draft, uuid, mending, self._lost_and_found, self._plan, _dead_blobs(old.rows))
+            self._lost_and_found.finish()
+        recount(mending)
         mending.put_meta({key: old.meta[key] for key in _NUMBERS if 0 < old.meta.get(key, 0) < MOST_RESERVED})
         finish_rebuild(mending, contents.highest_blob)
         files, directories, logical = mending.totals()
@@ -260,12 +289,8 @@ class DraftMaker:
 
     def _losses(self, index: Index) -> None:
         """Every file that has lost bytes which it had before."""
-        lost: Counter[int] = Counter()
         with index.checking(writable=False) as view:
-            for ino, encoded in view.query("SELECT ino, map FROM extent"):
-                for _, length in ExtentMap.decode(encoded).lost():
-                    lost[ino] += length
-            lost -= self._lost_before
+            lost = lost_bytes(Mending.of(view).maps()) - self._lost_before
             names = Names(view.query).paths(lost)
         for path, ino in sorted((names[ino], ino) for ino in lost):
             self._plan.lose(path, lost[ino])
@@ -336,6 +361,15 @@ def _dead_blobs(old: OldRows | None) -> Callable[[int], bool]:
             if len(row) == 6 and row[5] == 0 and isinstance(row[0], int):
                 dead.add(row[0])
     return dead.__contains__
+
+
+def lost_bytes(maps: Iterable[tuple[int, bytes]]) -> Counter[int]:
+    """By inode what its maps have lost."""
+    lost: Counter[int] = Counter()
+    for ino, encoded in maps:
+        for _, length in ExtentMap.decode(encoded).lost():
+            lost[ino] += length
+    return lost
 
 
 def root_owner(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -83,7 +83,7 @@ class NameMender:
             self._mending.put_inodes(iter([row]))
             self._plan.add(ATTRIBUTES, f"the attributes of directory {ino} are lost: owner and mode are new")
         for ino, last in self._mending.lost_files():
-            size = last * SEGMENT_BYTES + ExtentMap.decode(self._mending.segment_map(ino, last)).length
+            size = last * SEGMENT_BYTES + ExtentMap.decode(self._mending.map_of(ino, last)).length
             row = new_row(ino, stat.S_IFREG | 0o600, root[2], root[3], 0, size)
             self._mending.put_inodes(iter([row]))
             self._plan.add(ATTRIBUTES, f"the attributes of file {ino} are lost: size, owner and mode are new")

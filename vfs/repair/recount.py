@@ -8,24 +8,22 @@ from vfs.backing.transaction import Transaction
 from vfs.checks.accounts import Accounts
 from vfs.inode.extent_map import ExtentMap
 
-SEGMENTS = "SELECT ino, segment, allocated, map, chunk FROM extent ORDER BY ino, segment"
+SEGMENTS = "SELECT ino, segment, gen, allocated, map, chunk FROM extent"
 
 
 def recount(transaction: Transaction) -> None:
     """Correct the columns of segments, and whatever is summed up over them."""
     accounts = Accounts(transaction.query)
-    wrong: list[tuple[int, int]] = []
-    for ino, number, allocated, encoded, chunk in transaction.query(SEGMENTS):
+    wrong: list[tuple[int, int, int]] = []
+    for ino, number, gen, allocated, encoded, chunk in transaction.query(SEGMENTS):
         segment = ExtentMap.decode(encoded)
         accounts.count(segment)
         if (segment.allocated, segment.lowest_chunk()) != (allocated, chunk):
-            wrong.append((ino, number))
-    for ino, number in wrong:
-        encoded = transaction.segment(ino, number)
-        assert encoded is not None, "it was there a moment ago"
+            wrong.append((ino, number, gen))
+    for key in wrong:
+        encoded = transaction.segment_map(key)
         segment = ExtentMap.decode(encoded)
-        row = (ino, number, segment.allocated, encoded, segment.lowest_chunk())
-        transaction.put_segments([row])
+        transaction.set_segment(key, encoded, segment.allocated, segment.lowest_chunk())
     transaction.recount_allocated()
     blobs = accounts.blobs
     noted = transaction.query("SELECT id, refs FROM blob ORDER BY id")

@@ -4,6 +4,7 @@ Promises that nothing in the store is written before `act`, that a store without
 and that the plan names everything that changes. The caller holds the lock of the store.
 """
 
+import copy
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -96,15 +97,36 @@ class Repair:
         try:
             if not self._damaged(looking, superblock, superblock_reason):
                 return
-            draft = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
-            maker = DraftMaker(draft, looking.above, plan, self._progress, root_owner(self._storage.path))
-            maker.make(superblock, write_superblock=write)
+            self._make(looking, plan, superblock, write_superblock=write)
         finally:
             looking.close()
-        self.plan, self._draft, self._set_aside = plan, draft, maker.set_aside
         self.folder = next_folder(self._storage)
-        self.left = check_storage(draft, self._progress, data=True)
         self._notes()
+
+    def _make(
+        self, looking: DraftStorage, plan: Plan, superblock: Superblock, *, write_superblock: bool
+    ) -> None:
+        """Make the draft. Where snapshots or clones keep it from being sound, once more without them."""
+        unsound: dict[int, str] = {}
+        owner = root_owner(self._storage.path)
+        while True:
+            self.plan = copy.deepcopy(plan)
+            self.close()
+            draft = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
+            self._draft = draft
+            maker = DraftMaker(draft, looking.above, self.plan, self._progress, owner, unsound)
+            maker.make(superblock, write_superblock=write_superblock)
+            self._set_aside = maker.set_aside
+            more = dict(maker.doubtful)
+            if not more:
+                self.left = check_storage(draft, self._progress, data=True)
+                if self.left.clean:
+                    return
+                first = self.left.problems[0].message
+                more = dict.fromkeys(maker.kept_trees, f"it is not sound ({first})")
+            if more.keys() <= unsound.keys():
+                return
+            unsound |= more
 
     def _damaged(self, looking: DraftStorage, superblock: Superblock, superblock_reason: str | None) -> bool:
         """Whether there is anything to repair."""

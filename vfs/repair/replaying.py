@@ -11,7 +11,7 @@ import msgspec
 from vfs.backing.index import Index
 from vfs.backing.log_salvage import Missing, SalvagedFrame, Survey, salvage_frames
 from vfs.backing.storage import Storage
-from vfs.changes import DataPlace, Place, Together, decode
+from vfs.changes import AnyChange, DataPlace, Place, Together, decode
 from vfs.checkpoint import write_capture
 from vfs.errors import OperationError, StoreError
 from vfs.inode.extent_map import ExtentMap
@@ -21,6 +21,7 @@ from vfs.inode.table import InodeTable
 from vfs.journal import INO_SEQUENCE
 from vfs.limits import MIB
 from vfs.repair.lenient import LenientTable
+from vfs.repair.lenient_trees import LenientTrees
 from vfs.repair.plan import Plan
 from vfs.repair.rows import is_possible
 from vfs.vetting import check_amounts, steps
@@ -53,10 +54,11 @@ def replay(
     owner: tuple[int, int],
     highest: int,
     plan: Plan,
+    trees: LenientTrees,
 ) -> Replayed:
     """Apply every frame after the index's LSN that verifies."""
     table = InodeTable(index, MemoryLimiter(MEMORY_BYTES), _nothing_to_settle, cached_inodes=CACHED_INODES)
-    lenient = LenientTable(table, owner, highest)
+    lenient = LenientTable(table, owner, highest, trees)
     records = 0
     damaged = False
     for frame in salvage_frames(storage, uuid, index.meta()["lsn"], found.synced_lsn):
@@ -71,7 +73,7 @@ def replay(
             plan.add(LOG, text, count)
             continue
         records += 1
-        damaged |= not _apply(lenient, frame, plan)
+        damaged |= not _apply(lenient, frame, plan, trees)
         if len(table.tracker) > CHANGES_AT_ONCE:
             _commit(index, table)
         table.shed_if_over()
@@ -84,10 +86,11 @@ def _nothing_to_settle(inode: Inode) -> None:
     """Nothing is kept in memory that the log has not in one piece."""
 
 
-def _apply(lenient: LenientTable, frame: SalvagedFrame, plan: Plan) -> bool:
+def _apply(lenient: LenientTable, frame: SalvagedFrame, plan: Plan, trees: LenientTrees) -> bool:
     """Apply one frame; False when it is damaged, or makes no sense."""
     # Of data that does not verify only the length is used, as of any that is placed and not kept.
     data = frame.data if frame.data is not None else memoryview(bytes(frame.data_length))
+    change: AnyChange | None = None
     try:
         change = decode(frame.command)
         _check_numbers(change)
@@ -96,6 +99,8 @@ def _apply(lenient: LenientTable, frame: SalvagedFrame, plan: Plan) -> bool:
         lenient.apply(change, DataPlace(frame.lsn, *frame.place, data), verified=frame.data is not None)
     except (msgspec.MsgspecError, OperationError, StoreError, KeyError, ValueError) as error:
         plan.add(LOG, f"record {frame.lsn} cannot be applied and is left out ({error})")
+        for step in steps(change) if change is not None else ():
+            trees.doubt(step, frame.lsn)
         return False
     return frame.data is not None
 

@@ -36,7 +36,7 @@ from vfs.checks.sound import read_whole
 from vfs.errors import NoSpace, VfsError
 from vfs.limits import MIB
 from vfs.packing import unwritten
-from vfs.repair.data import DataPlan, map_mender
+from vfs.repair.data import SEGMENTS_OF_FILES, DataPlan, map_mender
 from vfs.repair.losing import SavedPart
 from vfs.repair.recount import recount
 from vfs.repair.saving import Find
@@ -47,7 +47,6 @@ PACK_BYTES = 128 * MIB
 """So much, before compression, goes into one new pack."""
 
 CACHE_BYTES = MIB
-SEGMENTS_OF_FILES = "SELECT x.ino, x.segment, x.map, i.size FROM extent x JOIN inode i ON i.ino=x.ino"
 
 
 def apply_data(
@@ -201,19 +200,18 @@ def _change(transaction: Transaction, plan: DataPlan, copies: _Copies, reader: C
         transaction.put_pack(sealed)
     mender = map_mender(plan, copies.saved, Accounts(transaction.query), reader)
     changed = [
-        (ino, number, size)
-        for ino, number, encoded, size in transaction.query(SEGMENTS_OF_FILES)
-        if mender.look(ino, number, encoded, size) is not None
+        (key, size)
+        for *key, encoded, size in transaction.query(SEGMENTS_OF_FILES)
+        if mender.look(key[0], key[1], encoded, size) is not None
     ]
-    for ino, number, size in changed:
-        encoded = transaction.segment(ino, number)
-        assert encoded is not None, "it was there a moment ago"
-        mended = mender.look(ino, number, encoded, size)
+    for (ino, number, gen), size in changed:
+        key = (ino, number, gen)
+        mended = mender.look(ino, number, transaction.segment_map(key), size)
         if mended is None or mended.segment is None:
-            transaction.drop_segment(ino, number)
+            transaction.drop_segment_row(key)
         else:
             found = mended.segment
-            transaction.put_segments([(ino, number, found.allocated, found.encode(), found.lowest_chunk())])
+            transaction.set_segment(key, found.encode(), found.allocated, found.lowest_chunk())
     transaction.set_going([pack.id for pack in plan.packs])
     transaction.drop_unplaced()
     recount(transaction)

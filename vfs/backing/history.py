@@ -1,0 +1,129 @@
+"""Rows of all branches and generations of an old index, beside the tables of a new one.
+
+Promises that what the main tree shows is laid out flat in the tables themselves (its newest rows, each once,
+without tombstones), and that what only snapshots and clones show lies aside until it is put back, under other
+branch numbers: nothing of one ever shows in the other. Never decides what is kept.
+
+The main tree of the new index is alone on branch 0, whole. What was branch 0 becomes a new one, that forks
+from branch 0 where that has no rows yet.
+"""
+
+from collections.abc import Iterable
+
+from vfs.backing.mending import Mending
+from vfs.backing.transaction import EMPTY_MAP
+from vfs.backing.trees import LIVE, Chain
+from vfs.numbers import LOCAL_MASK, TREE_SHIFT
+
+KEYS = {
+    "inode": ("ino",),
+    "entry": ("parent", "name"),
+    "extent": ("ino", "segment"),
+    "xattr": ("ino",),
+}
+"""What a row of each table is about, the number with its branch first. The attributes of an inode are one."""
+
+_OTHERS = {
+    "inode": (
+        "mode, uid, gid, nlink, size, allocated, rdev, atime, mtime, ctime, birth, parent, cookie, target"
+    ),
+    "entry": "ino, cookie, kind",
+    "extent": "allocated, map, chunk",
+    "xattr": "value",
+}
+_NAMED = {"entry": "name, ", "extent": "segment, ", "xattr": "name, "}
+_TOMBSTONES = {
+    "inode": "mode=0",
+    "entry": "kind=0 AND ino=0",
+    "extent": f"map=x'{EMPTY_MAP.hex()}'",
+    "xattr": "name=x''",
+}
+
+
+class History:
+    """The rows that lie aside, in tables called `old_inode` and so on."""
+
+    def __init__(self, mending: Mending) -> None:
+        self._mending = mending
+
+    def begin(self) -> None:
+        """Make the tables for them."""
+        for table in KEYS:
+            ((sql,),) = self._mending.query("SELECT sql FROM sqlite_schema WHERE name=?", (table,))
+            self._mending.change(sql.replace(f"TABLE {table}(", f"TABLE old_{table}(", 1))
+
+    def end(self) -> None:
+        """Drop these tables."""
+        for table in KEYS:
+            self._mending.change(f"DROP TABLE old_{table}")
+
+    def lay_flat(self, chain: Chain, generation: int) -> None:
+        """Put what a tree of this chain sees into the tables of the new index, as of that generation."""
+        for table, keys in KEYS.items():
+            number = keys[0]
+            same = " AND ".join(f"n.{key}=o.{key}" for key in keys)
+            named = _NAMED.get(table, "")
+            there = f" AND o.{number} & {LOCAL_MASK} NOT IN (SELECT {number} FROM {table})"
+            for base, limit in chain:
+                self._mending.change(
+                    f"INSERT OR IGNORE INTO {table}({number}, {named}gen, {_OTHERS[table]})"
+                    f" SELECT o.{number} & {LOCAL_MASK}, {named}{generation}, {_OTHERS[table]}"
+                    f" FROM old_{table} o WHERE o.{number} BETWEEN ?1 AND ?2 AND o.gen="
+                    f"(SELECT max(n.gen) FROM old_{table} n WHERE {same} AND n.gen<=?3)"
+                    + (there if table == "xattr" else ""),
+                    (base, base | LOCAL_MASK, limit),
+                )
+        gone = "(SELECT ino FROM inode WHERE mode=0)"
+        self._mending.change(f"DELETE FROM entry WHERE parent IN {gone}")
+        for table in ("extent", "xattr"):  # with their inode what shows below is gone
+            self._mending.change(f"DELETE FROM {table} WHERE ino IN {gone}")
+        for table, is_tombstone in _TOMBSTONES.items():
+            self._mending.change(f"DELETE FROM {table} WHERE {is_tombstone}")
+
+    def keep(self, readers: Iterable[tuple[int, int]]) -> None:
+        """Forget all that none of these (branch, limit) sees."""
+        self._mending.change("CREATE TABLE old_reader(branch INTEGER, gen INTEGER)")
+        for reader in readers:
+            self._mending.change("INSERT INTO old_reader VALUES(?, ?)", reader)
+        for table, keys in KEYS.items():
+            number = keys[0]
+            columns = ", ".join(keys)
+            self._mending.change(
+                f"DELETE FROM old_{table} WHERE ({columns}, gen) IN (SELECT {columns}, gen FROM"
+                f" (SELECT {columns}, gen, lead(gen, 1, {LIVE}+1) OVER (PARTITION BY {columns} ORDER BY gen)"
+                f" AS following FROM (SELECT DISTINCT {columns}, gen FROM old_{table})) o"
+                f" WHERE NOT EXISTS (SELECT 1 FROM old_reader r WHERE r.branch = o.{number} >> {TREE_SHIFT}"
+                " AND r.gen >= o.gen AND r.gen < o.following))"
+            )
+        self._mending.change("DROP TABLE old_reader")
+
+    def move_first_branch(self, branch: int) -> None:
+        """Give the rows of branch 0 another one."""
+        for table, keys in KEYS.items():
+            number = keys[0]
+            self._mending.change(
+                f"UPDATE old_{table} SET {number}={number} | {branch << TREE_SHIFT} WHERE {number}<=?",
+                (LOCAL_MASK,),
+            )
+
+    def put_back(self) -> bool:
+        """Bring the rows into the tables of the index; False when some contradict each other."""
+        whole = True
+        for table in KEYS:
+            count = self._mending.one(f"SELECT count(*) FROM old_{table}")
+            whole &= count == self._mending.change(f"INSERT OR IGNORE INTO {table} SELECT * FROM old_{table}")
+            self._mending.change(f"DELETE FROM old_{table}")
+        return whole
+
+    def take_aside(self) -> None:
+        """Take all rows but those of branch 0 out of the tables of the index."""
+        for table, keys in KEYS.items():
+            beyond = f"FROM {table} WHERE {keys[0]}>{LOCAL_MASK}"
+            self._mending.change(f"INSERT INTO old_{table} SELECT * {beyond}")
+            self._mending.change(f"DELETE {beyond}")
+
+    def clear(self) -> None:
+        """Forget all of it: the main tree is all that there is."""
+        for table, keys in KEYS.items():
+            self._mending.change(f"DELETE FROM old_{table}")
+            self._mending.change(f"DELETE FROM {table} WHERE {keys[0]}>{LOCAL_MASK}")

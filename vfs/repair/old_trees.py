@@ -1,0 +1,209 @@
+"""Snapshots and clones of an old index: which of them can be kept, and why the others go.
+
+Promises that one is kept only if every row that it sees is as it was written: where a row is missing, or had
+to be changed, an older one might show in its place. What goes is said, one line each. Never reads the rows of
+the namespace.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from vfs.backing.salvage import OldRows
+from vfs.backing.shapes import is_snapshot_name, sound_rows
+from vfs.backing.transaction import Transaction
+from vfs.backing.trees import (
+    FIRST_CHAIN,
+    LIVE,
+    MOST_LEVELS,
+    MOST_TREES,
+    Branch,
+    Chain,
+    Level,
+    Snapshot,
+    Tree,
+    join_bits,
+)
+from vfs.limits import ROOT_INO
+from vfs.numbers import LAST_TREE, MAIN_TREE, TREE_SHIFT
+from vfs.repair.plan import Plan
+
+TREES = "snapshots and clones"
+MOST_GENERATION = 1 << 40
+"""A clock that says it is later is damaged."""
+
+
+class OldTrees:
+    """The trees of an old index, then those of the new one."""
+
+    def __init__(self, rows: OldRows | None, meta: Mapping[str, int], plan: Plan) -> None:
+        self._plan = plan
+        self.branches: dict[int, Branch] = {0: Branch(0, None, 0)}
+        self.trees: dict[int, Tree] = {}
+        """All but the main one."""
+        self.snapshots: dict[int, Snapshot] = {}
+        self._main_branch = 0
+        numbers = [0]
+        if rows is not None:
+            numbers += self._branches(rows)
+            numbers += self._snapshots(rows)
+            numbers += self._trees(rows)
+        noted = meta.get("next_tree", 1)
+        self.next_id = max(noted if noted <= LAST_TREE else 1, *(number + 1 for number in numbers))
+        clock = meta.get("generation", 1)
+        frozen = (tree.gen + 1 for tree in self.trees.values() if not tree.live)
+        self.generation = max(clock if clock <= MOST_GENERATION else 1, *frozen, 1)
+        cloned = {tree.branch for tree in self.trees.values() if tree.live}
+        self._unexplained = bool(self.branches.keys() - cloned - {0})
+        self.first_branch = 0
+        """What branch 0 is called in the new index."""
+        self.main_chain = self._chain(self._main_branch, LIVE) or FIRST_CHAIN
+        for tree in list(self.trees.values()):
+            chain = self._chain(tree.branch, tree.gen)
+            if chain is None:
+                self._drop(tree, f"it is of branch {tree.branch}, of which nothing is known")
+            else:
+                self.trees[tree.id] = replace(tree, chain=chain)
+        self._only_whole_snapshots()
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _branches(self, rows: OldRows) -> Iterator[int]:
+        for row in sound_rows("a branch", _first(rows.rows("branch"), LAST_TREE)):
+            branch = Branch(*row)
+            self.branches.setdefault(branch.id, branch)
+            yield branch.id
+
+    def _snapshots(self, rows: OldRows) -> Iterator[int]:
+        names: set[str] = set()
+        found = sound_rows("a snapshot", _first(rows.rows("snapshot"), MOST_TREES))
+        for snapshot in sorted(Snapshot(*row) for row in found):
+            name = snapshot.name
+            if not is_snapshot_name(name) or name in names:
+                name = f"snapshot-{snapshot.id}"
+                while name in names:
+                    name += "-again"
+                shown = repr(snapshot.name)[:80]
+                self._plan.add(TREES, f"no snapshot can be called {shown}: it becomes {name}")
+            names.add(name)
+            self.snapshots[snapshot.id] = snapshot._replace(name=name)
+            yield snapshot.id
+
+    def _trees(self, rows: OldRows) -> Iterator[int]:
+        known: set[tuple[int, int]] = set()
+        for row in sound_rows("a tree", _first(rows.rows("tree"), MOST_TREES)):
+            tree = Tree(*(*row[:8], join_bits(row[8], row[9])))
+            yield tree.id
+            key = (tree.snapshot, tree.source)
+            if tree.id == MAIN_TREE:
+                if tree.live and tree.root == ROOT_INO:
+                    self._main_branch = tree.branch
+            elif (tree.live and (tree.source, tree.gen) != (tree.id, LIVE)) or key in known:
+                self._plan.add(TREES, f"tree {tree.id} cannot be: it goes")
+            else:
+                known.add(key)
+                self.trees[tree.id] = tree
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the main tree was, or may have been, made what it had been before."""
+        return self._main_branch != 0 or self._unexplained
+
+    def _chain(self, branch: int, limit: int) -> Chain | None:
+        chain: list[Level] = []
+        at: int | None = branch
+        while at is not None:
+            found = self.branches.get(at)
+            if found is None or len(chain) > MOST_LEVELS:
+                return None
+            chain.append(Level(at << TREE_SHIFT, limit))
+            at, limit = found.parent, found.gen
+        return tuple(chain)
+
+    # --- dropping -----------------------------------------------------------------------------
+
+    def _only_whole_snapshots(self) -> None:
+        """A snapshot is all its trees, and one of them is that of the main one."""
+        sources = {(tree.snapshot, tree.source) for tree in self.trees.values()}
+        for snapshot in list(self.snapshots.values()):
+            if (snapshot.id, MAIN_TREE) not in sources:
+                self.drop_snapshot(snapshot.id, "its tree is lost")
+        for tree in list(self.trees.values()):
+            if tree.snapshot and tree.snapshot not in self.snapshots:
+                del self.trees[tree.id]
+
+    def drop_snapshot(self, number: int, why: str) -> None:
+        """A snapshot goes with all its trees."""
+        snapshot = self.snapshots.pop(number, None)
+        if snapshot is not None:
+            self._plan.add(TREES, f"snapshot {snapshot.name} goes: {why}")
+        self.trees = {tree.id: tree for tree in self.trees.values() if tree.snapshot != number}
+
+    def _drop(self, tree: Tree, why: str) -> None:
+        if tree.snapshot:
+            self.drop_snapshot(tree.snapshot, why)
+        elif tree.id in self.trees:
+            del self.trees[tree.id]
+            self._plan.add(TREES, f"clone {tree.id} goes: {why}")
+
+    def drop(self, numbers: Iterable[int], why: str) -> None:
+        """These trees go."""
+        for number in numbers:
+            tree = self.trees.get(number)
+            if tree is not None:
+                self._drop(tree, why)
+
+    def drop_all(self, why: str) -> None:
+        """There are no snapshots and no clones any more."""
+        self.drop([tree.id for tree in self.trees.values()], why)
+
+    def drop_seeing(self, altered: Mapping[int, int]) -> None:
+        """All go that see rows which are not as they were: branch -> the oldest generation of such rows."""
+        seeing = [
+            tree.id
+            for tree in self.trees.values()
+            if any(altered.get(base >> TREE_SHIFT, LIVE + 1) <= limit for base, limit in tree.chain)
+        ]
+        self.drop(seeing, "rows that it sees are damaged")
+
+    # --- the new index ------------------------------------------------------------------------
+
+    @property
+    def readers(self) -> set[tuple[int, int]]:
+        """(branch, limit) of all that is seen of the old rows."""
+        return {(base >> TREE_SHIFT, limit) for tree in self.trees.values() for base, limit in tree.chain}
+
+    def renumber(self) -> None:
+        """Leave branch 0 to the main tree; without others the clock begins anew."""
+        used = {branch for branch, _ in self.readers}
+        self.branches = {number: branch for number, branch in self.branches.items() if number in used}
+        self.generation = max(self.generation, 2) if used else 1
+        if not used:
+            return
+        new = self.first_branch = self.next_id
+        self.next_id += 1
+        first = Branch(new, 0, 1)  # where branch 0 has no rows yet
+        others = [branch for number, branch in self.branches.items() if number]
+        self.branches = {new: first} if 0 in used else {}
+        for branch in others:
+            self.branches[branch.id] = branch._replace(parent=branch.parent or new)
+        for tree in list(self.trees.values()):
+            self.trees[tree.id] = replace(tree, branch=tree.branch or new, chain=())
+
+    def write(self, transaction: Transaction) -> None:
+        """Put the rows of what is kept into the index."""
+        transaction.put_branches(list(self.branches.values()))
+        transaction.put_trees(list(self.trees.values()))
+        for snapshot in self.snapshots.values():
+            transaction.put_snapshot(snapshot)
+        transaction.put_meta({"generation": self.generation, "next_tree": self.next_id})
+
+
+def _first(rows: Iterable[Any], most: int) -> list[Any]:
+    """So many of them: no honest index has more."""
+    found = []
+    for row in rows:
+        found.append(row)
+        if len(found) > most:
+            break
+    return found
