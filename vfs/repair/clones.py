@@ -13,7 +13,7 @@ from vfs.backing.transaction import InodeRow
 from vfs.numbers import LOCAL_MASK, MAIN_TREE, TREE_SHIFT, tree_of
 from vfs.repair.found import new_row
 
-_PARENT, _LINKS = 12, 5
+_PARENT, _LINKS = 12, 4
 """Where these stand in an InodeRow."""
 
 
