@@ -134,7 +134,7 @@ def _run(view: View, progress: ProgressCall | None, *, data: bool) -> None:
     )
     steps = Steps(progress)
     plain = _plain_steps(view) if view.plain else ()
-    steps.expect(len(begun) + (len(plain) or 1 + len(list(named_trees(view)))))
+    steps.expect(len(begun) + (len(plain) or 1 + len(list(named_trees(view.trees)))))
     steps.run((*begun, *plain))
     if not view.plain:
         check_everything(view, steps.begin)

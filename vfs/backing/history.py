@@ -5,14 +5,12 @@ without tombstones), and that what only snapshots and clones show lies aside unt
 branch numbers: nothing of one ever shows in the other. Never decides what is kept.
 
 The main tree of the new index is alone on branch 0, whole. What was branch 0 becomes a new one, that forks
-from branch 0 where that has no rows yet.
+from it at generation 0, when it had no rows yet.
 """
-
-from collections.abc import Iterable
 
 from vfs.backing.mending import Mending
 from vfs.backing.transaction import EMPTY_MAP
-from vfs.backing.trees import LIVE, Chain
+from vfs.backing.trees import Chain
 from vfs.numbers import LOCAL_MASK, TREE_SHIFT
 
 KEYS = {
@@ -80,22 +78,24 @@ class History:
         for table, is_tombstone in _TOMBSTONES.items():
             self._mending.change(f"DELETE FROM {table} WHERE {is_tombstone}")
 
-    def keep(self, readers: Iterable[tuple[int, int]]) -> None:
-        """Forget all that none of these (branch, limit) sees."""
-        self._mending.change("CREATE TABLE old_reader(branch INTEGER, gen INTEGER)")
-        for reader in readers:
-            self._mending.change("INSERT INTO old_reader VALUES(?, ?)", reader)
-        for table, keys in KEYS.items():
-            number = keys[0]
-            columns = ", ".join(keys)
-            self._mending.change(
-                f"DELETE FROM old_{table} WHERE ({columns}, gen) IN (SELECT {columns}, gen FROM"
-                f" (SELECT {columns}, gen, lead(gen, 1, {LIVE}+1) OVER (PARTITION BY {columns} ORDER BY gen)"
-                f" AS following FROM (SELECT DISTINCT {columns}, gen FROM old_{table})) o"
-                f" WHERE NOT EXISTS (SELECT 1 FROM old_reader r WHERE r.branch = o.{number} >> {TREE_SHIFT}"
-                " AND r.gen >= o.gen AND r.gen < o.following))"
+    def has_roots_of_clones(self, branch: int, limit: int) -> bool:
+        """Whether there was a clone on that branch: its root lies in another tree."""
+        first = branch << TREE_SHIFT
+        return bool(
+            self._mending.one(
+                "SELECT count(*) FROM old_inode WHERE ino BETWEEN ?1 AND ?2 AND gen<=?3"
+                f" AND parent>{LOCAL_MASK}",
+                (first, first | LOCAL_MASK, limit),
             )
-        self._mending.change("DROP TABLE old_reader")
+        )
+
+    def forget(self, branch: int, gen: int) -> None:
+        """Forget what was written in a branch from that generation on: nobody sees it."""
+        for table, keys in KEYS.items():
+            self._mending.change(
+                f"DELETE FROM old_{table} WHERE {keys[0]} BETWEEN ?1 AND ?2 AND gen>=?3",
+                (branch << TREE_SHIFT, branch << TREE_SHIFT | LOCAL_MASK, gen),
+            )
 
     def move_first_branch(self, branch: int) -> None:
         """Give the rows of branch 0 another one."""

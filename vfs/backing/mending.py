@@ -87,6 +87,10 @@ class Mending(Transaction):
             "(SELECT max(cookie) FROM entry e WHERE e.parent=i.ino)"
         )
 
+    def put_job(self, branch: int, gen: int) -> None:
+        """Have rows looked for that nobody sees any more: a reader of the branch has gone."""
+        self._run("INSERT INTO pruning(branch, gen) VALUES(?, ?)", (branch, gen))
+
     # --- inodes -------------------------------------------------------------------------------
 
     def one(self, sql: str, arguments: tuple[Any, ...] = ()) -> int:

@@ -56,6 +56,8 @@ class SoundRows:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+        self.missing = TABLES.keys() - self._there
+        """Tables that are not there."""
 
     def rows(self, table: str) -> Iterator[Row]:
         """All rows of a table; none where it is missing."""
@@ -78,6 +80,8 @@ class PageRows:
         self._parents = self._file.parents()
         self.lost_pages = 0
         """Pages of trees that cannot be read; known when the rows of all tables were asked for."""
+        self.missing: set[str] = set()
+        """Of a table without rows nobody knows whether it was there."""
         self.lost_layers = False
         """Whether one of them may have had rows of the namespace."""
         self._found: dict[str, list[int]] = {table: [] for table in TABLES}

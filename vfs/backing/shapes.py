@@ -103,7 +103,11 @@ TABLES: dict[str, dict[str, Column]] = {
         "ino": _INO,
         "gen": _GEN,
     },
-    "branch": {"id": _TREE, "parent": _number(0, LAST_TREE), "gen": _GEN},
+    "branch": {
+        "id": _TREE,
+        "parent": _number(0, LAST_TREE),
+        "gen": _number(0, LAST_NUMBER),  # 0: before anything was written
+    },
     "tree": {
         "id": _number(0, LAST_TREE),
         "source": _number(0, LAST_TREE),

@@ -6,7 +6,7 @@ and in memory that does not: what one tree sees is put into TEMP tables (`seen.p
 
 from collections.abc import Callable, Iterator
 
-from vfs.backing.trees import Tree
+from vfs.backing.trees import Tree, Trees
 from vfs.checks.crossings import CrossingChecks
 from vfs.checks.extents import ExtentChecks
 from vfs.checks.namespace import NamespaceChecks
@@ -52,7 +52,7 @@ def _look(
     tell("extents")
     extents.run()
     seen.begin()
-    for tree, name in named_trees(view):
+    for tree, name in named_trees(view.trees):
         tell(name or "the main tree")
         seen.show(tree)
         where = f"in {name}: " if name else ""
@@ -63,9 +63,8 @@ def _look(
     return extents
 
 
-def named_trees(view: View) -> Iterator[tuple[Tree, str]]:
+def named_trees(trees: Trees) -> Iterator[tuple[Tree, str]]:
     """Each tree with what to call it, the main one nothing: live ones, then snapshots, the newest first."""
-    trees = view.trees
     for tree in sorted(trees.live(), key=lambda tree: tree.id):
         yield tree, "" if tree.id == MAIN_TREE else f"clone {tree.id}"
     for snapshot in sorted(trees.snapshots.values(), reverse=True):

@@ -29,6 +29,7 @@ from vfs.backing.superblock import FORMAT, Superblock
 from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
 from vfs.backing.trees import FIRST_CHAIN
 from vfs.checker import ProgressCall
+from vfs.checks.each_tree import named_trees
 from vfs.checks.naming import Names
 from vfs.errors import OptionError
 from vfs.inode.extent_map import ExtentMap
@@ -88,11 +89,8 @@ class DraftMaker:
         """Trees that cannot be kept, as an earlier draft has shown, and why."""
         self.doubtful: dict[int, str] = {}
         """Trees that cannot be kept, as the log has shown: the draft has to be made without them."""
-
-    @property
-    def kept_trees(self) -> list[int]:
-        """Snapshots' trees and clones that are in the draft."""
-        return self._kept_trees
+        self.kept: dict[int, str] = {}
+        """Trees beside the main one that are in the draft, and what fsck calls them."""
 
     @property
     def set_aside(self) -> set[str]:
@@ -174,7 +172,7 @@ class DraftMaker:
         lenient_trees = LenientTrees(trees.first_branch, self._unsound, self._plan)
         replayed = replay(self._draft, uuid, index, found, self._owner, highest, self._plan, lenient_trees)
         self.doubtful = lenient_trees.doubtful
-        self._kept_trees = [tree.id for tree in index.trees if tree.id != MAIN_TREE]
+        self.kept = {tree.id: name for tree, name in named_trees(index.trees) if name}
         clones = ClonesInPlace(index)
         with index.transaction() as transaction:
             mending = Mending.of(transaction)
@@ -190,6 +188,7 @@ class DraftMaker:
         mending.begin_loading()
         loader = RowLoader(old.rows, mending, self._plan, trees.generation)
         loader.load()
+        trees.choose_main(history)
         if old.rows is not None and old.rows.lost_layers:
             trees.drop_all("rows that it sees may be lost")
         elif loader.contradictory:
@@ -197,12 +196,16 @@ class DraftMaker:
         trees.drop_seeing(loader.altered)
         for number, why in self._unsound.items():
             trees.drop([number], why)
-        readers = trees.readers
+        altered = loader.altered if trees.trees else {}
         trees.renumber()
         mending.write_as(trees.generation, {MAIN_TREE: FIRST_CHAIN})
         history.lay_flat(trees.main_chain, trees.generation)
-        history.keep(readers)
-        history.move_first_branch(trees.first_branch)
+        for branch, gen in altered.items():
+            history.forget(branch, gen)
+        if trees.trees:
+            history.move_first_branch(trees.first_branch)
+        else:
+            history.clear()
         for parent, name in mending.end_loading():
             self._plan.add("positions in listings", f"entry {name!r} of directory {parent} gets a new one")
         self._lost_before: Counter[int] = Counter()

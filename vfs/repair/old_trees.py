@@ -7,13 +7,15 @@ the namespace.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+from vfs.backing.history import History
+from vfs.backing.mending import Mending
+from vfs.backing.readers import Readers
 from vfs.backing.salvage import OldRows
 from vfs.backing.shapes import is_snapshot_name, sound_rows
-from vfs.backing.transaction import Transaction
 from vfs.backing.trees import (
-    FIRST_CHAIN,
     LIVE,
     MOST_LEVELS,
     MOST_TREES,
@@ -29,6 +31,7 @@ from vfs.numbers import LAST_TREE, MAIN_TREE, TREE_SHIFT
 from vfs.repair.plan import Plan
 
 TREES = "snapshots and clones"
+_NOT_SAID = -1
 MOST_GENERATION = 1 << 40
 """A clock that says it is later is damaged."""
 
@@ -42,9 +45,13 @@ class OldTrees:
         self.trees: dict[int, Tree] = {}
         """All but the main one."""
         self.snapshots: dict[int, Snapshot] = {}
-        self._main_branch = 0
+        self._main_branch = _NOT_SAID
         numbers = [0]
         if rows is not None:
+            for table in sorted(
+                rows.missing & {"branch", "snapshot", "tree"} if meta.get("schema", 1) > 2 else ()
+            ):
+                self._plan.add(TREES, f"the table {table} is missing: what only it told is lost")
             numbers += self._branches(rows)
             numbers += self._snapshots(rows)
             numbers += self._trees(rows)
@@ -55,9 +62,14 @@ class OldTrees:
         self.generation = max(clock if clock <= MOST_GENERATION else 1, *frozen, 1)
         cloned = {tree.branch for tree in self.trees.values() if tree.live}
         self._unexplained = bool(self.branches.keys() - cloned - {0})
+        self._uncertain = (
+            self._main_branch == _NOT_SAID
+            and rows is not None
+            and bool(rows.lost_pages or "tree" in rows.missing)
+        )
         self.first_branch = 0
         """What branch 0 is called in the new index."""
-        self.main_chain = self._chain(self._main_branch, LIVE) or FIRST_CHAIN
+        self.main_chain = self._main_chain(max(self._main_branch, 0))
         for tree in list(self.trees.values()):
             chain = self._chain(tree.branch, tree.gen)
             if chain is None:
@@ -104,10 +116,32 @@ class OldTrees:
                 known.add(key)
                 self.trees[tree.id] = tree
 
+    def _main_chain(self, branch: int) -> Chain:
+        found = self._chain(branch, LIVE)
+        if found is None:
+            self._plan.add(
+                TREES, f"what branch {branch} forks from is lost: only what was written there is left"
+            )
+        return found or (Level(branch << TREE_SHIFT, LIVE),)
+
+    def choose_main(self, history: History) -> None:
+        """Where it is lost which branch is that of the main tree: the last one that is not of a clone."""
+        if not self._uncertain:
+            return
+        for branch in sorted(self.branches, reverse=True):
+            chain = self._chain(branch, LIVE)
+            if chain is not None and not any(
+                history.has_roots_of_clones(base >> TREE_SHIFT, limit) for base, limit in chain
+            ):
+                self.main_chain = chain
+                self._main_branch = branch
+                self._plan.add(TREES, f"which branch the tree is on is lost: branch {branch} is taken for it")
+                return
+
     @property
     def rolled_back(self) -> bool:
         """Whether the main tree was, or may have been, made what it had been before."""
-        return self._main_branch != 0 or self._unexplained
+        return self._main_branch > 0 or self._unexplained
 
     def _chain(self, branch: int, limit: int) -> Chain | None:
         chain: list[Level] = []
@@ -168,35 +202,35 @@ class OldTrees:
 
     # --- the new index ------------------------------------------------------------------------
 
-    @property
-    def readers(self) -> set[tuple[int, int]]:
-        """(branch, limit) of all that is seen of the old rows."""
-        return {(base >> TREE_SHIFT, limit) for tree in self.trees.values() for base, limit in tree.chain}
-
     def renumber(self) -> None:
         """Leave branch 0 to the main tree; without others the clock begins anew."""
-        used = {branch for branch, _ in self.readers}
-        self.branches = {number: branch for number, branch in self.branches.items() if number in used}
-        self.generation = max(self.generation, 2) if used else 1
-        if not used:
+        if not self.trees:
+            self.branches, self.generation = {}, 1
             return
         new = self.first_branch = self.next_id
         self.next_id += 1
-        first = Branch(new, 0, 1)  # where branch 0 has no rows yet
         others = [branch for number, branch in self.branches.items() if number]
-        self.branches = {new: first} if 0 in used else {}
+        self.branches = {new: Branch(new, 0, 0)}  # before anything was written there
         for branch in others:
-            self.branches[branch.id] = branch._replace(parent=branch.parent or new)
+            old = branch.parent == 0 and branch.gen > 0
+            self.branches[branch.id] = branch._replace(parent=new) if old else branch
         for tree in list(self.trees.values()):
             self.trees[tree.id] = replace(tree, branch=tree.branch or new, chain=())
 
-    def write(self, transaction: Transaction) -> None:
-        """Put the rows of what is kept into the index."""
+    def write(self, transaction: Mending) -> None:
+        """Put the rows of what is kept into the index, and have all that nobody sees any more looked for."""
         transaction.put_branches(list(self.branches.values()))
         transaction.put_trees(list(self.trees.values()))
         for snapshot in self.snapshots.values():
             transaction.put_snapshot(snapshot)
         transaction.put_meta({"generation": self.generation, "next_tree": self.next_id})
+        trees = ((tree.branch, tree.gen, tree.snapshot) for tree in self.trees.values())
+        readers = Readers(trees, self.branches.values())
+        for branch in self.branches:
+            limits = sorted({*readers.of(branch), LIVE + 1})
+            for low, high in pairwise([0, *limits]):
+                if low + 1 < high:
+                    transaction.put_job(branch, high - 1)
 
 
 def _first(rows: Iterable[Any], most: int) -> list[Any]:

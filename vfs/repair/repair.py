@@ -33,6 +33,9 @@ from vfs.repair.superblock import find_superblock
 ScratchCall = Callable[[], Storage]
 """Gives an empty place to work in; whoever gave it takes it away."""
 
+MOST_DRAFTS = 5
+"""Each after the first is without what kept the one before from being sound."""
+
 PENDING = "an interrupted repair"
 
 PACKED_FORMAT = 2
@@ -109,7 +112,7 @@ class Repair:
         """Make the draft. Where snapshots or clones keep it from being sound, once more without them."""
         unsound: dict[int, str] = {}
         owner = root_owner(self._storage.path)
-        while True:
+        for left in reversed(range(MOST_DRAFTS)):
             self.plan = copy.deepcopy(plan)
             self.close()
             draft = DraftStorage(self._storage, self._scratch(), hidden=waste(self._storage))
@@ -122,9 +125,10 @@ class Repair:
                 self.left = check_storage(draft, self._progress, data=True)
                 if self.left.clean:
                     return
-                first = self.left.problems[0].message
-                more = dict.fromkeys(maker.kept_trees, f"it is not sound ({first})")
-            if more.keys() <= unsound.keys():
+                more = _to_blame(self.left, maker.kept)
+            if left == 1:  # the last one is without any
+                more = dict.fromkeys(maker.kept, next(iter(more.values()), ""))
+            if not more.keys() - unsound.keys():
                 return
             unsound |= more
 
@@ -205,6 +209,17 @@ class Repair:
         if self._draft is not None:
             self._draft.close()
             self._draft = None
+
+
+def _to_blame(report: Report, trees: dict[int, str]) -> dict[int, str]:
+    """Trees without which the draft would be sound, and why: those of which a problem is told, else all."""
+    numbers = {f"in {name}": number for number, name in trees.items()}
+    found: dict[int, str] = {}
+    for problem in report.problems:
+        where, _, message = problem.message.partition(": ")
+        if where in numbers:
+            found.setdefault(numbers[where], f"it is not sound ({message})")
+    return found or dict.fromkeys(trees, f"it is not sound ({report.problems[0].message})")
 
 
 @contextmanager
