@@ -28,12 +28,12 @@ from vfs.changes import (
     Unlink,
     Write,
 )
-from vfs.errors import NoEntry
+from vfs.errors import NoEntry, SnapshotError
 from vfs.inode.extents import is_hole
 from vfs.inode.inode import Inode
 from vfs.inode.table import InodeTable
 from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, ROOT_INO, SEGMENT_BYTES, XATTR_NAME_BYTES
-from vfs.numbers import MAIN_TREE, tree_of
+from vfs.numbers import MAIN_TREE, local_of, number_of, tree_of
 from vfs.tree_changes import Clone, DropTree
 
 KINDS = {
@@ -103,8 +103,20 @@ def _clone(change: Clone, table: InodeTable) -> None:
     trees = table.trees
     if change.tree in {tree.id for tree in trees} or change.branch in trees.branches:
         raise ValueError("a clone would take the place of another tree")
-    if change.source_branch not in trees.branches:
-        raise ValueError("a clone of what does not exist")
+    source = next(
+        (
+            tree.id
+            for tree in trees
+            if not tree.live and (tree.branch, tree.gen) == (change.source_branch, change.source_gen)
+        ),
+        None,
+    )
+    if source is None or not table.get(number_of(source, change.root)).is_directory:
+        raise ValueError("a clone of what is no folder of a snapshot")
+    try:
+        trees.need_room(1, trees.chain(number_of(source, change.root)))
+    except SnapshotError as error:
+        raise ValueError(str(error)) from None
     if change.replaces:
         _gone(table, change.parent, change.name, change.cookie)
     else:
@@ -113,6 +125,9 @@ def _clone(change: Clone, table: InodeTable) -> None:
 
 def _drop_tree(change: DropTree, table: InodeTable) -> None:
     _gone(table, change.parent, change.name)
+    entry = table.directory(table.get(change.parent)).get(change.name)
+    if entry is None or entry[0] != change.root:
+        raise ValueError("a tree goes under a name that is not its own")
     live = {tree.id for tree in table.trees.live()} - {MAIN_TREE}
     if not {tree_of(change.root), *change.inside} <= live:
         raise ValueError("a tree goes that is no clone")
@@ -128,6 +143,8 @@ def check_amounts(change: AnyChange, data_bytes: int) -> None:
 
 def _new(table: InodeTable, ino: int, parent: int) -> None:
     _same_tree(ino, parent)
+    if not local_of(ino):
+        raise ValueError("no inode has the number 0")
     if ino == ROOT_INO or table.in_memory(ino) is not None:
         raise ValueError(f"inode {ino} is there already")
 

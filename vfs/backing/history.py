@@ -8,6 +8,8 @@ The main tree of the new index is alone on branch 0, whole. What was branch 0 be
 from it at generation 0, when it had no rows yet.
 """
 
+from collections.abc import Container
+
 from vfs.backing.mending import Mending
 from vfs.backing.transaction import EMPTY_MAP
 from vfs.backing.trees import Chain
@@ -20,6 +22,8 @@ KEYS = {
     "xattr": ("ino",),
 }
 """What a row of each table is about, the number with its branch first. The attributes of an inode are one."""
+
+_LAST = (1 << 63) - 1
 
 _OTHERS = {
     "inode": (
@@ -88,6 +92,20 @@ class History:
                 (first, first | LOCAL_MASK, limit),
             )
         )
+
+    def keep_branches(self, known: Container[int]) -> None:
+        """Forget the rows of all other branches: nobody sees them."""
+        for table, keys in KEYS.items():
+            number = keys[0]
+            sql = f"SELECT min({number}) FROM old_{table} WHERE {number}>=?"
+            at = 0
+            while (found := next(self._mending.query(sql, (at,)))[0]) is not None:
+                branch = found >> TREE_SHIFT
+                if branch not in known:
+                    self.forget(branch, 0)
+                at = min(branch + 1 << TREE_SHIFT, _LAST)
+                if branch == _LAST >> TREE_SHIFT:
+                    break
 
     def forget(self, branch: int, gen: int) -> None:
         """Forget what was written in a branch from that generation on: nobody sees it."""

@@ -249,6 +249,12 @@ def check_rows(what: str, rows: list[Any]) -> list[Any]:
     return rows
 
 
+def check_numbers(what: str, values: Iterable[object]) -> None:
+    """IndexDamaged when something is no whole number."""
+    if not all(type(value) is int for value in values):
+        raise IndexDamaged(f"a row of the index has {what} that are no numbers")
+
+
 def sound_rows(what: str, rows: list[Any]) -> list[Any]:
     """Those of the rows that are what they should be: what is wrong with one costs no other."""
     try:

@@ -15,7 +15,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final
 
-from vfs.backing.shapes import check_entry, check_inode, check_inodes, check_names, check_rows
+from vfs.backing.shapes import check_entry, check_inode, check_inodes, check_names, check_numbers, check_rows
 from vfs.backing.transaction import INODE_COLUMNS, SELECT_SEGMENT, InodeRow
 from vfs.backing.trees import LIVE, Chain, Level, Trees
 from vfs.errors import IndexDamaged
@@ -133,17 +133,19 @@ class TreeRows:
 
     def orphans(self) -> list[int]:
         """Inodes of live trees without a name: they were unlinked while open, or their end was cut off."""
+        live: dict[int, list[int]] = {}
+        for tree in self.trees.live():
+            for base, _ in tree.chain:
+                live.setdefault(base, []).append(tree.id)
         found = []
         for (ino,) in self._all(_SELECT_ORPHANS):
             if type(ino) is not int:
                 continue
-            for tree in self.trees.through(ino >> TREE_SHIFT):
-                known = self.trees.get(tree)
-                number = tree << TREE_SHIFT | ino & LOCAL_MASK
-                if known is not None and known.live:
-                    row = self.inode(number)
-                    if row is not None and not row[4]:
-                        found.append(number)
+            for number in live.get(ino & ~LOCAL_MASK, ()):
+                number = number << TREE_SHIFT | ino & LOCAL_MASK
+                row = self.inode(number)
+                if row is not None and not row[4]:
+                    found.append(number)
         return found
 
     # --- entries ----------------------------------------------------------------------------
@@ -180,7 +182,7 @@ class TreeRows:
         if self.trees.generation == 1 and len(chain) == 1:
             base, most = chain[0]
             key = (base | parent & LOCAL_MASK, cookie, most, limit)
-            rows = self._all(_SELECT_ENTRIES + _IN_ORDER, key)
+            rows = self._all(_SELECT_ENTRIES + " AND kind<>0" + _IN_ORDER, key)
         else:
             levels = (self._level(chain, depth, parent, cookie, limit) for depth in range(len(chain)))
             rows = list(islice(merge(*levels, key=_cookie_of), limit))
@@ -201,10 +203,11 @@ class TreeRows:
         while rows := self._all(
             _SELECT_ENTRIES + _NEWEST + _IN_ORDER, (base | local, cookie, most, most, limit)
         ):
+            check_numbers("cookies", (row[2] for row in rows))
             for row in rows:
                 if row[3] and not any(self._one(_IS_THERE, (at, row[0], up_to)) for at, up_to in above):
                     yield row
-            if not isinstance(rows[-1][2], int) or rows[-1][2] <= cookie:
+            if rows[-1][2] <= cookie:
                 raise IndexDamaged(f"entries of directory {parent} are out of order")
             cookie = rows[-1][2]
 
@@ -221,7 +224,9 @@ class TreeRows:
         found: set[int] = set()
         for base, low, high in _differences(one, other):
             sql = _INODES_OF_BRANCH if low == 0 else _INODES_SINCE
-            found.update(row[0] & LOCAL_MASK for row in self._all(sql, (base, base | LOCAL_MASK, low, high)))
+            rows = self._all(sql, (base, base | LOCAL_MASK, low, high))
+            check_numbers("inodes", (row[0] for row in rows))
+            found.update(row[0] & LOCAL_MASK for row in rows)
         return sorted(found)
 
     def inode_in(self, local: int, chain: Chain) -> InodeRow | None:
@@ -246,6 +251,9 @@ class TreeRows:
         for base, low, high in _differences(one, other):
             sql = _ENTRIES_OF_BRANCH if low == 0 else _ENTRIES_SINCE
             rows = self._all(sql, (base, base | LOCAL_MASK, low, high))
+            check_numbers("directories", (row[0] for row in rows))
+            if not all(type(row[1]) is bytes for row in rows):
+                raise IndexDamaged("a row of the index has a name that is not made of bytes")
             found.update((parent & LOCAL_MASK, name) for parent, name in rows)
         return sorted(found)
 
@@ -300,7 +308,9 @@ class TreeRows:
         local = ino & LOCAL_MASK
         found: dict[int, int] = {}
         for base, limit in self.trees.chain(ino):
-            for segment, allocated, _ in self._all(_SELECT_ALLOCATED, (base | local, number, limit)):
+            rows = self._all(_SELECT_ALLOCATED, (base | local, number, limit))
+            check_numbers("segments", (value for row in rows for value in row[:2]))
+            for segment, allocated, _ in rows:
                 found.setdefault(segment, allocated)
         return sum(found.values())
 
@@ -310,7 +320,9 @@ class TreeRows:
         last = min(last, LIVE)
         found: set[int] = set()
         for base, limit in self.trees.chain(ino):
-            found.update(row[0] for row in self._all(_SELECT_NUMBERS, (base | local, first, last, limit)))
+            rows = self._all(_SELECT_NUMBERS, (base | local, first, last, limit))
+            check_numbers("segments", (row[0] for row in rows))
+            found.update(row[0] for row in rows)
         return sorted(found)
 
     def xattrs(self, ino: int) -> dict[bytes, bytes]:

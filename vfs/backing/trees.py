@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from vfs.backing.shapes import is_snapshot_name
 from vfs.errors import IndexDamaged, SnapshotError
 from vfs.limits import LAST_NUMBER, ROOT_INO
 from vfs.numbers import LAST_TREE, LOCAL_MASK, MAIN_TREE, SNAPSHOTS_INO, TREE_SHIFT
@@ -47,6 +48,12 @@ MOST_LEVELS = 10_000
 
 MOST_TREES = 100_000
 """Of all kinds: each takes half a kilobyte of memory, and more where chains are long."""
+
+MOST_LEVELS_IN_ALL = 1_000_000
+"""Of the chains of all trees: each takes a hundred bytes."""
+
+MOST_GENERATION = 1 << 40
+"""A clock that says it is later is damaged."""
 
 FIRST_CHAIN: Chain = (Level(0, LIVE),)
 """What the main tree sees before the first rollback."""
@@ -112,7 +119,10 @@ class Trees:
         self.snapshots: dict[str, Snapshot] = {}
         self._trees: dict[int, Tree] = {}
         self._frozen: dict[tuple[int, int], int] = {}  # (snapshot, source) -> tree
-        self._through: dict[int, list[int]] = {}  # base of a branch -> trees
+        self._through: dict[int, dict[int, None]] = {}  # base of a branch -> trees
+        self._levels = 0
+        """INVARIANT: the sum over the chains of all trees."""
+        self._tails: dict[int, Chain] = {}  # branch -> what lies below it
         self._withheld: list[tuple[Snapshot, list[Tree]]] = []
         self.put(Tree(MAIN_TREE, MAIN_TREE, 0, 0, LIVE, ROOT_INO))
 
@@ -127,24 +137,50 @@ class Trees:
         """As the index has them; IndexDamaged where they contradict each other."""
         loaded = cls()
         loaded.generation = meta.get("generation", 1)
-        loaded.next_id = meta.get("next_tree", 1)
+        if loaded.generation > MOST_GENERATION:
+            raise IndexDamaged(f"its clock says {loaded.generation}: so many snapshots were never taken")
         loaded.branches.update((branch.id, branch) for branch in branches)
-        loaded.snapshots = {snapshot.name: snapshot for snapshot in snapshots}
+        for snapshot in snapshots:
+            if not is_snapshot_name(snapshot.name):
+                raise IndexDamaged(f"snapshot {snapshot.id} has a name that none can have")
+            loaded.snapshots[snapshot.name] = snapshot
         ids = {snapshot.id for snapshot in loaded.snapshots.values()}
         for tree in trees:
-            if tree.snapshot and tree.snapshot not in ids:
-                raise IndexDamaged(f"tree {tree.id} is of snapshot {tree.snapshot}, which does not exist")
+            loaded._check(tree, ids)
             loaded.put(tree)
         for snapshot in loaded.snapshots.values():
             if (snapshot.id, MAIN_TREE) not in loaded._frozen:
                 raise IndexDamaged(f"snapshot {snapshot.id} has no tree")
+        if len({tree.branch for tree in loaded.live()}) < len(loaded.live()):
+            raise IndexDamaged("two live trees write to the same branch")
+        loaded.next_id = max(meta.get("next_tree", 1), *(number + 1 for number in ids), 1)
+        loaded.next_id = max(loaded.next_id, max(loaded.branches) + 1, max(loaded._trees) + 1)
         return loaded
+
+    def _check(self, tree: Tree, snapshots: set[int]) -> None:
+        """IndexDamaged where a tree would do harm to others, or cannot be shown."""
+        what = f"tree {tree.id}"
+        if tree.live:
+            if tree.source != tree.id or tree.gen != LIVE:
+                raise IndexDamaged(
+                    f"{what} is live, but shows tree {tree.source} up to generation {tree.gen}"
+                )
+        elif tree.id == MAIN_TREE:
+            raise IndexDamaged(f"{what} is of snapshot {tree.snapshot}, but it is the one that is mounted")
+        elif tree.snapshot not in snapshots:
+            raise IndexDamaged(f"{what} is of snapshot {tree.snapshot}, which does not exist")
+        elif tree.gen >= self.generation:
+            raise IndexDamaged(f"{what} is frozen at generation {tree.gen}, which is still to come")
+        elif (tree.snapshot, tree.source) in self._frozen:
+            raise IndexDamaged(f"{what} shows tree {tree.source}, as another one of the same snapshot does")
+        if tree.source == MAIN_TREE and tree.root != ROOT_INO:
+            raise IndexDamaged(f"{what} has its root at inode {tree.root}")
 
     def restrict(self, name: str) -> None:
         """Show a snapshot in the place of all that is live; KeyError when there is none of that name."""
         snapshot = self.snapshots[name].id
         shown = [tree for tree in self if tree.snapshot == snapshot]
-        self._trees, self._frozen, self._through, self.snapshots = {}, {}, {}, {}
+        self._trees, self._frozen, self._through, self.snapshots, self._levels = {}, {}, {}, {}, 0
         for tree in shown:
             self.put(replace(tree, id=tree.source))
 
@@ -182,7 +218,7 @@ class Trees:
 
     def through(self, branch: int) -> list[int]:
         """The trees that see rows of a branch."""
-        return self._through.get(branch << TREE_SHIFT, [])
+        return list(self._through.get(branch << TREE_SHIFT, ()))
 
     # --- changing ---------------------------------------------------------------------------
 
@@ -201,29 +237,54 @@ class Trees:
             self.drop(tree.id)
         tree = replace(tree, chain=self._chain(tree))
         self._trees[tree.id] = tree
+        self._levels += len(tree.chain)
+        if self._levels > MOST_LEVELS_IN_ALL:
+            raise IndexDamaged("its snapshots and clones lie on too many branches")
         for level in tree.chain:
-            self._through.setdefault(level.base, []).append(tree.id)
+            self._through.setdefault(level.base, {})[tree.id] = None
         if tree.snapshot:
             self._frozen[tree.snapshot, tree.source] = tree.id
         return tree
 
     def _chain(self, tree: Tree) -> Chain:
-        chain: list[Level] = []
-        at: int | None = tree.branch
-        limit = tree.gen
-        while at is not None:
-            branch = self.branches.get(at)
-            if branch is None or len(chain) > len(self.branches):
-                raise IndexDamaged(f"tree {tree.id} is of branch {at}, which does not exist")
-            chain.append(Level(at << TREE_SHIFT, limit))
-            at, limit = branch.parent, branch.gen
-        return tuple(chain)
+        if tree.branch not in self.branches:
+            raise IndexDamaged(f"tree {tree.id} is of branch {tree.branch}, which does not exist")
+        return (Level(tree.branch << TREE_SHIFT, tree.gen), *self._tail(tree.branch))
+
+    def _tail(self, branch: int) -> Chain:
+        """What shows below a branch; the levels are shared by all that fork there."""
+        found = self._tails.get(branch)
+        if found is not None:
+            return found
+        tail: list[Level] = []
+        at = self.branches[branch]
+        while at.parent is not None:
+            below = self.branches.get(at.parent)
+            if below is None:
+                raise IndexDamaged(f"branch {at.id} forks from branch {at.parent}, which does not exist")
+            if len(tail) >= MOST_LEVELS:
+                raise IndexDamaged(f"more than {MOST_LEVELS} branches below branch {branch}")
+            tail.append(Level(at.parent << TREE_SHIFT, at.gen))
+            at = below
+        self._tails[branch] = tuple(tail)
+        return self._tails[branch]
+
+    def need_room(self, trees: int, on: Chain) -> None:
+        """SnapshotError unless so many more trees, or branches that fork from what `on` shows, may be."""
+        levels = self._levels + trees * (len(on) + 1)
+        if len(self._trees) + trees > MOST_TREES or levels > MOST_LEVELS_IN_ALL:
+            raise SnapshotError(f"a store has at most {MOST_TREES:,} trees; delete snapshots or clones")
+        if len(on) >= MOST_LEVELS:
+            raise SnapshotError(
+                f"{MOST_LEVELS:,} snapshots and rollbacks lie below it: it cannot be gone on with"
+            )
 
     def drop(self, tree: int) -> None:
         """Forget a tree."""
         gone = self._trees.pop(tree)
+        self._levels -= len(gone.chain)
         for level in gone.chain:
-            self._through[level.base].remove(tree)
+            del self._through[level.base][tree]
         if gone.snapshot:
             del self._frozen[gone.snapshot, gone.source]
 
@@ -284,6 +345,8 @@ class Trees:
         if not other:
             return tree << TREE_SHIFT | reference
         source = other - 1
+        if source > LAST_TREE:
+            raise IndexDamaged(f"a row leads to inode {reference}, which is of no tree")
         snapshot = self._trees[tree].snapshot
         if snapshot and tree != source:
             source = self._frozen.get((snapshot, source), source)

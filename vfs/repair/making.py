@@ -197,12 +197,14 @@ class DraftMaker:
         for number, why in self._unsound.items():
             trees.drop([number], why)
         altered = loader.altered if trees.trees else {}
+        known = set(trees.branches)
         trees.renumber()
         mending.write_as(trees.generation, {MAIN_TREE: FIRST_CHAIN})
         history.lay_flat(trees.main_chain, trees.generation)
         for branch, gen in altered.items():
             history.forget(branch, gen)
         if trees.trees:
+            history.keep_branches(known)
             history.move_first_branch(trees.first_branch)
         else:
             history.clear()

@@ -17,6 +17,7 @@ from vfs.backing.salvage import OldRows
 from vfs.backing.shapes import is_snapshot_name, sound_rows
 from vfs.backing.trees import (
     LIVE,
+    MOST_GENERATION,
     MOST_LEVELS,
     MOST_TREES,
     Branch,
@@ -32,8 +33,6 @@ from vfs.repair.plan import Plan
 
 TREES = "snapshots and clones"
 _NOT_SAID = -1
-MOST_GENERATION = 1 << 40
-"""A clock that says it is later is damaged."""
 
 
 class OldTrees:

@@ -7,10 +7,10 @@ Order of writes: that of a checkpoint (`checkpoint.py`). What `write` adds is th
 all; memory follows in `end`, after it. A failed one has changed nothing, but for numbers that nobody uses.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Protocol
 
+from vfs.backing.shapes import is_snapshot_name
 from vfs.backing.transaction import Transaction
 from vfs.backing.trees import LIVE, Branch, Snapshot, Tree
 from vfs.clock import now_ns
@@ -20,8 +20,6 @@ from vfs.inode.totals import Totals
 from vfs.limits import COMMENT_CHARACTERS, NAME_BYTES
 from vfs.numbers import MAIN_TREE
 from vfs.snapshots.rolled_back import RolledBack, roll_back
-
-_FORBIDDEN = re.compile(r"[/:]|^[-.\s]|\s$")
 
 
 class Action(Protocol):
@@ -41,10 +39,10 @@ class Action(Protocol):
 
 
 def check_name(name: str) -> None:
-    """SnapshotError unless a snapshot may be called so: it is the name of a folder, and an argument."""
-    if not name or len(name.encode(errors="surrogateescape")) > NAME_BYTES:
+    """SnapshotError unless a snapshot may be called so."""
+    if not 0 < len(name.encode(errors="surrogateescape")) <= NAME_BYTES:
         raise SnapshotError(f"the name of a snapshot has 1 to {NAME_BYTES} bytes")
-    if not name.isprintable() or _FORBIDDEN.search(name):
+    if not is_snapshot_name(name):
         raise SnapshotError(
             f"{name!r} cannot be the name of a snapshot: no '/', no ':', nothing that is not printed,"
             " and no '-', '.' or blank at its beginning"
@@ -83,6 +81,8 @@ class CreateSnapshot:
     def begin(self, table: InodeTable) -> None:
         self.check(table)
         trees = table.trees
+        for tree in trees.live():
+            trees.need_room(len(trees.live()), tree.chain)
         self.snapshot = Snapshot(trees.take_id(), self._name, now_ns(), self._comment, int(self._automatic))
         self._trees = [self._frozen(table, tree) for tree in (MAIN_TREE, *table.clones())]
         self._next_generation = trees.generation + 1
@@ -185,6 +185,7 @@ class Rollback:
         self._keep.begin(table)
         trees = table.trees
         for tree in trees.of_snapshot(snapshot.id):
+            trees.need_room(1, tree.chain)
             branch = Branch(trees.take_id(), tree.branch, tree.gen)
             self._live.append((Tree(tree.source, tree.source, 0, branch.id, LIVE, tree.root), branch))
             if tree.source == MAIN_TREE:

@@ -140,6 +140,7 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
         if len(self.table.clones()) + 1 + len(nested) > CLONES:
             inside = f", and {source} has {len(nested)} in it" if nested else ""
             raise SnapshotError(f"a store may have {CLONES} clones{inside}; remove some: vfs clone --delete")
+        self.table.trees.need_room(1 + len(nested), tree.chain)
         self.record(Together((new, *nested)) if nested else new)
         return self.table.get(number_of(new.tree, new.root))
 
