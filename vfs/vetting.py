@@ -33,8 +33,11 @@ from vfs.inode.extents import is_hole
 from vfs.inode.inode import Inode
 from vfs.inode.table import InodeTable
 from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, ROOT_INO, SEGMENT_BYTES, XATTR_NAME_BYTES
-from vfs.numbers import MAIN_TREE, local_of, number_of, tree_of
+from vfs.numbers import LOCAL_MASK, MAIN_TREE, local_of, number_of, tree_of
 from vfs.tree_changes import Clone, DropTree
+
+_NUMBERS = ("ino", "parent", "new_parent", "other_parent", "other_ino", "replaced")
+"""The fields of records that say which inodes they change."""
 
 KINDS = {
     stat.S_IFREG,
@@ -58,6 +61,7 @@ def steps(change: AnyChange) -> Iterator[AnyChange]:
 def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
     """ValueError, or NoEntry, when the change cannot be one that vfs recorded."""
     check_amounts(change, len(place.data))
+    _live(change, table)
     if isinstance(change, Write | Truncate | Place):
         _content(table, change.ino, change.mode)
     elif isinstance(change, Create):
@@ -94,6 +98,16 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
             raise ValueError("only a regular file can be without a name")
 
 
+def _live(change: AnyChange, table: InodeTable) -> None:
+    """What changes lies in a tree that can."""
+    for field in _NUMBERS:
+        number = getattr(change, field, 0)
+        if number > LOCAL_MASK:
+            tree = table.trees.get(tree_of(number))
+            if tree is None or not tree.live:
+                raise ValueError(f"inode {number} is of no tree that can change")
+
+
 def _same_tree(ino: int, other: int) -> None:
     if tree_of(ino) != tree_of(other):
         raise ValueError(f"inodes {ino} and {other} lie in two trees")
@@ -119,6 +133,9 @@ def _clone(change: Clone, table: InodeTable) -> None:
         raise ValueError(str(error)) from None
     if change.replaces:
         _gone(table, change.parent, change.name, change.cookie)
+        entry = table.directory(table.get(change.parent)).get(change.name)
+        if entry is None or entry[0] <= LOCAL_MASK:
+            raise ValueError("a clone would take the place of what is no clone")
     else:
         _entry(table, change.parent, change.name, change.cookie)
 

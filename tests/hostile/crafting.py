@@ -57,6 +57,20 @@ def good_store(path: Path) -> None:
         fs.set_xattr(fs.resolve("/a/text").ino, b"user.note", b"value")
 
 
+def layered_store(good: Path, path: Path) -> None:
+    """The same with two snapshots and two clones, one in the other, and a file that was changed in each."""
+    shutil.copytree(good, path)
+    with opened(path) as fs:
+        fs.create_snapshot("one", "a comment")
+        fs.write_bytes("/a/b/small", b"changed")
+        fs.remove("/a/noise")
+        fs.clone("one", 1, b"clone")
+        fs.write_bytes("/clone/a/b/small", b"of the clone")
+        fs.clone("one:a/b", fs.resolve("/clone").ino, b"inner")
+        fs.create_snapshot("two")
+        fs.write_bytes("/last", b"last")
+
+
 class Workshop:
     """One copy of the good store, at `store`, with a folder of files beside it that must stay as they are."""
 
@@ -262,16 +276,18 @@ class Hostile(NamedTuple):
     craft: Craft
     words: str = ""
     opens: bool | None = None
+    layered: bool = False
+    """Of a store with snapshots and clones."""
 
 
 ALL: list[Hostile] = []
 
 
-def hostile(words: str = "", *, opens: bool | None = None) -> Callable[[Craft], Craft]:
+def hostile(words: str = "", *, opens: bool | None = None, layered: bool = False) -> Callable[[Craft], Craft]:
     """Make a function one of the hostile stores, under its own name."""
 
     def register(craft: Craft) -> Craft:
-        ALL.append(Hostile(craft.__name__, craft, words, opens))
+        ALL.append(Hostile(craft.__name__, craft, words, opens, layered))
         return craft
 
     return register

@@ -15,14 +15,32 @@ from typing import Any
 
 import pytest
 
-from tests.hostile import hostile_indexes, hostile_logs, hostile_packs, hostile_places, hostile_superblocks
-from tests.hostile.crafting import ALL, Hostile, Workshop, good_store
+from tests.hostile import (
+    hostile_indexes,
+    hostile_logs,
+    hostile_packs,
+    hostile_places,
+    hostile_superblocks,
+    hostile_trees,
+)
+from tests.hostile.crafting import ALL, Hostile, Workshop, good_store, layered_store
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for all visits
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = (hostile_superblocks, hostile_logs, hostile_indexes, hostile_packs, hostile_places)
-STEPS = ("library", "info", "fsck", "fsck --data", "export", "export tar", "write", "repair", "fsck after")
+KINDS = (
+    hostile_superblocks,
+    hostile_logs,
+    hostile_indexes,
+    hostile_packs,
+    hostile_places,
+    hostile_trees,
+)
+STEPS = (
+    *("library", "info", "fsck", "fsck --data", "export", "export tar", "list", "write", "repair"),
+    "fsck after",
+)
+TREE_STEPS = ("trees", "trees after", "fsck at last")
 SECONDS = 30.0
 """What one step may take on a machine that does much else; they take some hundredths of one."""
 
@@ -66,8 +84,9 @@ class Visits:
         self.after: dict[str, Any] = {}
         self.looks: dict[str, Looks] = {}
         good_store(folder / "good")
+        layered_store(folder / "good", folder / "layered")
         for each in ALL:
-            shop = Workshop(folder / "good", folder / each.name)
+            shop = Workshop(folder / ("layered" if each.layered else "good"), folder / each.name)
             each.craft(shop)
             self.before[each.name] = sentinels(shop.outside)
 
@@ -117,7 +136,7 @@ def test_the_good_store_is_good(visits: Visits, tmp_path: Path) -> None:
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_hostile(visits: Visits, each: Hostile) -> None:
     looks = visits.looks[each.name]
-    for name in STEPS:
+    for name in (*STEPS, *(TREE_STEPS if each.layered else ())):
         step = looks[name]
         assert step["trace"] == "", f"{name}: {step['trace']}"
         assert "unexpected" not in step["said"], f"{name}: {step['said']}"

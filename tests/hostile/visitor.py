@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import stat
 import sys
@@ -39,10 +40,10 @@ class Endless(AssertionError):
     """A walk that should have come to its end."""
 
 
-def walk(fs: vfs.FileSystem) -> str:
+def walk(fs: vfs.FileSystem, root: int = 1) -> str:
     """Look at everything, as the kernel would."""
     counts = {"entries": 0, "refused": 0, "bytes": 0}
-    folders = [1]
+    folders = [root]
     while folders:
         ino = folders.pop()
         cookie = 0
@@ -99,6 +100,30 @@ def library(store: Path, *, read_only: bool) -> str:
         return said
 
 
+def trees(store: Path) -> str:
+    """Look into every snapshot and clone, and do all that can be done to them."""
+    said = []
+    with vfs.open(store, pack_workers=0) as fs:
+        names = [snapshot.name for snapshot in fs.snapshots()]
+        for name in names[:10]:
+            with contextlib.suppress(OperationError, StoreError):
+                said.append(walk(fs, fs.snapshot_root(name).ino))
+        for work in (
+            lambda: fs.clone(names[0], 1, b"fresh clone"),
+            lambda: fs.write_bytes("/fresh clone/fresh", b"fresh"),
+            lambda: fs.create_snapshot("fresh"),
+            lambda: fs.rollback(names[-1]),
+            lambda: fs.rename_snapshot(names[0], "other"),
+            lambda: fs.drop_clone(fs.resolve("/clone").ino),
+            lambda: fs.delete_snapshots([snapshot.name for snapshot in fs.snapshots()]),
+            lambda: fs.checkpoint(),
+            lambda: fs.collect(),
+        ):
+            with contextlib.suppress(OperationError, StoreError, IndexError):
+                work()
+    return json.dumps(said)
+
+
 def command(*arguments: str) -> tuple[int, str]:
     """The command line, in this process."""
     out, err = io.StringIO(), io.StringIO()
@@ -136,8 +161,9 @@ def step(what: Callable[[], Any]) -> dict[str, Any]:
 def visit(folder: Path) -> dict[str, Any]:
     """All steps on the store in that folder; those that write come last."""
     store, target = folder / "store", folder / "target"
+    another = shutil.copytree(store, folder / "another") if folder.name.startswith("tree") else None
     path = str(store)
-    return {
+    looks = {
         "folder": str(folder),
         "library": step(lambda: library(store, read_only=True)),
         "info": step(lambda: command("info", path)),
@@ -145,10 +171,17 @@ def visit(folder: Path) -> dict[str, Any]:
         "fsck --data": step(lambda: command("fsck", "--data", path)),
         "export": step(lambda: command("export", path, str(target))),
         "export tar": step(lambda: command("export", path, str(folder / "target.tar"))),
+        "list": step(lambda: command("snapshot", "list", path)),
         "write": step(lambda: library(store, read_only=False)),
         "repair": step(lambda: command("fsck", "--repair", "--yes", path)),
         "fsck after": step(lambda: command("fsck", path)),
     }
+    if another is not None:
+        looks["trees"] = step(lambda: trees(another))
+        shutil.rmtree(another)
+        looks["trees after"] = step(lambda: trees(store))
+        looks["fsck at last"] = step(lambda: command("fsck", path))
+    return looks
 
 
 def run() -> None:

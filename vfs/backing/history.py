@@ -93,6 +93,15 @@ class History:
             )
         )
 
+    def mixed_attributes(self) -> list[tuple[int, int]]:
+        """(branch, generation) of sets of attributes that say that there are none, and have some."""
+        return list(
+            self._mending.query(
+                f"SELECT ino >> {TREE_SHIFT}, min(gen) FROM (SELECT ino, gen FROM old_xattr GROUP BY ino, gen"
+                f" HAVING sum(name=x'')>0 AND count(*)>1) GROUP BY ino >> {TREE_SHIFT}"
+            )
+        )
+
     def keep_branches(self, known: Container[int]) -> None:
         """Forget the rows of all other branches: nobody sees them."""
         for table, keys in KEYS.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vfs.backing.schema import COOKIE_INDEX
-from vfs.backing.transaction import InodeRow, Transaction
+from vfs.backing.transaction import INODE_COLUMNS, InodeRow, Transaction
 from vfs.numbers import LOCAL_MASK
 
 FILE, DIRECTORY, SYMLINK = 8, 4, 10
@@ -160,6 +160,13 @@ class Mending(Transaction):
         """Forget an inode with all that hangs on it, its names too."""
         for table in ("inode", "extent", "xattr", "entry"):  # an entry by the inode that it means
             self._run(f"DELETE FROM {table} WHERE ino=?", (ino,))
+
+    def put_row(self, row: InodeRow) -> None:
+        """Insert the row of an inode whatever its number is."""
+        marks = ", ".join("?" * 15)
+        self._run(
+            f"INSERT OR REPLACE INTO inode({INODE_COLUMNS}, gen) VALUES({marks}, {self._generation})", row
+        )
 
     def forget_inode(self, ino: int) -> None:
         """Forget the row of an inode, and nothing else."""

@@ -315,6 +315,7 @@ class Trees:
         for branch in branches:
             if not self.through(branch):
                 self.branches.pop(branch, None)
+                self._tails.pop(branch, None)
 
     # --- translating ------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ class ForestChecks:
         self._view = view
         self._trees = view.trees
         self._report = view.report
+        self._used = {branch.parent for branch in view.trees.branches.values()}
+        self._used.update(tree.branch for tree in view.trees)
 
     def run(self) -> None:
         """All of them."""
@@ -43,15 +45,7 @@ class ForestChecks:
             self._report.add(
                 "branch", f"{name} forks from branch {parent} at generation {branch.gen}, which it never had"
             )
-        passed = {branch.id}
-        while below is not None and below.parent is not None:
-            if below.id in passed:
-                self._report.add("branch", f"{name} forks from itself")
-                return
-            passed.add(below.id)
-            below = self._trees.branches.get(below.parent)
-        is_used = any(other.parent == branch.id for other in self._trees.branches.values())
-        if not is_used and not any(tree.branch == branch.id for tree in self._trees):
+        if branch.id not in self._used:
             jobs = "SELECT EXISTS (SELECT 1 FROM pruning WHERE branch=?)"
             if not next(self._view.query(jobs, (branch.id,)))[0]:
                 self._report.add(
@@ -65,11 +59,6 @@ class ForestChecks:
                 self._report.add("tree", f"{name} is live, but shows tree {tree.source}")
             if tree.gen != LIVE:
                 self._report.add("tree", f"{name} is live, but ends with generation {tree.gen}")
-            sharing = [other.id for other in self._trees if other.live and other.branch == tree.branch]
-            if sharing[0] != tree.id:
-                self._report.add(
-                    "tree", f"{name} and tree {sharing[0]} write to the same branch {tree.branch}"
-                )
             return
         branch = self._trees.branches[tree.branch]
         if tree.gen >= self._trees.generation or (branch.parent is not None and tree.gen <= branch.gen):

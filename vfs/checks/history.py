@@ -14,6 +14,9 @@ from vfs.numbers import LOCAL_MASK, TREE_SHIFT
 _END = LIVE + 1
 """Stands for the generation of the next row where there is none."""
 
+_LAST_BRANCH = (1 << 63 - TREE_SHIFT) - 1
+"""No number has a higher one."""
+
 _REMOVED = (
     f"coalesce((SELECT min(t.gen) FROM inode t WHERE t.ino=x.ino AND t.gen>=x.gen AND t.mode=0), {_END})"
 )
@@ -130,7 +133,7 @@ class HistoryChecks:
     def _branches_of(self, table: str, column: str) -> Iterator[int]:
         at = 0
         sql = f"SELECT {column} FROM {table} WHERE {column}>=? ORDER BY {column} LIMIT 1"
-        while found := list(self._query(sql, (at << TREE_SHIFT,))):
+        while at <= _LAST_BRANCH and (found := list(self._query(sql, (at << TREE_SHIFT,)))):
             yield found[0][0] >> TREE_SHIFT
             at = (found[0][0] >> TREE_SHIFT) + 1
 

@@ -44,7 +44,7 @@ class ClonesInPlace:
         for clone in self._clones:
             row = list(new_row(clone.reference, stat.S_IFDIR | 0o700, 0, 0, clone.parent))
             row[_LINKS] = 2
-            mending.put_inodes(iter([tuple(row)]))  # type: ignore[list-item]
+            mending.put_row(tuple(row))  # type: ignore[arg-type]
 
     def stand_down(self, mending: Mending) -> None:
         """Take these folders away, and note where they are now."""

@@ -193,18 +193,20 @@ class DraftMaker:
             trees.drop_all("rows that it sees may be lost")
         elif loader.contradictory:
             trees.drop_all("rows of the index contradict each other")
+        for branch, gen in history.mixed_attributes():
+            loader.altered[branch] = min(gen, loader.altered.get(branch, gen))
         trees.drop_seeing(loader.altered)
-        for number, why in self._unsound.items():
-            trees.drop([number], why)
+        for why in dict.fromkeys(self._unsound.values()):
+            trees.drop([number for number, found in self._unsound.items() if found == why], why)
         altered = loader.altered if trees.trees else {}
-        known = set(trees.branches)
         trees.renumber()
+        used = {0 if branch == trees.first_branch else branch for branch in trees.branches}
         mending.write_as(trees.generation, {MAIN_TREE: FIRST_CHAIN})
         history.lay_flat(trees.main_chain, trees.generation)
         for branch, gen in altered.items():
             history.forget(branch, gen)
         if trees.trees:
-            history.keep_branches(known)
+            history.keep_branches(used)
             history.move_first_branch(trees.first_branch)
         else:
             history.clear()

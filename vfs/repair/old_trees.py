@@ -5,7 +5,7 @@ to be changed, an older one might show in its place. What goes is said, one line
 the namespace.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from vfs.backing.trees import (
     LIVE,
     MOST_GENERATION,
     MOST_LEVELS,
+    MOST_LEVELS_IN_ALL,
     MOST_TREES,
     Branch,
     Chain,
@@ -33,6 +34,8 @@ from vfs.repair.plan import Plan
 
 TREES = "snapshots and clones"
 _NOT_SAID = -1
+MOST_CANDIDATES = 1000
+"""Branches that are looked at to find that of the main tree."""
 
 
 class OldTrees:
@@ -40,6 +43,7 @@ class OldTrees:
 
     def __init__(self, rows: OldRows | None, meta: Mapping[str, int], plan: Plan) -> None:
         self._plan = plan
+        self._tails: dict[int, Chain | None] = {}
         self.branches: dict[int, Branch] = {0: Branch(0, None, 0)}
         self.trees: dict[int, Tree] = {}
         """All but the main one."""
@@ -69,12 +73,7 @@ class OldTrees:
         self.first_branch = 0
         """What branch 0 is called in the new index."""
         self.main_chain = self._main_chain(max(self._main_branch, 0))
-        for tree in list(self.trees.values()):
-            chain = self._chain(tree.branch, tree.gen)
-            if chain is None:
-                self._drop(tree, f"it is of branch {tree.branch}, of which nothing is known")
-            else:
-                self.trees[tree.id] = replace(tree, chain=chain)
+        self._put_chains()
         self._only_whole_snapshots()
 
     # --- reading ------------------------------------------------------------------------------
@@ -102,18 +101,29 @@ class OldTrees:
 
     def _trees(self, rows: OldRows) -> Iterator[int]:
         known: set[tuple[int, int]] = set()
-        for row in sound_rows("a tree", _first(rows.rows("tree"), MOST_TREES)):
+        found = sound_rows("a tree", _first(rows.rows("tree"), MOST_TREES))
+        if len(found) > MOST_TREES:
+            self._plan.add(TREES, f"there are more than {MOST_TREES:,}: all of them go")
+            return
+        branches: set[int] = {0}  # that live trees write to
+        for row in found:
             tree = Tree(*(*row[:8], join_bits(row[8], row[9])))
             yield tree.id
             key = (tree.snapshot, tree.source)
             if tree.id == MAIN_TREE:
                 if tree.live and tree.root == ROOT_INO:
                     self._main_branch = tree.branch
-            elif (tree.live and (tree.source, tree.gen) != (tree.id, LIVE)) or key in known:
+            elif key in known or not self._can_be(tree) or (tree.live and tree.branch in branches):
                 self._plan.add(TREES, f"tree {tree.id} cannot be: it goes")
             else:
                 known.add(key)
+                branches |= {tree.branch} if tree.live else set()
                 self.trees[tree.id] = tree
+
+    def _can_be(self, tree: Tree) -> bool:
+        if tree.source == MAIN_TREE and tree.root != ROOT_INO:
+            return False
+        return (tree.source, tree.gen) == (tree.id, LIVE) if tree.live else tree.gen <= MOST_GENERATION
 
     def _main_chain(self, branch: int) -> Chain:
         found = self._chain(branch, LIVE)
@@ -127,7 +137,7 @@ class OldTrees:
         """Where it is lost which branch is that of the main tree: the last one that is not of a clone."""
         if not self._uncertain:
             return
-        for branch in sorted(self.branches, reverse=True):
+        for branch in sorted(self.branches, reverse=True)[:MOST_CANDIDATES]:
             chain = self._chain(branch, LIVE)
             if chain is not None and not any(
                 history.has_roots_of_clones(base >> TREE_SHIFT, limit) for base, limit in chain
@@ -143,52 +153,63 @@ class OldTrees:
         return self._main_branch > 0 or self._unexplained
 
     def _chain(self, branch: int, limit: int) -> Chain | None:
-        chain: list[Level] = []
-        at: int | None = branch
-        while at is not None:
-            found = self.branches.get(at)
-            if found is None or len(chain) > MOST_LEVELS:
-                return None
-            chain.append(Level(at << TREE_SHIFT, limit))
-            at, limit = found.parent, found.gen
-        return tuple(chain)
+        if branch not in self._tails:
+            self._tails[branch] = self._tail(branch)
+        tail = self._tails[branch]
+        return None if tail is None else (Level(branch << TREE_SHIFT, limit), *tail)
+
+    def _tail(self, branch: int) -> Chain | None:
+        tail: list[Level] = []
+        at = self.branches.get(branch)
+        while at is not None and len(tail) <= MOST_LEVELS:
+            if at.parent is None:
+                return tuple(tail)
+            tail.append(Level(at.parent << TREE_SHIFT, at.gen))
+            at = self.branches.get(at.parent)
+        return None
+
+    def _put_chains(self) -> None:
+        unknown: list[int] = []
+        levels = 0
+        for tree in list(self.trees.values()):
+            chain = self._chain(tree.branch, tree.gen)
+            if chain is None or levels + len(chain) > MOST_LEVELS_IN_ALL:
+                unknown.append(tree.id)
+            else:
+                levels += len(chain)
+                self.trees[tree.id] = replace(tree, chain=chain)
+        self.drop(unknown, "of its branch, or of one that this forks from, nothing is known")
 
     # --- dropping -----------------------------------------------------------------------------
 
     def _only_whole_snapshots(self) -> None:
         """A snapshot is all its trees, and one of them is that of the main one."""
-        sources = {(tree.snapshot, tree.source) for tree in self.trees.values()}
-        for snapshot in list(self.snapshots.values()):
-            if (snapshot.id, MAIN_TREE) not in sources:
-                self.drop_snapshot(snapshot.id, "its tree is lost")
-        for tree in list(self.trees.values()):
-            if tree.snapshot and tree.snapshot not in self.snapshots:
-                del self.trees[tree.id]
+        whole = {tree.snapshot for tree in self.trees.values() if tree.source == MAIN_TREE}
+        self._drop_snapshots(self.snapshots.keys() - whole, "its tree is lost")
+        self.trees = {
+            tree.id: tree for tree in self.trees.values() if tree.live or tree.snapshot in self.snapshots
+        }
 
-    def drop_snapshot(self, number: int, why: str) -> None:
-        """A snapshot goes with all its trees."""
-        snapshot = self.snapshots.pop(number, None)
-        if snapshot is not None:
-            self._plan.add(TREES, f"snapshot {snapshot.name} goes: {why}")
-        self.trees = {tree.id: tree for tree in self.trees.values() if tree.snapshot != number}
-
-    def _drop(self, tree: Tree, why: str) -> None:
-        if tree.snapshot:
-            self.drop_snapshot(tree.snapshot, why)
-        elif tree.id in self.trees:
-            del self.trees[tree.id]
-            self._plan.add(TREES, f"clone {tree.id} goes: {why}")
+    def _drop_snapshots(self, numbers: Set[int], why: str) -> None:
+        """Snapshots go with all their trees."""
+        for number in sorted(numbers):
+            snapshot = self.snapshots.pop(number, None)
+            if snapshot is not None:
+                self._plan.add(TREES, f"snapshot {snapshot.name} goes: {why}")
+        self.trees = {tree.id: tree for tree in self.trees.values() if tree.snapshot not in numbers}
 
     def drop(self, numbers: Iterable[int], why: str) -> None:
         """These trees go."""
-        for number in numbers:
-            tree = self.trees.get(number)
-            if tree is not None:
-                self._drop(tree, why)
+        found = [self.trees[number] for number in numbers if number in self.trees]
+        for tree in found:
+            if tree.live:
+                del self.trees[tree.id]
+                self._plan.add(TREES, f"clone {tree.id} goes: {why}")
+        self._drop_snapshots({tree.snapshot for tree in found if not tree.live}, why)
 
     def drop_all(self, why: str) -> None:
         """There are no snapshots and no clones any more."""
-        self.drop([tree.id for tree in self.trees.values()], why)
+        self.drop(list(self.trees), why)
 
     def drop_seeing(self, altered: Mapping[int, int]) -> None:
         """All go that see rows which are not as they were: branch -> the oldest generation of such rows."""
@@ -206,6 +227,8 @@ class OldTrees:
         if not self.trees:
             self.branches, self.generation = {}, 1
             return
+        used = {base >> TREE_SHIFT for tree in self.trees.values() for base, _ in tree.chain}
+        self.branches = {number: branch for number, branch in self.branches.items() if number in used}
         new = self.first_branch = self.next_id
         self.next_id += 1
         others = [branch for number, branch in self.branches.items() if number]

@@ -22,11 +22,14 @@ from vfs.limits import (
     XATTR_NAME_BYTES,
     XATTR_VALUE_BYTES,
 )
-from vfs.numbers import TREE_SHIFT
+from vfs.numbers import LAST_TREE, TREE_SHIFT
 from vfs.repair.plan import Plan
 
 MOST_SEGMENT = FILE_BYTES // SEGMENT_BYTES
 MOST_ROW = (1 << 63) - 1
+MOST_REFERENCE = (LAST_TREE + 2 << TREE_SHIFT) - 1
+"""What leads into another tree says which, and one more."""
+
 MOST_NUMBER = 1 << 62
 """A number of an inode, a blob and the like that is larger was never handed out."""
 
@@ -64,7 +67,7 @@ _FIELDS = (  # of an inode, from mode on: lowest, highest, and what stands for a
     ("mtime", -(2**63), 2**63 - 1, 0),
     ("ctime", -(2**63), 2**63 - 1, 0),
     ("birth", -(2**63), 2**63 - 1, 0),
-    ("parent", 0, MOST_ROW, 0),
+    ("parent", 0, MOST_REFERENCE, 0),
     ("cookie", FIRST_COOKIE, MOST_NUMBER, FIRST_COOKIE),
 )
 
@@ -173,7 +176,7 @@ class RowLoader:
             name = name.encode("utf-8", "surrogateescape")
         if not (_number(parent, 1, MOST_ROW) and isinstance(name, bytes)):
             return None
-        if not _number(ino, 1, MOST_ROW):
+        if not _number(ino, 1, MOST_REFERENCE):
             ino = kind = 0  # whatever it was, it is not what an older row says
         elif kind not in KINDS:
             kind = FILE  # until it is asked what its inode is
