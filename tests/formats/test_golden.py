@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import vfs
-from tests.formats.tree import HERE, plant, plant_lost, plant_packed, seen
+from tests.formats.tree import HERE, plant, plant_lost, plant_packed, plant_trees, seen_everywhere
 
 ARCHIVES = sorted(path.name for path in HERE.glob("v*.tar.gz"))
 
@@ -26,13 +26,15 @@ def expected(name: str, tmp_path: Path) -> dict[str, str]:
         plant(fs)
         if not name.startswith("v1-"):
             plant_packed(fs)
-        if name.startswith("v3-"):
+        if name >= "v3-":
             plant_lost(fs)
-        return seen(fs)
+        if name >= "v4-":
+            plant_trees(fs)
+        return seen_everywhere(fs)
 
 
 def test_there_are_golden_stores() -> None:
-    wanted = [f"v{version}-{end}.tar.gz" for version in (1, 2, 3) for end in ("closed", "crashed")]
+    wanted = [f"v{version}-{end}.tar.gz" for version in (1, 2, 3, 4) for end in ("closed", "crashed")]
     assert wanted == ARCHIVES
 
 
@@ -42,14 +44,14 @@ def test_a_golden_store(name: str, tmp_path: Path, expected: dict[str, str]) -> 
     store = tmp_path / "store"
     check(store, name)
     with vfs.open(store, read_only=True) as fs:
-        assert seen(fs) == expected
+        assert seen_everywhere(fs) == expected
     with vfs.open(store) as fs:
-        assert seen(fs) == expected
+        assert seen_everywhere(fs) == expected
         fs.write_bytes("/new", b"written today")
     with vfs.open(store) as fs:
         assert fs.read_bytes("/new") == b"written today"
         fs.remove("/new")
-        assert seen(fs) == expected
+        assert seen_everywhere(fs) == expected
     check(store, name)
 
 
@@ -58,4 +60,4 @@ def check(store: Path, name: str) -> None:
     report = vfs.check(store, data=True)
     assert report.clean, report.problems
     lost = [(found.path, found.offset, found.length) for found in report.lost]
-    assert lost == (LOST if name.startswith("v3-") else [])
+    assert lost == (LOST if name >= "v3-" else [])

@@ -81,7 +81,51 @@ def plant_lost(fs: vfs.FileSystem) -> None:
     fs.write(lost.ino, 0, b"mended")
 
 
-def seen(fs: vfs.FileSystem) -> dict[str, str]:
+def plant_trees(fs: vfs.FileSystem) -> None:
+    """What version 4 can say beside that: snapshots, clones, a rollback, rows that say that others went."""
+    changed = fs.write_bytes("/changed", b"as it was first\n" * 2000).ino
+    fs.set_xattr(changed, b"user.first", b"first")
+    fs.create_snapshot("first", "a comment\twith a tab")
+    fs.write(changed, 100, b"changed since")
+    fs.remove_xattr(changed, b"user.first")
+    for name in fs.listdir("/imported"):
+        fs.remove(b"/imported/" + name)
+    fs.remove("/imported")
+    fs.truncate(fs.resolve("/packed-noise-again").ino, 0)
+    fs.rename(1, b"sparse", fs.resolve("/folder").ino, b"sparse")
+    fs.create_snapshot("second", automatic=True)
+    fs.remove("/changed")
+    fs.write_bytes("/rolled back", b"what the rollback takes away")
+    fs.rollback("second")
+    clone = fs.clone("first", 1, b"clone").ino
+    fs.write_bytes("/clone/own", b"of the clone alone\n" * 3000)
+    fs.remove("/clone/folder/fills")
+    fs.set_attributes(fs.resolve("/clone/changed").ino, mode=0o600, uid=12)
+    fs.flush()
+    fs.clone("second:folder", clone, b"inner")
+    fs.remove("/clone/inner/text")
+    fs.drop_clone(fs.clone("first", 1, b"dropped").ino)
+    fs.create_snapshot("third")
+    fs.delete_snapshots(["second"])
+    fs.rename_snapshot("third", "third, renamed")
+    fs.remove("/clone/inner/small")
+    fs.checkpoint()
+    late = fs.clone("third, renamed:clone", 1, b"late").ino
+    fs.write(fs.mknod(late, b"in the log", 0o644).ino, 0, b"only the log has it")
+
+
+def seen_everywhere(fs: vfs.FileSystem) -> dict[str, str]:
+    """The same for what is live and for every snapshot, with what is known of the snapshots."""
+    found = seen(fs)
+    for facts in fs.snapshots():
+        name = "rollback" if facts.name.startswith("before-rollback") else facts.name
+        comment = facts.comment.partition(" to ")[0]
+        found[name] = f"{facts.automatic} {comment} {facts.files} {facts.directories} {facts.logical_bytes}"
+        found |= {name + path: text for path, text in seen(fs, f"/.snapshots/{facts.name}".encode()).items()}
+    return found
+
+
+def seen(fs: vfs.FileSystem, top: bytes = b"/") -> dict[str, str]:
     """path -> all that must read back the same, but for the times of the planting and of reading."""
     found: dict[str, str] = {}
 
@@ -92,7 +136,7 @@ def seen(fs: vfs.FileSystem) -> dict[str, str]:
         digest = hashlib.sha256(content).hexdigest()[:16]
         times = (inode.mtime_ns,) if inode.mtime_ns == TIME_NS else ()
         xattrs = {name: fs.get_xattr(inode.ino, name) for name in fs.list_xattrs(inode.ino)}
-        found[repr(path)] = (
+        found[repr(path.removeprefix(top))] = (
             f"{inode.mode:o} {inode.nlink} {inode.uid in (0, 12)} {inode.size} {inode.allocated} {inode.rdev}"
             f" {digest} {times} {xattrs}"
         )
@@ -100,7 +144,7 @@ def seen(fs: vfs.FileSystem) -> dict[str, str]:
             for name in sorted(fs.listdir(path)):
                 look(path.rstrip(b"/") + b"/" + name, fs.lookup(inode.ino, name))
 
-    look(b"/", fs.get(1))
+    look(top, fs.resolve(top))
     return found
 
 
@@ -127,6 +171,7 @@ def _make(version: str) -> None:
             plant(fs)
             plant_packed(fs)
             plant_lost(fs)
+            plant_trees(fs)
             fs.sync()
             if end == "closed":
                 fs.close()

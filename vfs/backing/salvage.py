@@ -43,6 +43,7 @@ _NUMBERED = {"blob", "block", "pack", "branch", "tree", "snapshot"}
 _LAYERED = {"inode", "entry", "extent", "xattr"}
 """Tables in which an older row shows where a newer one is lost."""
 
+_BRANCH_FIELDS = 4
 _MOST_DEPTH = 20
 _ROOT, _IN_TREE = 1, 5
 
@@ -164,6 +165,7 @@ class PageRows:
         is none of these tables."""
         known = {root: name for root, name in self._schema() if name in TABLES}
         others = {root for root, _ in self._schema()} - known.keys()  # SQLite's indices
+        alike: list[int] = []  # branches, or what is to be pruned
         for number, root in roots.items():
             if root in known or root in others or root == 1:
                 continue
@@ -173,7 +175,11 @@ class PageRows:
                 name = _table_by_shape(page.kind, first)
                 if name is not None:
                     known[root] = name
-        return known, others
+                elif page.kind == LEAF_TABLE and len(first) == _BRANCH_FIELDS:
+                    alike.append(root)
+        # Roots lie in the order in which tables were made, and one of trees was made between these two.
+        known.update((root, "branch") for root in alike if root < max(_roots_of("tree", known), default=0))
+        return known, others | {1, *alike} - known.keys()
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -196,6 +202,10 @@ class PageRows:
             length -= len(pieces[-1])
             number = int.from_bytes(data[:4], "big")
         return b"".join(pieces)
+
+
+def _roots_of(table: str, known: dict[int, str]) -> list[int]:
+    return [root for root, name in known.items() if name == table]
 
 
 def _table_by_shape(kind: int, row: Row) -> str | None:

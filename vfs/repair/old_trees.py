@@ -68,6 +68,7 @@ class OldTrees:
         self._uncertain = (
             self._main_branch == _NOT_SAID
             and rows is not None
+            and not self.trees
             and bool(rows.lost_pages or "tree" in rows.missing)
         )
         self.first_branch = 0
