@@ -81,6 +81,8 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
         _same_tree(change.parent, change.other_parent)
         _gone(table, change.parent, change.name, change.cookie)
         _gone(table, change.other_parent, change.other_name, change.other_cookie)
+        if change.parent == change.other_parent and change.other_cookie <= change.cookie:
+            raise ValueError("an entry would come before one that is put there first")
     elif isinstance(change, SetAttributes):
         _same_kind(table.get(change.ino), change.mode)
     elif isinstance(change, Settle):

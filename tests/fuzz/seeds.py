@@ -55,7 +55,20 @@ def seeds() -> dict[str, list[bytes]]:
     create = [1, 1, b"name", 3, 2, FILE, 0, 0, 0, NOW, 3, 1, None]
     rename = [4, 1, b"from", 1, b"to", 2, 4, 2, 2, 0, 0, NOW]
     together = [14, [[1, 1, b"more", 3, 3, FILE, 0, 0, 0, NOW, 3, 1, None]]]
+    clone = [15, 1, b"new", 1000, 900, 901, 0, 1, 1, 9, NOW, False]
+    inside = [1, 900 << 40 | 1, b"name", 1000, 900 << 40 | 77, FILE, 0, 0, 0, NOW, 3, 1, None]
+    drop = [16, 1, b"newx", 900 << 40 | 1, [], 2, NOW]
+    meta = [["generation", 3], ["next_tree", 9]]
+    frozen = [[2, 0, 1, 0, 1, 1, 5, 5, 5, 0], [4, 4, 0, 3, 1 << 62, 1, 0, 0, 0, 0]]
     return {
+        "clones": [
+            _exact(clone, 2),
+            _exact(clone, 2) + _exact(inside, 2),
+            _exact(clone, 2) + _exact(drop, 2),
+            _record([14, [clone]]),
+            _exact([3, 3 << 40 | 1, b"file", 3 << 40 | 2, 0, 2, NOW], 2),
+        ],
+        "trees": [encode([meta, [[3, 0, 1]], frozen, [[1, "one", NOW, "", 0]]]), encode([meta, [], [], []])],
         "superblock": [b"\0" + block.encode(), b"\xff" + json.dumps(fields).encode()],
         "frames": [b"\0" + plain, b"\xff" + frame * 3, b"\x82" + frame],
         "records": [

@@ -3,6 +3,8 @@
     superblock   the file as it is, and its fields under a right checksum
     frames       a chunk as it is; a chunk whose frames are sealed with right checksums; the scan of a log
     records      a command of the log, decoded, vetted and applied to the tables of a small store
+    clones       the same over a store with a snapshot and a clone; what came of it goes into the index
+    trees        rows of branches, trees and snapshots
     maps         the extents of a segment
     packs        a pack as it is; a pack whose parts are sealed with right checksums
     blocks       stored bytes of a block, and the size that a row says they have
@@ -50,13 +52,26 @@ from vfs.backing.pack_format import (
 from vfs.backing.packs import PackFile
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.scan import LogScan
+from vfs.backing.shapes import check_rows
+from vfs.backing.store import fill_store
 from vfs.backing.superblock import Superblock
+from vfs.backing.trees import Branch, Snapshot, Tree, Trees
 from vfs.changes import DataPlace, decode, encode
-from vfs.errors import IndexDamaged, LogDamaged, OperationError, OptionError, PackDamaged, StoreError
+from vfs.checkpoint import write_capture
+from vfs.errors import (
+    IndexDamaged,
+    LogDamaged,
+    OperationError,
+    OptionError,
+    PackDamaged,
+    SnapshotError,
+    StoreError,
+)
+from vfs.filesystem import FileSystem
 from vfs.inode.extent_map import ExtentMap
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.table import InodeTable
-from vfs.limits import CHUNK_BYTES, DECODED_BLOCK_BYTES, MIB, SEGMENT_BYTES
+from vfs.limits import CHUNK_BYTES, DECODED_BLOCK_BYTES, MIB, ROOT_INO, SEGMENT_BYTES
 from vfs.recovery import first_rows
 from vfs.vetting import steps, vet
 
@@ -126,30 +141,55 @@ def _sealed_chunk(data: bytes) -> bytes:
 
 
 class _Tables:
-    """Tables over the index of an empty store; made once, and anew for each input over the same index."""
+    """Tables over the index of a small store; made once, and anew for each input over the same index."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, layered: bool) -> None:
         storage = SimulatedStorage()
-        self.index = Index.create(storage)
-        rows = first_rows(0, 0)
-        with self.index.transaction() as transaction:
-            transaction.put_inodes(iter([rows.root]))
-            transaction.put_sequences(rows.sequences)
-            transaction.put_meta(rows.meta)
+        fill_store(storage, first_rows(0, 0))
+        if layered:
+            fs = FileSystem.open_storage(storage, pack_workers=0)
+            fs.write_bytes("/file", b"content")
+            fs.make_directory("/folder")
+            fs.create_snapshot("one")
+            fs.clone("one", ROOT_INO, b"clone")
+            fs.write_bytes("/clone/file", b"of the clone")
+            fs.create_snapshot("two")
+            fs.close()
+        self.index = Index.open(storage, read_only=False)
 
     def fresh(self) -> InodeTable:
         """Tables as replay begins with them."""
+        self.index.load_trees()
         return InodeTable(self.index, MemoryLimiter(MIB), lambda inode: None, cached_inodes=1000)
 
 
-_tables: list[_Tables] = []
+_tables: dict[bool, _Tables] = {}
 
 
 def records(data: bytes) -> None:
     """Records one after the other, as replay takes them: refused, or applied to tables that stay sound."""
-    if not _tables:
-        _tables.append(_Tables())
-    table = _tables[0].fresh()
+    _replay(data, layered=False)
+
+
+def clones(data: bytes) -> None:
+    """The same among trees; what was applied can be brought into the index."""
+    table = _replay(data, layered=True)
+    table.begin_capture(10, {}, closing=False)
+    while not table.tracker.gather(100):
+        pass
+    capture = table.tracker.capture
+    assert capture is not None
+    with _tables[True].index.checking(writable=True) as transaction:
+        write_capture(transaction, capture)
+    for tree in table.trees:
+        assert tree.chain
+        table.trees.through(tree.branch)
+
+
+def _replay(data: bytes, *, layered: bool) -> InodeTable:
+    if layered not in _tables:
+        _tables[layered] = _Tables(layered=layered)
+    table = _tables[layered].fresh()
     lsn = 0
     while data:
         length, data = data[0] * 4 + 1, data[1:]
@@ -177,6 +217,36 @@ def records(data: bytes) -> None:
         if inode.file is not None:
             assert inode.file.memory_bytes <= 64 * MIB
             inode.file.plan(0, MIB)
+    return table
+
+
+def trees(data: bytes) -> None:
+    """IndexDamaged, or trees each of which can be looked at, and go again."""
+    try:
+        meta, branches, rows, snapshots = msgspec.msgpack.decode(data)
+        meta = dict(check_rows("the store's numbers", meta))
+        found = Trees.load(
+            meta,
+            [Branch(*row) for row in check_rows("a branch", branches)],
+            [Tree(*row) for row in check_rows("a tree", rows)],
+            [Snapshot(*row) for row in check_rows("a snapshot", snapshots)],
+        )
+    except (msgspec.MsgspecError, IndexDamaged, ValueError, TypeError):
+        return
+    for tree in found:
+        for reference in (1, 5 << 40 | 1, 1 << 40 | 7):
+            found.to_row(tree.id, found.from_row(tree.id, reference))
+        assert found.chain(tree.root_ino) == tree.chain
+        assert tree.id in found.through(tree.branch)
+    for snapshot in found.snapshots:
+        assert found.frozen(snapshot) is not None
+    with suppress(SnapshotError):
+        number = found.take_id()
+        assert number not in found.branches
+        assert found.get(number) is None
+    for tree in found:
+        found.drop(tree.id)
+    assert not list(found)
 
 
 def maps(data: bytes) -> None:
@@ -271,6 +341,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "superblock": superblock,
     "frames": frames,
     "records": records,
+    "clones": clones,
+    "trees": trees,
     "maps": maps,
     "packs": packs,
     "blocks": blocks,
