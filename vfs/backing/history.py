@@ -8,9 +8,11 @@ The main tree of the new index is alone on branch 0, whole. What was branch 0 be
 from it at generation 0, when it had no rows yet.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 
 from vfs.backing.mending import Mending
+from vfs.backing.records import Row
+from vfs.backing.salvage import Hole
 from vfs.backing.transaction import EMPTY_MAP
 from vfs.backing.trees import Chain
 from vfs.numbers import LOCAL_MASK, TREE_SHIFT
@@ -42,6 +44,18 @@ _TOMBSTONES = {
 }
 
 
+UNKNOWN_MAP = b"\xc1"
+"""Stands for a map that cannot be decoded: no msgpack begins like that."""
+
+MOST_HOLES = 200
+"""Of one table, that are told apart."""
+
+
+def _number_of(row: Row | None, instead: int) -> int:
+    """The number that a row begins with."""
+    return row[0] if row and isinstance(row[0], int) else instead
+
+
 class History:
     """The rows that lie aside, in tables called `old_inode` and so on."""
 
@@ -56,24 +70,66 @@ class History:
 
     def end(self) -> None:
         """Drop these tables."""
-        for table in KEYS:
+        for table in (*KEYS, "hole"):
             self._mending.change(f"DROP TABLE old_{table}")
 
+    def note_holes(self, chain: Chain, holes: Mapping[str, Sequence[Hole]]) -> bool:
+        """Remember where newer rows than those that show may be lost: what shows there is not what was.
+
+        True when there is such a place.
+        """
+        self._mending.change(
+            "CREATE TABLE old_hole(kind TEXT, level INTEGER, low INTEGER, high INTEGER, key)"
+        )
+        for table, found in holes.items():
+            for hole in found if len(found) <= MOST_HOLES else [Hole(None, None)]:
+                for level, (base, _) in enumerate(chain):
+                    self._note_hole(table, hole, level, base, last=level == len(chain) - 1)
+        return bool(self._mending.one("SELECT count(*) FROM old_hole"))
+
+    def _note_hole(self, table: str, hole: Hole, level: int, base: int, *, last: bool) -> None:
+        first = _number_of(hole.before, base)
+        end = _number_of(hole.after, base | LOCAL_MASK)
+        low, high = max(first, base), min(end, base | LOCAL_MASK)
+        insert = "INSERT INTO old_hole VALUES(?, ?, ?, ?, ?)"
+        if low <= high and not last:  # whatever shows of these from a level below
+            self._mending.change(insert, (table, level + 1, low & LOCAL_MASK, high & LOCAL_MASK, None))
+        if hole.before is not None and base <= first <= base | LOCAL_MASK:
+            # The key before the hole may go on in it, with its newest rows.
+            key = hole.before[1] if len(KEYS[table]) > 1 else b""
+            self._mending.change(insert, (table, -1 - level, first & LOCAL_MASK, first & LOCAL_MASK, key))
+
     def lay_flat(self, chain: Chain, generation: int) -> None:
-        """Put what a tree of this chain sees into the tables of the new index, as of that generation."""
+        """Put what a tree of this chain sees into the tables of the new index, as of that generation.
+
+        What may be older than it should be, as `note_holes` knows, is left out; of a file it is a map that
+        cannot be decoded.
+        """
         for table, keys in KEYS.items():
             number = keys[0]
             same = " AND ".join(f"n.{key}=o.{key}" for key in keys)
             named = _NAMED.get(table, "")
             there = f" AND o.{number} & {LOCAL_MASK} NOT IN (SELECT {number} FROM {table})"
-            for base, limit in chain:
+            others = _OTHERS[table]
+            key = f"o.{keys[1]}" if len(keys) > 1 else "x''"
+            doubtful = (
+                f"EXISTS (SELECT 1 FROM old_hole h WHERE h.kind='{table}'"
+                f" AND o.{number} & {LOCAL_MASK} BETWEEN h.low AND h.high"
+                f" AND (h.level BETWEEN 1 AND ?4 OR (h.level=-1-?4 AND h.key={key})))"
+            )
+            if table == "extent":
+                others = others.replace(
+                    "map", f"CASE WHEN {doubtful} THEN x'{UNKNOWN_MAP.hex()}' ELSE map END"
+                )
+            for level, (base, limit) in enumerate(chain):
                 self._mending.change(
                     f"INSERT OR IGNORE INTO {table}({number}, {named}gen, {_OTHERS[table]})"
-                    f" SELECT o.{number} & {LOCAL_MASK}, {named}{generation}, {_OTHERS[table]}"
+                    f" SELECT o.{number} & {LOCAL_MASK}, {named}{generation}, {others}"
                     f" FROM old_{table} o WHERE o.{number} BETWEEN ?1 AND ?2 AND o.gen="
                     f"(SELECT max(n.gen) FROM old_{table} n WHERE {same} AND n.gen<=?3)"
-                    + (there if table == "xattr" else ""),
-                    (base, base | LOCAL_MASK, limit),
+                    + (there if table == "xattr" else "")
+                    + (f" AND NOT {doubtful}" if table != "extent" else ""),
+                    (base, base | LOCAL_MASK, limit, level),
                 )
         gone = "(SELECT ino FROM inode WHERE mode=0)"
         self._mending.change(f"DELETE FROM entry WHERE parent IN {gone}")

@@ -6,7 +6,7 @@ pointer map say: what lies on free pages is old and never comes back. Never writ
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -48,6 +48,14 @@ _MOST_DEPTH = 20
 _ROOT, _IN_TREE = 1, 5
 
 
+class Hole(NamedTuple):
+    """Rows of a table that are lost: those between these two, which are there. None: from its beginning,
+    to its end."""
+
+    before: Row | None
+    after: Row | None
+
+
 class SoundRows:
     """The rows of an index that SQLite has no complaint about."""
 
@@ -55,6 +63,7 @@ class SoundRows:
     lost_layers = False
 
     def __init__(self, connection: apsw.Connection) -> None:
+        self.holes: dict[str, list[Hole]] = {}
         self._connection = connection
         self._there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
         self.missing = TABLES.keys() - self._there
@@ -85,6 +94,8 @@ class PageRows:
         """Of a table without rows nobody knows whether it was there."""
         self.lost_layers = False
         """Whether one of them may have had rows of the namespace."""
+        self.holes: dict[str, list[Hole]] = {table: [] for table in _LAYERED}
+        """Where these rows were, by table."""
         self._found: dict[str, list[int]] = {table: [] for table in TABLES}
         self._sort()
 
@@ -114,9 +125,38 @@ class PageRows:
         for number, root in roots.items():
             if self._page(number) is None:
                 self.lost_pages += 1
-                self.lost_layers |= root not in others and tables.get(root, "inode") in _LAYERED
+                if root not in others:
+                    self._lose(number, root, tables.get(root))
             elif tables.get(root) is not None:
                 self._found[tables[root]].append(number)
+
+    def _lose(self, number: int, root: int, table: str | None) -> None:
+        """A page of that tree is lost."""
+        if table in _LAYERED:
+            self.lost_layers = True
+            self.holes[table].append(self._hole(number, root))
+        elif table is None:  # nobody knows of which table it was
+            self.lost_layers = True
+            for layered in _LAYERED:
+                self.holes[layered].append(Hole(None, None))
+
+    def _hole(self, number: int, root: int) -> Hole:
+        """What surrounds the rows of a page, or of the pages below it."""
+        before = after = None
+        for _ in range(_MOST_DEPTH):
+            if number == root or (before is not None and after is not None):
+                break
+            parent = self._parents.get(number, (0, 0))[1]
+            page = self._page(parent)
+            if page is not None:
+                below, keys = children(page), list(rows(page, self._overflow))
+                if number not in below or len(keys) != len(below) - 1:
+                    return Hole(None, None)
+                at = below.index(number)
+                before = keys[at - 1] if before is None and at > 0 else before
+                after = keys[at] if after is None and at < len(keys) else after
+            number = parent
+        return Hole(before, after)
 
     def _walk(self) -> set[int]:
         """The pages below the roots that the schema names, for what the pointer map does not tell."""

@@ -17,7 +17,7 @@ from vfs.backing.chunks import LOG_FOLDER, chunk_name
 from vfs.backing.creation import CreationOptions
 from vfs.backing.draft import INDEX_FILES, DraftStorage, exists_in
 from vfs.backing.frames import encode_chunk_header
-from vfs.backing.history import History
+from vfs.backing.history import UNKNOWN_MAP, History
 from vfs.backing.index import INDEX_NAME, Index
 from vfs.backing.log_salvage import Survey, survey
 from vfs.backing.mending import Mending
@@ -56,7 +56,6 @@ from vfs.repair.rows import (
     MOST_INO,
     MOST_NUMBER,
     MOST_RESERVED,
-    UNKNOWN_MAP,
     RowLoader,
 )
 from vfs.repair.uncertain import settle_uncertain
@@ -202,6 +201,10 @@ class DraftMaker:
         trees.renumber()
         used = {0 if branch == trees.first_branch else branch for branch in trees.branches}
         mending.write_as(trees.generation, {MAIN_TREE: FIRST_CHAIN})
+        holes = old.rows.holes if old.rows is not None and trees.layered else {}
+        if history.note_holes(trees.main_chain, holes):
+            text = "what shows where rows are lost may be older than it should be: it is lost as well"
+            self._plan.add("rows of the index", text)
         history.lay_flat(trees.main_chain, trees.generation)
         for branch, gen in altered.items():
             history.forget(branch, gen)

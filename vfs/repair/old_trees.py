@@ -63,6 +63,7 @@ class OldTrees:
         clock = meta.get("generation", 1)
         frozen = (tree.gen + 1 for tree in self.trees.values() if not tree.live)
         self.generation = max(clock if clock <= MOST_GENERATION else 1, *frozen, 1)
+        self._clock = self.generation
         cloned = {tree.branch for tree in self.trees.values() if tree.live}
         self._unexplained = bool(self.branches.keys() - cloned - {0})
         self._uncertain = (
@@ -133,6 +134,11 @@ class OldTrees:
                 TREES, f"what branch {branch} forks from is lost: only what was written there is left"
             )
         return found or (Level(branch << TREE_SHIFT, LIVE),)
+
+    @property
+    def layered(self) -> bool:
+        """Whether older rows may show in the place of newer ones."""
+        return self._clock > 1
 
     def choose_main(self, history: History) -> None:
         """Where it is lost which branch is that of the main tree: the last one that is not of a clone."""

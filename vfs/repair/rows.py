@@ -8,6 +8,7 @@ Never looks at two rows at once: `names.py` and `contents.py` do.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from vfs.backing.history import UNKNOWN_MAP
 from vfs.backing.mending import FILE, KINDS, Mending
 from vfs.backing.salvage import TABLES, OldRows
 from vfs.errors import IndexDamaged
@@ -44,9 +45,6 @@ MOST_CHUNK = 1 << 31
 
 MOST_BRANCHES = 100_000
 """Branches with damaged rows that are told apart."""
-
-UNKNOWN_MAP = b"\xc1"
-"""Stands for a map that cannot be decoded: no msgpack begins like that."""
 
 _GENERATION = {"inode": 1, "entry": 2, "extent": 2, "xattr": 2}
 """Where a row has it."""
