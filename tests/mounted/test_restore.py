@@ -9,6 +9,7 @@ import pytest
 
 from tests.mounted.mounting import MountedStore, vfs
 from tests.trees.material import describe, make_everything
+from vfs.cli import copy as copy_command
 from vfs.cli.restore import restore
 from vfs.errors import NoEntry, SnapshotError
 from vfs.mount.client import Refused
@@ -78,6 +79,18 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
     assert said.startswith("restored /top/large from before: 1 files, 0 folders, ")
     frozen.mount()
     assert describe(top)[b"large"] == whole[b"large"]
+
+
+def test_copies_out_of_a_snapshot_and_into_one(frozen: MountedStore) -> None:
+    def copy(source: str, dest: str) -> None:
+        paths = (str(frozen.path / source), str(frozen.path / dest))
+        copy_command.copy(*paths, None, lambda *_: None, replace=False)
+
+    (frozen.path / "top" / "small").write_bytes(b"changed")
+    copy(".snapshots/before/top", "beside")
+    assert describe(frozen.path / "beside") == describe(frozen.path / ".snapshots" / "before" / "top")
+    with pytest.raises(Refused, match="what lies in a snapshot never changes"):
+        copy("top/small", ".snapshots/before")
 
 
 def test_wrong_words(frozen: MountedStore) -> None:
