@@ -81,7 +81,7 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
     assert describe(top)[b"large"] == whole[b"large"]
 
 
-def test_copies_out_of_a_snapshot_and_into_one(frozen: MountedStore) -> None:
+def test_copies_out_of_a_snapshot_and_wrong_words(frozen: MountedStore) -> None:
     def copy(source: str, dest: str) -> None:
         paths = (str(frozen.path / source), str(frozen.path / dest))
         copy_command.copy(*paths, None, lambda *_: None, replace=False)
@@ -92,8 +92,6 @@ def test_copies_out_of_a_snapshot_and_into_one(frozen: MountedStore) -> None:
     with pytest.raises(Refused, match="what lies in a snapshot never changes"):
         copy("top/small", ".snapshots/before")
 
-
-def test_wrong_words(frozen: MountedStore) -> None:
     def ask(name: str, path: str) -> None:
         restore(frozen.path, name, [path], lambda *_: None)
 
