@@ -14,7 +14,7 @@ from tests.snapshots.brute_force import check
 from vfs.errors import OperationError, SnapshotError
 from vfs.limits import ROOT_INO
 
-SEEDS = range(int(os.environ.get("VFS_DIFF_SEEDS", "8")))
+SEEDS = range(int(os.environ.get("VFS_DIFF_SEEDS", "6")))
 STEPS = 150
 NAMES = [b"a", b"b", b"c", b"d", b"e"]
 
@@ -160,6 +160,14 @@ class History:
     def pack(self) -> None:
         self.fs.flush()
 
+    def collect(self) -> None:
+        """With what only deleted snapshots showed."""
+        self.fs.collect()
+
+    def read(self) -> None:
+        _, _, ino = self.something(8)
+        self.fs.read(ino, 0, 10)
+
     def reopen(self) -> None:
         self.fs.close()
         self.fs = vfs.open(self.path)
@@ -191,11 +199,11 @@ class History:
     def live(self, steps: int) -> None:
         often: list[Callable[[], None]] = [
             *(self.create, self.make_folder, self.write, self.rename, self.replace, self.remove),
-            *(self.attributes, self.link, self.write_again, self.make_link),
+            *(self.attributes, self.link, self.write_again, self.make_link, self.read),
         ]
         seldom: list[Callable[[], None]] = [
             *(self.remove_folder, self.exchange, self.snapshot, self.snapshot, self.delete_snapshot),
-            *(self.rollback, self.clone, self.drop_clone, self.pack, self.reopen),
+            *(self.rollback, self.clone, self.drop_clone, self.pack, self.collect, self.reopen),
         ]
         for step in range(steps):
             choice = self.random.choice(seldom if self.random.random() < 0.2 else often)

@@ -6,13 +6,13 @@ Never writes; lives within one `Index.checking`, in one thread.
 
 from typing import Any
 
+from vfs.backing.difference_rows import DifferenceRows
 from vfs.backing.shapes import check_rows
 from vfs.backing.transaction import Transaction
-from vfs.backing.tree_rows import TreeRows
 from vfs.backing.tree_tables import load_trees
 
 
-class IndexView(TreeRows):
+class IndexView(DifferenceRows):
     """Reading methods over a transaction. `shown`: the snapshot in the place of all that is live."""
 
     def __init__(self, transaction: Transaction, shown: str | None = None) -> None:

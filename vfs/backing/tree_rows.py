@@ -8,8 +8,7 @@ A tombstone says that nothing below it counts any more: an inode of mode 0, an e
 whose map is empty (a hole), and a set of extended attributes that has one with the empty name.
 """
 
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -72,14 +71,6 @@ _ENTRIES_SINCE = (
     " WHERE gen>1 AND parent BETWEEN ? AND ? AND gen>? AND gen<=?"
 )
 
-_NAMES_IN = (
-    "SELECT DISTINCT name FROM entry WHERE parent=? AND gen<=? AND ino IN (SELECT value FROM json_each(?))"
-)
-_NAMES_ANYWHERE = (
-    "SELECT DISTINCT parent, name FROM entry WHERE parent BETWEEN ? AND ? AND gen<=?"
-    " AND ino IN (SELECT value FROM json_each(?))"
-)
-_SEGMENTS_BETWEEN = "SELECT DISTINCT segment FROM extent WHERE ino=? AND gen>? AND gen<=?"
 
 _cookie_of = itemgetter(2)
 
@@ -222,7 +213,7 @@ class TreeRows:
         """Local numbers of the inodes of which two lines of history may have other rows; the time grows with
         their number. As every change touches its inode, all others are the same with all that is theirs."""
         found: set[int] = set()
-        for base, low, high in _differences(one, other):
+        for base, low, high in differences(one, other):
             sql = _INODES_OF_BRANCH if low == 0 else _INODES_SINCE
             rows = self._all(sql, (base, base | LOCAL_MASK, low, high))
             check_numbers("inodes", (row[0] for row in rows))
@@ -241,14 +232,14 @@ class TreeRows:
         """Whether two lines of history have the same segments and extended attributes of an inode."""
         return not any(
             self._one(sql, (base | local, low, high))
-            for base, low, high in _differences(one, other)
+            for base, low, high in differences(one, other)
             for sql in (_EXTENT_BETWEEN, _XATTR_BETWEEN)
         )
 
     def changed_entries(self, one: Chain, other: Chain) -> list[tuple[int, bytes]]:
         """(local number of the directory, name) of which two lines of history may have other rows."""
         found: set[tuple[int, bytes]] = set()
-        for base, low, high in _differences(one, other):
+        for base, low, high in differences(one, other):
             sql = _ENTRIES_OF_BRANCH if low == 0 else _ENTRIES_SINCE
             rows = self._all(sql, (base, base | LOCAL_MASK, low, high))
             check_numbers("directories", (row[0] for row in rows))
@@ -256,38 +247,6 @@ class TreeRows:
                 raise IndexDamaged("a row of the index has a name that is not made of bytes")
             found.update((parent & LOCAL_MASK, name) for parent, name in rows)
         return sorted(found)
-
-    def changed_segments(self, one: Chain, other: Chain, local: int) -> list[int]:
-        """The segments of a file of which two lines of history may have other maps."""
-        found: set[int] = set()
-        for base, low, high in _differences(one, other):
-            found.update(row[0] for row in self._all(_SEGMENTS_BETWEEN, (base | local, low, high)))
-        return sorted(found)
-
-    def names_in(self, parent: int, numbers: Collection[int]) -> list[tuple[bytes, int]]:
-        """(name, number) of those inodes in a directory, which is read through once for all of them."""
-        tree, local = parent >> TREE_SHIFT, parent & LOCAL_MASK
-        references = json.dumps([self.trees.to_row(tree, number) for number in numbers])
-        names: set[bytes] = set()
-        for base, limit in self.trees.chain(parent):
-            names.update(row[0] for row in self._all(_NAMES_IN, (base | local, limit, references)))
-        found = ((name, self.entry(parent, name)) for name in sorted(names))
-        return [(name, entry[0]) for name, entry in found if entry is not None and entry[0] in numbers]
-
-    def names_anywhere(self, tree: int, numbers: Collection[int]) -> list[tuple[int, bytes, int]]:
-        """(directory, name, number) of those inodes in a whole tree, all of whose names are read through."""
-        references = json.dumps([number & LOCAL_MASK for number in numbers])
-        names: set[tuple[int, bytes]] = set()
-        for base, limit in self.trees.chain(tree << TREE_SHIFT):
-            key = (base, base | LOCAL_MASK, limit, references)
-            names.update((row[0] & LOCAL_MASK, row[1]) for row in self._all(_NAMES_ANYWHERE, key))
-        places = [(tree << TREE_SHIFT | parent, name) for parent, name in sorted(names)]
-        found = ((parent, name, self.entry(parent, name)) for parent, name in places)
-        return [
-            (parent, name, entry[0])
-            for parent, name, entry in found
-            if entry is not None and entry[0] in numbers
-        ]
 
     # --- content ----------------------------------------------------------------------------
 
@@ -338,7 +297,7 @@ class TreeRows:
         return {}
 
 
-def _differences(one: Chain, other: Chain) -> Iterator[tuple[int, int, int]]:
+def differences(one: Chain, other: Chain) -> Iterator[tuple[int, int, int]]:
     """(base, low, high): rows with low < gen <= high are seen through one chain and not through the other."""
     limits, others = dict(one), dict(other)
     for base in limits.keys() | others.keys():

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from vfs.backing.transaction import InodeRow
 from vfs.errors import IndexDamaged
-from vfs.snapshots.sides import PARENT, Side, is_directory
+from vfs.numbers import TREE_SHIFT, tree_of
+from vfs.snapshots.sides import LINKS, PARENT, Side, is_directory
 from vfs.snapshots.tree_pairs import NEW, OLD, Key, TreePairs
 
 Name = tuple[Key, bytes]
@@ -36,6 +37,12 @@ class ChangedNames:
         """The row of an inode on one side, None where it has none or no name."""
         number = self.pairs.number(side, key)
         return None if number is None else self.sides[side].inode(number)
+
+    def fetch(self, keys: list[Key]) -> None:
+        """Have the rows of these inodes of one slot at hand, at most ROWS_AT_ONCE."""
+        for side in (OLD, NEW):
+            numbers = (self.pairs.number(side, key) for key in keys)
+            self.sides[side].fetch(number for number in numbers if number is not None)
 
     def lies_below(self, side: int, key: Key) -> bool:
         """Whether a folder is, or lies below, the root of that side."""
@@ -118,8 +125,8 @@ class ChangedNames:
                 known = len({*names, *self.names[NEW].get(key, ())})
                 if below:
                     found[key] = below
-                elif row is not None and not is_directory(row) and known < row[4]:
-                    lost.setdefault(key >> 40, []).append(key)
+                elif row is not None and not is_directory(row) and known < row[LINKS]:
+                    lost.setdefault(key >> TREE_SHIFT, []).append(key)
         for missing in lost.values():
             found.update(self._names_anywhere(missing))
         return found
@@ -150,7 +157,7 @@ class ChangedNames:
         found: dict[Key, list[Name]] = {}
         for first in range(0, len(keys), AT_ONCE):
             wanted = {self._new_number(key) for key in keys[first : first + AT_ONCE]}
-            for parent, name, child in self.sides[NEW].rows.names_anywhere(min(wanted) >> 40, wanted):
+            for parent, name, child in self.sides[NEW].rows.names_anywhere(tree_of(min(wanted)), wanted):
                 key, place = self.pairs.key(NEW, child), (self.pairs.key(NEW, parent), name)
                 if self._is_kept(key, place):
                     found.setdefault(key, []).append(place)

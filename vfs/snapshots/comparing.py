@@ -7,8 +7,8 @@ states say the same nothing is read; where they do not, that part of both, up to
 import stat
 from collections.abc import Callable, Iterator
 
+from vfs.backing.difference_rows import DifferenceRows
 from vfs.backing.transaction import InodeRow
-from vfs.backing.tree_rows import TreeRows
 from vfs.backing.trees import Chain
 from vfs.errors import DataDamaged
 from vfs.inode.extent_map import ExtentMap
@@ -34,20 +34,21 @@ def file_size(row: InodeRow | None) -> int:
 class Comparing:
     """Compares inodes of the same kind."""
 
-    def __init__(self, rows: TreeRows, read: Read) -> None:
+    def __init__(self, rows: DifferenceRows, read: Read) -> None:
         self._rows = rows
         self._read = read
 
-    def changes(self, old: InodeRow, new: InodeRow) -> tuple[str, ...]:
-        """What differs between two inodes, given by their rows; nothing: they are the same."""
+    def changes(self, old: InodeRow, new: InodeRow, *, rows_alone: bool = False) -> tuple[str, ...]:
+        """What differs between two inodes, given by their rows; nothing: they are the same. `rows_alone`: all
+        that is not in these rows is known to be the same."""
         found = []
-        if self._content_differs(old, new):
+        if old[5] != new[5] if rows_alone and stat.S_ISREG(old[1]) else self._content_differs(old, new):
             found.append(CONTENT)
         if stat.S_IMODE(old[1]) != stat.S_IMODE(new[1]):
             found.append(MODE)
         if old[2:4] != new[2:4]:
             found.append(OWNER)
-        if self._rows.xattrs(old[0]) != self._rows.xattrs(new[0]):
+        if not rows_alone and self._rows.xattrs(old[0]) != self._rows.xattrs(new[0]):
             found.append(XATTR)
         return tuple(found)
 

@@ -11,13 +11,14 @@ under the same path (what an editor does that writes a new file and renames it o
 """
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from vfs.backing.tree_rows import TreeRows
+from vfs.backing.difference_rows import DifferenceRows
+from vfs.numbers import TREE_SHIFT, local_of
 from vfs.snapshots.changed_names import ChangedNames, Name
 from vfs.snapshots.comparing import Comparing, Read, file_size
-from vfs.snapshots.sides import Side, find_folder
+from vfs.snapshots.sides import LINKS, ROWS_AT_ONCE, Side, find_folder, is_directory
 from vfs.snapshots.tree_pairs import NEW, OLD, Key, TreePairs
 
 ADDED, REMOVED, CHANGED, RENAMED = "added", "removed", "changed", "renamed"
@@ -59,7 +60,7 @@ class Difference(NamedTuple):
 
 
 def compare(
-    rows: TreeRows, old: str, new: str, read: Read, on_step: Callable[[], None] = lambda: None
+    rows: DifferenceRows, old: str, new: str, read: Read, on_step: Callable[[], None] = lambda: None
 ) -> list[Difference]:
     """The differences between two folders (`sides` says how they are named), ordered by path. `on_step` is
     called now and then, and may raise to end it."""
@@ -82,11 +83,9 @@ class _Diff:
         self._renamed: list[tuple[Key, Name, Name]] = []
 
     def run(self) -> list[Difference]:
-        changed: set[Key] = set()
         for slot, old, new in self._pairs.chains():
-            changed.update(slot << 40 | local for local in self._rows.changed_inodes(old, new))
             for local, name in self._rows.changed_entries(old, new):
-                self._names.look_up(slot << 40 | local, name)
+                self._names.look_up(slot << TREE_SHIFT | local, name)
         if self._pairs.by_path:
             self._tell_roots()
         self._names.walk_moved()
@@ -95,7 +94,7 @@ class _Diff:
         self._learn()
         self._tell_renamed()
         self._tell_replaced()
-        self._tell_kept(changed)
+        self._tell_kept()
         self._found.sort(key=lambda found: (found.path.split(b"/"), found.kind))
         return self._found
 
@@ -185,23 +184,16 @@ class _Diff:
             return False
         return stat.S_IFMT(rows[0][1]) == stat.S_IFMT(rows[1][1])
 
-    def _tell_kept(self, changed: set[Key]) -> None:
+    def _tell_kept(self) -> None:
         """What changed under a name that both sides have."""
-        old_names, new_names = self._names.names
         found: dict[Key, tuple[str, ...]] = {}
-        for step, key in enumerate(sorted(changed)):
-            self._step(step)
-            rows = self._names.row(OLD, key), self._names.row(NEW, key)
-            if rows[0] is None or rows[1] is None:
-                continue
-            gone, new = len(old_names.get(key, ())), len(new_names.get(key, ()))
-            if (gone or new) and not (
-                rows[0][4] > gone and rows[1][4] > new and not stat.S_ISDIR(rows[1][1])
-            ):
-                continue
-            changes = self._comparing.changes(rows[0], rows[1])
-            if changes:
-                found[key] = changes
+        for slot, old, new in self._pairs.chains():
+            changed = [slot << TREE_SHIFT | local for local in self._rows.changed_inodes(old, new)]
+            parts = self._rows.changed_parts(old, new) if changed else set()
+            for first in range(0, len(changed), ROWS_AT_ONCE):
+                keys = changed[first : first + ROWS_AT_ONCE]
+                self._names.fetch(keys)
+                found.update(self._changed_in_place(keys, parts))
         root = self._names.roots[NEW]
         if root in found:
             self._tell(CHANGED, b"", (root, root), found.pop(root))
@@ -210,6 +202,25 @@ class _Diff:
         for key, names in kept.items():
             for name in names:
                 self._tell(CHANGED, self._names.path(NEW, name), (key, key), found[key])
+
+    def _changed_in_place(
+        self, keys: Iterable[Key], parts: set[int]
+    ) -> Iterator[tuple[Key, tuple[str, ...]]]:
+        """Those of the inodes that changed and have a name that both sides have. `parts`: local numbers of
+        those of which more than the row may differ: most others were only read."""
+        old_names, new_names = self._names.names
+        for step, key in enumerate(keys):
+            self._step(step)
+            old, new = self._names.row(OLD, key), self._names.row(NEW, key)
+            if old is None or new is None:
+                continue
+            gone, came = len(old_names.get(key, ())), len(new_names.get(key, ()))
+            has_kept = old[LINKS] > gone and new[LINKS] > came and not is_directory(new)
+            if (gone or came) and not has_kept:
+                continue
+            changes = self._comparing.changes(old, new, rows_alone=local_of(key) not in parts)
+            if changes:
+                yield key, changes
 
     def _step(self, step: int) -> None:
         if step % LOOK_EVERY == 0:

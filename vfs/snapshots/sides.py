@@ -8,10 +8,11 @@ from it, so that nothing has to be walked through. Never follows a symbolic link
 """
 
 import stat
+from collections.abc import Iterable
 from typing import Final
 
+from vfs.backing.difference_rows import DifferenceRows
 from vfs.backing.transaction import InodeRow
-from vfs.backing.tree_rows import TreeRows
 from vfs.backing.trees import Tree
 from vfs.errors import NoEntry, NotADirectory, SnapshotError
 from vfs.limits import ROOT_INO
@@ -24,7 +25,11 @@ MODE: Final = 1
 PARENT: Final = 12
 """Where the directory stands that an inode lies in."""
 
-_LINKS: Final = 4
+LINKS: Final = 4
+"""Where the number of names stands."""
+
+ROWS_AT_ONCE = 1000
+"""Inodes asked for in one query."""
 
 ROWS_KEPT = 50_000
 """Rows of inodes at hand, some 20 MB: each is looked at several times."""
@@ -47,7 +52,7 @@ def is_about_now(old: str, new: str | None) -> bool:
     return is_now(old) or new is None or is_now(new)
 
 
-def find_folder(rows: TreeRows, word: str) -> int:
+def find_folder(rows: DifferenceRows, word: str) -> int:
     """The number of the folder that a word stands for. SnapshotError, NoEntry, NotADirectory."""
     if is_now(word):
         number, path = ROOT_INO, word
@@ -76,7 +81,7 @@ def is_directory(row: InodeRow) -> bool:
 class Side:
     """One of the two states: the folder with number `root`, and all that lies below it."""
 
-    def __init__(self, rows: TreeRows, root: int) -> None:
+    def __init__(self, rows: DifferenceRows, root: int) -> None:
         self.rows = rows
         self.root = root
         self.tree = tree_of(root)
@@ -88,12 +93,21 @@ class Side:
         if number in self._rows:
             return self._rows[number]
         row = self.rows.inode(number)
-        if row is not None and not row[_LINKS]:
+        if row is not None and not row[LINKS]:
             row = None
         if len(self._rows) >= ROWS_KEPT:
             self._rows.clear()
         self._rows[number] = row
         return row
+
+    def fetch(self, numbers: Iterable[int]) -> None:
+        """Have the rows of these inodes, which are of one tree, at hand: at most ROWS_AT_ONCE."""
+        missing = [number for number in numbers if number not in self._rows]
+        if len(missing) > 1:
+            if len(self._rows) >= ROWS_KEPT:
+                self._rows.clear()
+            found = self.rows.inodes(tree_of(missing[0]), missing)
+            self._rows.update((number, row if row and row[LINKS] else None) for number, row in found.items())
 
     def lies_below(self, directory: int) -> bool:
         """Whether a directory is the root, or lies below it."""
