@@ -128,7 +128,7 @@ def _run(view: View, progress: ProgressCall | None, *, data: bool) -> None:
     begun: tuple[Step, ...] = (
         ("index pages", lambda: _pages(view)),
         ("trees", ForestChecks(view).run),
-        ("history", HistoryChecks(view).run),
+        ("history", lambda: HistoryChecks(view).run()),
         ("packed data", packs.rows),
         ("packs", packs.files),
     )

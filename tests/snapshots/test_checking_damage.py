@@ -188,8 +188,8 @@ DAMAGE: dict[str, tuple[str, str, str]] = {
     ),
     "branches that fork from each other": (
         "INSERT INTO branch VALUES(1, 3, 2), (3, 1, 2)",
-        "branch: branch 1 forks from itself",
-        "",
+        "index: ",
+        "branch 1 forks from itself",
     ),
     "a branch that forks from none": (
         "INSERT INTO branch VALUES(1, 99, 2)",

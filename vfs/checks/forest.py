@@ -1,8 +1,8 @@
 """What fsck looks at in branches, trees and snapshots themselves: they name each other, and no number twice.
 
 What would keep a store from being opened is refused there (`Trees.load`) and told as damage of the index: a
-tree of no branch or of no snapshot, a snapshot without its main tree, a loop under a tree. Looks at the rows
-of these tables alone, which are few. Never repairs.
+tree of no branch or of no snapshot, a snapshot without its main tree. So are branches that fork from each
+other (`Readers`). Looks at the rows of these tables alone, which are few. Never repairs.
 """
 
 from vfs.backing.trees import LIVE, Branch, Tree
