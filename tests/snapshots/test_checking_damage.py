@@ -178,7 +178,7 @@ DAMAGE: dict[str, tuple[str, str, str]] = {
     "a loop below a tree": (
         "UPDATE branch SET parent={copy_branch} WHERE id={copy_branch}",
         "index: ",
-        "does not exist",
+        "more than 10000 branches below branch {copy_branch}",
     ),
     "a row newer than the clock": ("UPDATE xattr SET gen=50 WHERE gen=3", "index: ", "generation 50"),
     "a branch of no tree": (
@@ -208,8 +208,13 @@ DAMAGE: dict[str, tuple[str, str, str]] = {
     ),
     "a snapshot of what was not there yet": (
         "UPDATE tree SET gen=3 WHERE gen=2",
+        "index: ",
+        "which is still to come",
+    ),
+    "a snapshot of what was there before its branch": (
+        "UPDATE tree SET gen=1 WHERE gen=2",
         "tree: tree ",
-        "which branch 0 never had",
+        "is frozen at generation 1, which branch {copy_branch} never had",
     ),
     "a snapshot of two moments": (
         "UPDATE tree SET gen=1 WHERE gen=2 AND source=0",
@@ -218,7 +223,7 @@ DAMAGE: dict[str, tuple[str, str, str]] = {
     ),
     "two trees of a snapshot for the same clone": (
         "UPDATE tree SET source={copy} WHERE source={part} AND gen=2",
-        "tree: tree ",
+        "index: ",
         "as another one of the same snapshot does",
     ),
     "a snapshot of a snapshot": (
@@ -226,16 +231,16 @@ DAMAGE: dict[str, tuple[str, str, str]] = {
         "tree: tree ",
         "which is frozen itself",
     ),
-    "a live tree that ends": ("UPDATE tree SET gen=3 WHERE id={copy}", "tree: tree {copy} is live, ", ""),
+    "a live tree that ends": ("UPDATE tree SET gen=3 WHERE id={copy}", "index: ", "tree {copy} is live"),
     "a live tree that shows another": (
         "UPDATE tree SET source={part} WHERE id={copy}",
-        "tree: tree {copy} is live, but shows tree {part}",
-        "",
+        "index: ",
+        "tree {copy} is live, but shows tree {part}",
     ),
     "two live trees that write to one branch": (
         "UPDATE tree SET branch={copy_branch} WHERE id={part}",
-        "tree: tree {part} and tree {copy} write to the same branch",
-        "",
+        "index: ",
+        "two live trees write to the same branch",
     ),
     "a number of a tree that was not handed out": (
         "UPDATE meta SET value={copy} WHERE key='next_tree'",
@@ -244,8 +249,8 @@ DAMAGE: dict[str, tuple[str, str, str]] = {
     ),
     "a name that no snapshot has": (
         "UPDATE snapshot SET name='../one' WHERE name='one'",
-        "snapshot: ",
-        "has a name that is not allowed",
+        "index: ",
+        "has a name that none can have",
     ),
     # --- where trees meet
     "an entry into a tree that is not there": (
