@@ -14,6 +14,9 @@ NEWEST = "*"
 class TreeOperations(Operations):
     """One method for each verb."""
 
+    syncs_before_actions = True
+    """So that what was answered since the moment of a snapshot is not lost where the snapshot is there."""
+
     def _called(self, name: str) -> str:
         if name != NEWEST:
             return name
@@ -53,10 +56,11 @@ class TreeOperations(Operations):
 
     def _commit(self) -> None:
         acting = self._capturing and self.fs._action is not None
+        if acting and self.syncs_before_actions:
+            self._sync()
         super()._commit()
         if acting:
             self._end()
-            self.synced_now()
 
     def _prune(self, slices: int) -> None:
         work = Prune(most_rows=4, most_seconds=1.0)

@@ -3,18 +3,19 @@
 What the repair has noted as lost is emptied first, as a user would who has a copy elsewhere.
 """
 
-from tests.simulation.model import Node, Tree
+from tests.simulation.model import Node
+from tests.simulation.worlds import World
 from vfs.errors import RangeLost
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
 from vfs.limits import ROOT_INO
 
 
-def adopted(fs: FileSystem) -> Tree:
+def adopted(fs: FileSystem) -> World:
     """The tree of a store, all of which can be read afterwards."""
     nodes: dict[int, Node] = {}
     _adopt(fs, fs.get(ROOT_INO), nodes)
-    return Tree(nodes)
+    return World(nodes)
 
 
 def _adopt(fs: FileSystem, inode: Inode, nodes: dict[int, Node]) -> None:

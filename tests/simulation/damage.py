@@ -13,12 +13,13 @@ from typing import Any
 from tests.crash.disks import ScratchDisk, problems
 from tests.crash.operations import opened
 from tests.simulated.disk import SimulatedStorage
-from tests.simulation.model import Tree
 from tests.simulation.verdicts import OF_THE_DISK, Failure
+from tests.simulation.worlds import World
 from vfs.checks.report import Report
 from vfs.errors import IndexDamaged, LogDamaged, StoreFailed
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import BlobRange, ChunkRange
+from vfs.numbers import local_of
 from vfs.repair.repair import Repair
 
 REFUSALS = (LogDamaged, IndexDamaged)
@@ -35,7 +36,13 @@ class Damage:
     """
 
     def __init__(
-        self, disk: SimulatedStorage, area: str, where: int, last: Tree, before: Tree, options: dict[str, Any]
+        self,
+        disk: SimulatedStorage,
+        area: str,
+        where: int,
+        last: World,
+        before: World,
+        options: dict[str, Any],
     ) -> None:
         self.disk = disk.kill()
         self._sound = disk.kill()
@@ -135,28 +142,28 @@ class Damage:
         if not re.search(r"chunk \d+ at offset \d+|index", refusal):
             raise Failure("damage", f"{self}: no place is named: {refusal}")
 
-    def _state(self, fs: FileSystem) -> Tree:
+    def _state(self, fs: FileSystem) -> World:
         """Which of the two states shows."""
         with suppress(*OF_THE_DISK):
             if self.area == "log" and fs.get(1).mtime_ns == self._before.node(1).mtime:
                 return self._before
         return self._last
 
-    def _look(self, fs: FileSystem, tree: Tree, where: str) -> list[str]:
+    def _look(self, fs: FileSystem, tree: World, where: str) -> list[str]:
         """Compare all that can be read; returns the paths of what cannot."""
         hits: list[str] = []
         for path, ino in tree.paths().items():
             node = tree.node(ino)
             try:
                 inode = fs.resolve(path, follow=False)
-                found: tuple[Any, ...] = (inode.ino, inode.target, fs.table.xattrs(inode))
+                found: tuple[Any, ...] = (local_of(inode.ino), inode.target, fs.table.xattrs(inode))
                 if node.names is not None and path != "/":
                     found = (*found, sorted(map(bytes.decode, fs.listdir(path))))
-                content = bytes(fs.read(ino, 0, 1 << 20)) if node.content is not None else None
+                content = bytes(fs.read(inode.ino, 0, 1 << 20)) if node.content is not None else None
             except OF_THE_DISK:
                 hits.append(path)
                 continue
-            expected: tuple[Any, ...] = (ino, node.target, dict(node.xattrs))
+            expected: tuple[Any, ...] = (local_of(ino), node.target, dict(node.xattrs))
             if node.names is not None and path != "/":
                 expected = (*expected, sorted(node.names))
             if found != expected or content != node.content:

@@ -7,8 +7,12 @@ import errno
 import random
 from typing import ClassVar
 
-from tests.crash.steps import CHANCES, Sketch, Step
+from tests.crash.steps import CHANCES, Names, Step
+from tests.crash.tree_steps import TREE_CHANCES, Moment, TreeSketch
+from tests.simulation.model import Tree
 from tests.simulation.oracle import Oracle
+from tests.simulation.worlds import Nodes
+from vfs.numbers import tree_of
 
 CLIENTS = 3
 
@@ -61,11 +65,12 @@ NO_SPACE_AT: tuple[tuple[str, str], ...] = (
 )
 
 
-class Drawing(Sketch):
+class Drawing(TreeSketch):
     """The next step, given what there is."""
 
     chances: ClassVar[dict[str, int]] = {
         **CHANCES,
+        **TREE_CHANCES,
         "lose": 0,
         "checkpoint": 2,
         "reopen": 2,
@@ -80,12 +85,11 @@ class Drawing(Sketch):
 
     def next(self, oracle: Oracle, *, failed: bool) -> Step:
         """One more step. A store that has failed is soon opened again."""
-        tree = oracle.now
-        nodes = {path: (tree.node(ino), ino) for path, ino in tree.paths().items() if path != "/"}
-        self.kinds = {
-            path: ("dir" if node.names is not None else "other" if node.content is None else "file", ino)
-            for path, (node, ino) in nodes.items()
-        }
+        world = oracle.now
+        self.kinds, self.roots = _moment(world.nodes)
+        moments = {name: _moment(moment.nodes) for name, moment in world.moments.items()}
+        self.kept = [moments.pop(name) for name, moment in world.moments.items() if moment.automatic]
+        self.moments = moments
         if not oracle.handles:
             self.handles.clear()
         if failed and self.rng.random() < 0.3:
@@ -99,6 +103,7 @@ class Drawing(Sketch):
 
     def _back(self, step: Step) -> Step:
         self.phase = self.packing = self.collecting = ""
+        self.coming = ()
         self.handles.clear()
         self._waiting.clear()
         self._readers.clear()
@@ -186,3 +191,18 @@ class Drawing(Sketch):
         rng = self.rng
         count = rng.choices((0, 1, 2), (6, 2, 1))[0]
         return [(rng.randrange(25), rng.getrandbits(32)) for _ in range(count)]
+
+
+def _moment(nodes: Nodes) -> Moment:
+    """The names of a world, or of a moment of it."""
+    kinds: Names = {}
+    roots: Names = {}
+    paths = Tree(nodes).paths()
+    for path, ino in paths.items():
+        if path != "/":
+            node = nodes[ino]
+            kind = "dir" if node.names is not None else "other" if node.content is None else "file"
+            kinds[path] = kind, ino
+            if tree_of(ino) != tree_of(paths[path.rpartition("/")[0] or "/"]):
+                roots[path] = kind, ino
+    return Moment(kinds, roots)

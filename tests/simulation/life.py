@@ -14,17 +14,21 @@ from tests.simulated.disk import DEFAULT_SPACE_BYTES, SimulatedStorage
 from tests.simulated.faults import Fault, Stopped
 from tests.simulation.adopting import adopted
 from tests.simulation.damage import Damage
-from tests.simulation.model import LONGEST_READ, Tree
+from tests.simulation.model import LONGEST_READ
 from tests.simulation.player import Player
 from tests.simulation.recoveries import Counts, Recoveries, Stop
 from tests.simulation.verdicts import Failure, is_right_refusal
-from vfs.errors import OperationError, VfsError
+from tests.simulation.worlds import World
+from vfs.errors import OperationError, SnapshotError, VfsError
 
 __all__ = ["Counts", "Life"]
 
-MOVING = (*PACKING, "begin", "gather", "gather_rest", "commit", "end", "checkpoint", "compare")
+MOVING = (*PACKING, "prune", "begin", "gather", "gather_rest", "commit", "end", "checkpoint", "compare")
 """Verbs that change nothing that shows."""
 
+
+DURABLE = ("snapshot", "delete_snapshot", "rename_snapshot", "rollback")
+"""Verbs of which an answer says that a power cut undoes nothing of it."""
 
 OWN = ("fault", "calm", "room", "cut", "kill", "flip", "compare", "reopen")
 """Verbs of the life itself, all others are operations."""
@@ -91,26 +95,40 @@ class Life(Recoveries):
         else:
             self._answered(step, result)
 
-    def _after(self, step: Step, new_ino: int) -> Tree:
+    def _after(self, step: Step, new_ino: int) -> World:
         return self.oracle.now.after(step, self.clock.now_ns(), new_ino, self.oracle.handles)
 
     def _answered(self, step: Step, result: Any) -> None:
         try:
             tree = self._after(step, self.player.highest_ino)
-        except OperationError as error:
+        except (OperationError, SnapshotError) as error:
             raise Failure(
                 "answer", f"{step} was done, and should have been refused with {error!r}"
             ) from error
-        if self._known_to_fail and tree is not self.oracle.now:
+        if self._known_to_fail and tree is not self.oracle.now and step.verb != "commit":
             raise Failure("answer", f"{step} was done by a store that had failed")
         if result is not None and result != self._expected(step):
             raise Failure("content", f"{step} gave wrong bytes")
         self.oracle.seen(self.player.highest_ino)
+        before = self.oracle.now
         self.oracle.answered(step, tree)
+        if step.verb in DURABLE:
+            self.oracle.durable_since(self.oracle.moment())
+        if step.verb in ("rollback", "unfork"):
+            self._check_handles(step, before, tree)
         if self.failed:
             self._check_unchanged(f"after {step}, which made the store fail")
         elif step.verb in MOVING:
             self._check_unchanged(f"after {step}")
+
+    def _check_handles(self, step: Step, before: World, after: World) -> None:
+        """Open files are what they were, or not there any more."""
+        handles = self.oracle.handles
+        for handle, ino in list(handles.items()):
+            if handle not in self.player.holds():
+                del handles[handle]
+            elif after.nodes.get(ino) != before.nodes[ino]:
+                raise Failure("stale", f"after {step} somebody holds inode {ino} as if it had not changed")
 
     def _expected(self, step: Step) -> bytes | None:
         """What a reading step must give."""
@@ -121,10 +139,12 @@ class Life(Recoveries):
 
     def _refused(self, step: Step, error: VfsError) -> None:
         self.count("refusals")
+        if self.player.fs.table.tracker.capture is None:
+            self.oracle.given_up()
         expected: Exception | None = None
         try:
             self._after(step, 0)
-        except OperationError as refusal:
+        except (OperationError, SnapshotError) as refusal:
             expected = refusal
         if not is_right_refusal(step, error, expected, self.trouble, failed=self.failed):
             raise Failure(
@@ -166,9 +186,14 @@ class Life(Recoveries):
         self._operate(Step("attributes", ("/", {"mtime_ns": self.clock.step})))
         damage = Damage(self.disk, area, where, self.oracle.now, before, self._options)
         damage.check()
-        repaired = damage.repaired() if repairs else None
+        repaired = damage.repaired() if repairs and self._is_plain else None
         if repaired is not None:
             self._go_on_with(repaired)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the main tree is all there is, and ever was."""
+        return self.player.fs.table.trees.generation == 1
 
     def _go_on_with(self, repaired: SimulatedStorage) -> None:
         """The repaired store is whole, and from now on it is what the model goes by."""

@@ -1,8 +1,8 @@
-"""What a file system is, in plain values: a tree of nodes that never changes, and the next one after a step.
+"""What a file system is, in plain values: a tree of nodes that never changes, and what a step does to one.
 
-States are kept apart by keeping them all: a step makes a new `Tree` and leaves the old one as it is. Restates
-POSIX without a look at the code under test, of which it knows only the names of errors. Times are those of
-the steps; access times are left out, since what has no room to note them need not.
+States are kept apart by keeping them all: a step makes new ones (`worlds.py`) and leaves the old as they are.
+Restates POSIX without a look at the code under test, of which it knows only the names of errors. Times are
+those of the steps; access times are left out, since what has no room to note them need not.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tests.crash.steps import Step
 from tests.crash.trees import Tree as Found
 from vfs.errors import (
     Exists,
@@ -43,6 +42,8 @@ class Node(NamedTuple):
     names: Mapping[str, int] | None = None
     target: bytes | None = None
     xattrs: Mapping[bytes, bytes] = {}
+    outside: int = 0
+    """Names that the inode says it has, and that lie outside of the clone it is in."""
 
 
 class Tree:
@@ -50,11 +51,6 @@ class Tree:
 
     def __init__(self, nodes: Mapping[int, Node]) -> None:
         self._nodes = nodes
-
-    @classmethod
-    def empty(cls, now: int) -> "Tree":
-        """The root alone."""
-        return cls({ROOT: Node(stat.S_IFDIR | 0o755, now, now, now, names={})})
 
     def node(self, ino: int) -> Node:
         return self._nodes[ino]
@@ -100,31 +96,8 @@ class Tree:
             nodes[new if ino == old else ino] = node
         return Tree(nodes)
 
-    def after(self, step: Step, now: int, new_ino: int, handles: Handles) -> "Tree":
-        """The tree after an operation (this one where nothing changes), or the error that it answers.
-
-        `new_ino` is what it makes.
-        """
-        change = Change(self._nodes, now, new_ino, handles)
-        verb = getattr(change, f"_{step.verb}", None)
-        if verb is None:
-            return self
-        verb(*step.args)
-        return self if change.nodes == self._nodes else Tree(change.nodes)
-
-    def picture(self) -> Found:
-        """As `tests.crash.trees.tree` sees it, but for what depends on where bytes lie and on reading."""
-        paths = self.paths()
-        links: dict[int, int] = {}
-        for ino in paths.values():
-            links[ino] = links.get(ino, 0) + 1
-        found: Found = {path: self._pictured(ino, links[ino]) for path, ino in paths.items()}
-        nodes = [self._nodes[ino] for ino in links]
-        folders = sum(node.names is not None for node in nodes)
-        found[""] = (len(nodes) - folders, folders, sum(len(node.content or b"") for node in nodes))
-        return found
-
-    def _pictured(self, ino: int, links: int) -> tuple[Any, ...]:
+    def pictured(self, ino: int, links: int) -> tuple[Any, ...]:
+        """One inode as `tests.crash.trees.tree` sees it, but for places of bytes and access times."""
         node = self._nodes[ino]
         size = len(node.content or node.target or b"")
         if node.names is not None:
@@ -139,6 +112,9 @@ def pictured(found: Found) -> Found:
     """A tree that was found, less what the model leaves out."""
     shown: Found = {}
     for path, node in found.items():
+        if path.endswith(":"):
+            shown[path] = node
+            continue
         if not path:
             low, high = node["logical_bytes"], node["logical_bytes_high"]
             shown[path] = (node["files"], node["directories"], low + (high << 62))
@@ -201,9 +177,13 @@ class Change:
             fields["gid"] = parent.gid
             if stat.S_ISDIR(mode):
                 mode |= stat.S_ISGID
-        now = self._now
-        self.nodes[self._new_ino] = Node(mode, now, now, now, **fields)
-        self._put(folder, name, self._new_ino)
+        now, number = self._now, self._number_in(folder)
+        self.nodes[number] = Node(mode, now, now, now, **fields)
+        self._put(folder, name, number)
+
+    def _number_in(self, folder: int) -> int:
+        """What a new inode in that directory is called."""
+        return self._new_ino
 
     def _create(self, path: str) -> None:
         self._new(path, stat.S_IFREG | 0o644, content=b"")

@@ -7,9 +7,10 @@ nothing else, a kill the last alone. Believes nothing of the store but the answe
 from tests.crash.steps import Step
 from tests.crash.trees import Tree as Found
 from tests.crash.trees import difference
-from tests.simulation.model import Tree
+from tests.simulation.worlds import World
+from vfs.numbers import LOCAL_MASK, local_of, number_of, tree_of
 
-UNKNOWN_INO = -1
+UNKNOWN_LOCAL = LOCAL_MASK
 """Of what an operation was about to make when the machine stopped."""
 
 
@@ -17,34 +18,48 @@ class Oracle:
     """The states of one life of a store, from one stop to the next."""
 
     def __init__(self, now: int) -> None:
-        self.states = [Tree.empty(now)]
+        self.states = [World.empty(now)]
         """INVARIANT: the first is the newest of which clients know that it is durable."""
         self._first = 0  # how many came before
         self.handles: dict[int, int] = {}
-        self.in_flight: Tree | None = None
+        self.in_flight: World | None = None
         """The state after an operation that got no answer; only with nothing answered after it."""
+        self._coming: list[World] = []
+        """The states as an action makes them whose commit got no answer."""
         self.highest_ino = 1
         """Ever seen; numbers above it alone may be given out."""
 
     @property
-    def now(self) -> Tree:
+    def now(self) -> World:
         """The volatile state."""
         return self.states[-1]
 
-    def answered(self, step: Step, tree: Tree) -> None:
+    def answered(self, step: Step, tree: World) -> None:
         """A step was done, and this is what came of it."""
-        if tree is not self.now:
+        waiting = self.now.waiting
+        if waiting is not None and tree.waiting is None:
+            # Its moment is durable and came before; what was answered since need not be.
+            self.states = [state.acted(waiting) for state in self.states]
+        elif tree is not self.now:
             self.states.append(tree)
         if step.verb == "open":
             self.handles[step.args[1]] = tree.ino(step.args[0])
         elif step.verb == "release":
             self.handles.pop(step.args[0], None)
 
+    def given_up(self) -> None:
+        """A checkpoint with an action is not under way any more, or never came to its end."""
+        if self.now.waiting is not None:
+            self.states[-1] = self.now.calm()
+
     def unanswered(self, step: Step, now: int) -> None:
         """The machine stopped, or the log failed, within a step."""
-        self.in_flight = self.now.after(step, now, UNKNOWN_INO, self.handles)
+        self.in_flight = self.now.after(step, now, UNKNOWN_LOCAL, self.handles)
+        waiting = self.now.waiting
+        if waiting is not None and step.verb == "commit":
+            self._coming = [state.acted(waiting) for state in self.states]
 
-    def shows(self, tree: Tree) -> None:
+    def shows(self, tree: World) -> None:
         """This is what clients see; what got no answer may have been done all the same."""
         if self.in_flight is not None and tree.picture() != self.now.picture():
             self.states.append(tree)
@@ -62,24 +77,25 @@ class Oracle:
 
     # --- judging ----------------------------------------------------------------------------
 
-    def matching(self, found: Found, *, durable: bool) -> Tree | None:
+    def matching(self, found: Found, *, durable: bool) -> World | None:
         """The newest state that looks as what was found. `durable`: any since the durable one, else the last.
 
         What was under way counts as done or as not done.
         """
         last = [*self.states, *([self.in_flight] if self.in_flight is not None else [])]
-        for tree in reversed(last if durable else last[len(self.states) - 1 :]):
+        for tree in reversed([*self._coming, *last] if durable else last[len(self.states) - 1 :]):
             tree = self._with_numbers(tree, found)
             if tree.picture() == found:
                 return tree
         return None
 
-    def _with_numbers(self, tree: Tree, found: Found) -> Tree:
+    def _with_numbers(self, tree: World, found: Found) -> World:
         """A state that knows the number of what was being made; it must be a new one."""
-        path = next((path for path, ino in tree.paths().items() if ino == UNKNOWN_INO), None)
+        paths = tree.paths()
+        path = next((path for path, ino in paths.items() if local_of(ino) == UNKNOWN_LOCAL), None)
         if path is None or path not in found or found[path][0] <= self.highest_ino:
             return tree
-        return tree.numbered(UNKNOWN_INO, found[path][0])
+        return tree.numbered(paths[path], number_of(tree_of(paths[path]), found[path][0]))
 
     def explain(self, found: Found, *, durable: bool) -> list[str]:
         """How what was found differs from the state that is closest to it."""
@@ -90,14 +106,15 @@ class Oracle:
         where = f"closest is state {number} of {len(pictures)}, {self.in_flight is not None} in flight"
         return [where, *difference(found, closest)[:6]]
 
-    def landed(self, tree: Tree) -> None:
+    def landed(self, tree: World) -> None:
         """After a stop: this state was found, it is durable, and nobody holds anything."""
         self.states = [tree.named()]
         self._first = 0
         self.handles.clear()
         self.in_flight = None
+        self._coming = []
         self.seen(*tree.paths().values())
 
     def seen(self, *numbers: int) -> None:
         """These inode numbers have shown."""
-        self.highest_ino = max(self.highest_ino, *numbers)
+        self.highest_ino = max(self.highest_ino, *map(local_of, numbers))

@@ -5,14 +5,22 @@ Answers what the operation answered. Never compares: the life does.
 
 from typing import Any
 
-from tests.crash.operations import Operations
 from tests.crash.steps import GC_STAGES, PACK_STAGES, WHOLE_PACKING, Step
+from tests.crash.tree_operations import TreeOperations
 from tests.simulated.disk import SimulatedStorage
 from tests.simulation.oracle import Oracle
 
+TREE_CHECKPOINTS = (
+    *("checkpoint", "begin", "begin_action"),
+    *("snapshot", "delete_snapshot", "rename_snapshot", "rollback"),
+)
+"""Verbs that take a checkpoint, or begin one."""
 
-class Player(Operations):
+
+class Player(TreeOperations):
     """One opening of the store."""
+
+    syncs_before_actions = False
 
     def __init__(self, storage: SimulatedStorage, oracle: Oracle, **options: Any) -> None:
         self.oracle = oracle
@@ -34,8 +42,10 @@ class Player(Operations):
         verb = step.verb
         if verb in WHOLE_PACKING:
             return not (self._packs or self._captures)
-        if verb in ("checkpoint", "begin"):
+        if verb in TREE_CHECKPOINTS:
             return not (self._captures or self._swapping)
+        if verb == "prune":
+            return not self._captures
         if verb in ("pack_begin", "gc_begin"):
             return not (self._packs or (verb == "gc_begin" and self._captures))
         if verb in ("pack_commit", "gc_commit", "gc_finish"):
@@ -45,6 +55,10 @@ class Player(Operations):
         if verb in ("pack_abandon", "gc_abandon"):
             return not self._swapping
         return verb not in (*PACK_STAGES, *GC_STAGES) or self._packs
+
+    def holds(self) -> set[int]:
+        """The open files that are still what they were."""
+        return set(self._handles)
 
     @property
     def _packs(self) -> bool:

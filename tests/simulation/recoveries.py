@@ -24,7 +24,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.player import Player
 from tests.simulation.surroundings import StepClock
 from tests.simulation.verdicts import Failure, Trouble
-from vfs.errors import NoSpace, OperationError, StoreError, VfsError
+from vfs.errors import NoSpace, OperationError, SnapshotError, StoreError, VfsError
 
 
 class Stop(NamedTuple):
@@ -86,7 +86,7 @@ class Recoveries:
 
     def _stopped_in(self, step: Step | None) -> None:
         if step is not None and not self._known_to_fail:
-            with suppress(OperationError):
+            with suppress(OperationError, SnapshotError):
                 self.oracle.unanswered(step, self.clock.now_ns())
         assert self._stop is not None, "somebody armed it"
         self._halt(self._stop)
@@ -96,6 +96,7 @@ class Recoveries:
         self.count("cuts" if stop.is_power_cut else "kills")
         self._stop = None
         self.player.drop()
+        self.oracle.given_up()
         disk = self.disk.crash(Random(stop.way)) if stop.is_power_cut else self.disk.kill()
         any_prefix = stop.is_power_cut or self._has_lost_pages(self.disk)
         self.disk.close()

@@ -12,12 +12,12 @@ from tests.simulation.__main__ import main
 from tests.simulation.drawing import Drawing
 from tests.simulation.life import Life
 from tests.simulation.lives import LifeFailed, live, relive
-from tests.simulation.model import Tree
 from tests.simulation.oracle import Oracle
 from tests.simulation.report import report
 from tests.simulation.script import Script
 from tests.simulation.shrink import shrink
 from tests.simulation.surroundings import surroundings
+from tests.simulation.worlds import World
 
 NOW = 5
 
@@ -88,7 +88,7 @@ def test_what_was_under_way_counts_as_done_or_not_done_with_a_new_number() -> No
     before = oracle.now.picture()
     oracle.unanswered(step, NOW)
     for number, right in ((20, False), (21, True)):
-        found = Tree.empty(NOW).after(step, NOW, number, {}).picture()
+        found = World.empty(NOW).after(step, NOW, number, {}).picture()
         assert (oracle.matching(found, durable=False) is not None) == right
     assert oracle.matching(before, durable=False) is not None
 

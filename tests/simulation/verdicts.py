@@ -14,6 +14,7 @@ from vfs.errors import (
     OperationError,
     PackUnwritten,
     ReadOnly,
+    SnapshotError,
     StoreFailed,
     StoreUnreadable,
     VfsError,
@@ -72,6 +73,8 @@ def is_right_refusal(
     step: Step, error: VfsError, expected: Exception | None, trouble: Trouble, *, failed: bool
 ) -> bool:
     """Whether the step may end with that error. `expected` is what POSIX alone would answer."""
+    if step.verb == "rollback" and isinstance(error, SnapshotError) and isinstance(error.__cause__, VfsError):
+        error = error.__cause__
     if isinstance(error, NoSpace):
         return trouble.lacks_room and step.verb not in NEEDS_NO_ROOM
     if isinstance(error, OF_A_FAILED_STORE):
