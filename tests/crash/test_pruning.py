@@ -42,7 +42,7 @@ def prune(fs: FileSystem, rows: int) -> None:
         fs.end_slice(work)
 
 
-@pytest.mark.parametrize("seed", LIVES)
+@pytest.mark.parametrize("seed", LIVES if LONG else LIVES[:5])
 def test_a_power_cut_at_any_call_of_deleting_and_pruning(seed: int) -> None:
     rng = random.Random(seed)
     disk = new_disk()

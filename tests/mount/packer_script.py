@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import trio
 
@@ -12,6 +13,7 @@ class Work:
     cancelled = False
     ended = False
     packed_bytes = 100
+    log_bytes = 0
     swapped_rows = 1
 
 
@@ -30,6 +32,7 @@ class Script:
         self.done: list[str] = []
         self.failed = None
         self.read_only = False
+        self.log = SimpleNamespace(size_bytes=0)
         self.prune_due = False
         self.to_prune = 1
         self.prune: Callable[[], None] = lambda: None

@@ -93,71 +93,59 @@ def writers(folder: Path) -> Iterator[None]:
     assert not failed
 
 
-@pytest.fixture
-def based(mounted: MountedStore) -> MountedStore:
-    """With a snapshot, `base`, of a file that is kept."""
+def base(mounted: MountedStore) -> None:
+    """A file that is kept, and a snapshot of it."""
     (mounted.path / "kept").write_bytes(noise(1, KEPT))
     vfs("snapshot", "create", mounted.path, "base")
-    return mounted
 
 
-def check_space(based: MountedStore, delete: Callable[[], object]) -> None:
-    """What is large is still held, and comes back when that is deleted."""
-    path, store = based.path, based.store
-    vfs("gc", path)
-    assert size_on_disk(store) > LARGE
-    before = json.loads(vfs("gc", "--dry-run", "--json", path))
-    assert before["pruned_bytes"] == 0
-    delete()
-    vfs("gc", path)
+def check_space(mounted: MountedStore) -> None:
+    """Only what is kept takes room."""
+    path, store = mounted.path, mounted.store
     assert size_on_disk(store) < KEPT + OVERHEAD
     assert waiting_jobs(store) == 0
     assert (path / ".snapshots/base/kept").read_bytes() == noise(1, KEPT)
     assert (path / "kept").read_bytes() == noise(1, KEPT)
 
 
-def test_what_only_a_deleted_snapshot_held_comes_back(based: MountedStore) -> None:
-    path = based.path
+def test_what_a_deleted_snapshot_and_a_removed_clone_held_comes_back(mounted: MountedStore) -> None:
+    path, store = mounted.path, mounted.store
+    base(mounted)
+    vfs("clone", path, "base", "clone")
     with writers(path):
         (path / "large").write_bytes(noise(2, LARGE))
+        (path / "clone/large").write_bytes(noise(3, LARGE))
         vfs("snapshot", "create", path, "with-large")
         os.unlink(path / "large")
         vfs("snapshot", "create", path, "later")
-        check_space(based, lambda: vfs("snapshot", "delete", path, "with-large"))
+        vfs("gc", path)
+        assert size_on_disk(store) > 2 * LARGE
+        vfs("snapshot", "delete", path, "with-large")
+        vfs("gc", path)
+        assert LARGE < size_on_disk(store) < LARGE + KEPT + OVERHEAD
+        vfs("snapshot", "delete", path, "later")
+        vfs("clone", "--delete", path, "clone")
+        vfs("gc", path)
+        check_space(mounted)
 
 
-def test_what_was_rolled_back_comes_back(based: MountedStore) -> None:
-    path = based.path
-    (path / "large").write_bytes(noise(3, LARGE))
-    kept_as = json.loads(vfs("rollback", path, "base", "--json"))["kept_as"]
-    assert not (path / "large").exists()
-    check_space(based, lambda: vfs("snapshot", "delete", path, kept_as))
-
-
-def test_what_a_clone_wrote_comes_back(based: MountedStore) -> None:
-    path = based.path
-    vfs("clone", path, "base", "clone")
-    with writers(path):
-        (path / "clone/large").write_bytes(noise(4, LARGE))
-        os.unlink(path / "clone/kept")
-        check_space(based, lambda: vfs("clone", "--delete", path, "clone"))
-
-
-def test_gc_prunes_where_nothing_happens_by_itself(mount_store: Mounter) -> None:
+def test_what_was_rolled_back_comes_back_with_gc(mount_store: Mounter) -> None:
+    """Where nothing happens by itself."""
     mounted = mount_store("nopack")
     path = mounted.path
-    (path / "large").write_bytes(noise(5, LARGE))
-    vfs("snapshot", "create", path, "one")
-    os.unlink(path / "large")
-    vfs("snapshot", "delete", path, "one")
-    assert waiting_jobs(mounted.store) == 1
+    base(mounted)
+    (path / "large").write_bytes(noise(4, LARGE))
+    kept_as = json.loads(vfs("rollback", path, "base", "--json"))["kept_as"]
+    assert not (path / "large").exists()
+    assert json.loads(vfs("gc", "--dry-run", "--json", path))["pruned_bytes"] == 0
+    vfs("snapshot", "delete", path, kept_as)
     would = json.loads(vfs("gc", "--dry-run", "--json", path))
     assert LARGE * 0.9 < would["pruned_bytes"] < LARGE * 1.1
     assert waiting_jobs(mounted.store) == 1
     report = json.loads(vfs("gc", "--json", path))
     assert report["pruned_rows"] > 1
     assert report["log_freed_bytes"] > LARGE * 0.9
-    assert size_on_disk(mounted.store) < OVERHEAD
+    check_space(mounted)
 
 
 def test_a_hundred_snapshots_go_by_themselves(mounted: MountedStore) -> None:

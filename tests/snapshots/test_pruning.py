@@ -15,7 +15,7 @@ from vfs.limits import ROOT_INO
 from vfs.snapshots.actions import DeleteSnapshots
 from vfs.snapshots.pruning import Prune
 
-LIVES = 8
+LIVES = 6
 
 
 def rows_after_all(fs: FileSystem) -> list[str]:

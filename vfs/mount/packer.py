@@ -170,6 +170,7 @@ class Packer:
         fs = self._fs
         fs.writable()
         await self._committer.checkpoint(anyway=True)
+        log_bytes = fs.log.size_bytes
         pruned = await self._pruned(dry_run=dry_run) if asked else None
         if not dry_run and fs.log_wants_packing(eager=eager):
             try:
@@ -177,6 +178,7 @@ class Packer:
             except NoSpace:  # what is dead goes without, and makes room
                 await self._committer.checkpoint(anyway=True)
         self._work = work = fs.begin_collect(eager=eager, dry_run=dry_run, progress=on_progress)
+        work.log_bytes = log_bytes
         try:
             while await self._thread(fs.run_collect, work):
                 async with self._committer.checkpointing:
