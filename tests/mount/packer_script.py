@@ -20,6 +20,8 @@ class Work:
 class Pruned:
     """Slices of pruning."""
 
+    rows = 0
+
     def tell(self, report: str) -> str:
         return report
 
@@ -158,6 +160,7 @@ class Script:
         assert self.checkpointing.locked(), "a capture may be in flight"
         self.done.append("prune")
         self.prune()
+        work.rows += 1
         return self.to_prune > 0
 
     def end_slice(self, work: "Pruned") -> None:

@@ -47,7 +47,7 @@ class Pruner:
         while await self._slice(work):
             await trio.sleep(PAUSES * (monotonic() - began))
             began = monotonic()
-        if fs.failed is None:
+        if work.rows and fs.failed is None:
             # A chunk goes when nothing points into it, but never the one that is being written.
             fs.roll_log()
             await self._committer.checkpoint(anyway=True)
