@@ -3,6 +3,7 @@ the deleted ones there or not, and a store that ends what was begun.
 """
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from tests.crash.operations import opened
 from tests.simulated.disk import SimulatedStorage
 from tests.snapshots.lives import RandomLife, shown
 from tests.snapshots.rows import unseen_rows, wrong_counts
+from vfs.errors import NoSpace
 from vfs.filesystem import FileSystem
 from vfs.snapshots.pruning import Prune
 
 SHARE = 1.0 if LONG else 0.08
 ROUNDS = 12
+CHUNK = 100_000
 
 
 def lived(disk: WatchedDisk, seed: int) -> FileSystem:
@@ -86,3 +89,34 @@ def check_cut(cut: SimulatedStorage, expected: list[dict[str, Any]], where: str)
     again = opened(cut)
     assert shown(again) == now, where
     again.store.close()
+
+
+def test_on_a_full_disk_a_deleted_snapshot_makes_room() -> None:
+    disk = new_disk()
+    disk.space_bytes = 16 << 20
+    fs = opened(disk)
+    rng = random.Random(1)
+    for number in range(20):
+        fs.write_bytes(f"old{number}", rng.randbytes(200_000))
+    fs.create_snapshot("old")
+    for number in range(20):
+        fs.remove(f"old{number}")
+    written = fill(fs, rng)
+    assert fill(fs, rng) == 0, "it is full"
+    fs.delete_snapshots(["old"])
+    report = fs.collect()
+    assert report.pruned_bytes > 3_900_000
+    assert fill(fs, rng) >= 3_000_000
+    assert len(fs.listdir()) > written // CHUNK
+    assert unseen_rows(fs.store.index) == []
+    fs.close()
+
+
+def fill(fs: FileSystem, rng: random.Random) -> int:
+    """Write until there is no room; the bytes that were written."""
+    written = 0
+    with suppress(NoSpace):
+        while True:
+            fs.write_bytes(f"new{fs.log.last_lsn}", rng.randbytes(CHUNK))
+            written += CHUNK
+    return written
