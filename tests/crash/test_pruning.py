@@ -2,6 +2,8 @@
 the deleted ones there or not, and a store that ends what was begun.
 """
 
+import copy
+import errno
 import random
 from contextlib import suppress
 from typing import Any
@@ -12,9 +14,10 @@ from tests.crash.disks import WatchedDisk, new_disk
 from tests.crash.extent import LIVES, LONG, tell
 from tests.crash.operations import opened
 from tests.simulated.disk import SimulatedStorage
+from tests.simulated.faults import Fault
 from tests.snapshots.lives import RandomLife, shown
 from tests.snapshots.rows import unseen_rows, wrong_counts
-from vfs.errors import NoSpace
+from vfs.errors import IndexUnwritten, NoSpace
 from vfs.filesystem import FileSystem
 from vfs.snapshots.pruning import Prune
 
@@ -120,3 +123,32 @@ def fill(fs: FileSystem, rng: random.Random) -> int:
             fs.write_bytes(f"new{fs.log.last_lsn}", rng.randbytes(CHUNK))
             written += CHUNK
     return written
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_call_that_fails_only_puts_it_off(code: int) -> None:
+    """Whatever SQLite makes of it: what was not committed is done again, and nothing twice."""
+    disk = new_disk()
+    fs = lived(disk, 3)
+    fs.delete_snapshots([snapshot.name for snapshot in fs.snapshots()][:-1])
+    expected = shown(fs)
+    fs.store.close()
+    before = disk.kill().root
+    failed = 0
+    for number in range(0, 60, 1 if LONG else 7):
+        tried = SimulatedStorage(root=copy.deepcopy(before))
+        again = opened(tried)
+        tried.faults = [Fault(code, skip=number)]
+        try:
+            prune(again, 5)
+        except (IndexUnwritten, NoSpace):
+            failed += 1
+        tried.faults = []
+        assert wrong_counts(again.store.index) == [], number
+        assert shown(again) == expected, number
+        prune(again, 5)
+        assert unseen_rows(again.store.index) == [], number
+        assert wrong_counts(again.store.index) == [], number
+        assert shown(again) == expected, number
+        again.close()
+    assert failed
