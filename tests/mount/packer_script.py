@@ -37,6 +37,8 @@ class Script:
         self.log = SimpleNamespace(size_bytes=0)
         self.prune_due = False
         self.to_prune = 1
+        self.looks: list[bool] = []
+        """Whether what is hidden was looked for, each time."""
         self.prune: Callable[[], None] = lambda: None
         self.pack_wants_checkpoint = False
         self.gc_due = False
@@ -146,8 +148,9 @@ class Script:
 
     # what is pruned
 
-    def begin_prune(self) -> "Pruned":
+    def begin_prune(self, *, hidden: bool = True) -> "Pruned":
         assert threading.get_ident() == self.owner
+        self.looks.append(hidden)
         return Pruned()
 
     def begin_slice(self, work: "Pruned") -> None:

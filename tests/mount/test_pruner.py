@@ -45,6 +45,16 @@ async def test_all_slices_are_taken_and_then_chunks_go() -> None:
     assert script.done == ["prune"] * 3 + ["checkpoint anyway"]
 
 
+async def test_what_is_hidden_is_not_looked_for_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfs.mount.pruner.HIDDEN_PAUSES", 1e9)
+    script = due(1)
+    async with running(script):
+        await until(lambda: len(script.looks) == 1 and not script.prune_due)
+        script.to_prune, script.prune_due = 1, True
+        await until(lambda: len(script.looks) == 2)
+    assert script.looks == [True, False]
+
+
 async def test_nothing_happens_when_nothing_is_due() -> None:
     script = due(1)
     script.prune_due = False

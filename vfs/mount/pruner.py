@@ -22,6 +22,9 @@ from vfs.snapshots.pruning import Prune, log, not_pruned
 LOOK_SECONDS = 1.0
 """How often it is looked whether there is something to prune."""
 
+HIDDEN_PAUSES = 20
+"""What branches hide is looked for by itself when that was so many times as long ago as it took."""
+
 PAUSES = 2
 """After a slice so many times as long as it took are for others, when nobody waits for it."""
 
@@ -33,6 +36,7 @@ class Pruner:
         self._fs = fs
         self._committer = committer
         self._threads = trio.CapacityLimiter(1)
+        self._hidden_look_at = 0.0
 
     async def run(self) -> None:
         """Prune whenever due, until cancelled."""
@@ -42,11 +46,14 @@ class Pruner:
         fs = self._fs
         if not fs.prune_due:
             return
-        work = fs.begin_prune()
-        began = monotonic()
+        first = began = monotonic()
+        hidden = first >= self._hidden_look_at
+        work = fs.begin_prune(hidden=hidden)
         while await self._slice(work):
             await trio.sleep(PAUSES * (monotonic() - began))
             began = monotonic()
+        if hidden:
+            self._hidden_look_at = monotonic() + HIDDEN_PAUSES * (monotonic() - first)
         if work.rows and fs.failed is None:
             # A chunk goes when nothing points into it, but never the one that is being written.
             fs.roll_log()

@@ -55,7 +55,7 @@ LARGE_SLICE_SECONDS = 0.5
 class Prune:
     """Pruning under way: how far it is, and what came of it."""
 
-    def __init__(self, *, most_rows: int, most_seconds: float) -> None:
+    def __init__(self, *, most_rows: int, most_seconds: float, hidden: bool = True) -> None:
         # constant
         self._most_rows = most_rows
         self._most_seconds = most_seconds
@@ -70,7 +70,7 @@ class Prune:
         """The part of it that lies in the log, since memory followed the last time."""
         self.ended_branches: list[int] = []
         """Since memory followed the last time."""
-        self._place = BEGINNING
+        self._place = BEGINNING if hidden else BEGINNING._replace(hiding=())
 
     def slice(self, transaction: Transaction) -> PruneSlice:
         """Remove some rows. It counts when `add` is told of it, after the commit."""
@@ -132,11 +132,15 @@ class Pruning(Packing):
 
     # --- the steps, for a daemon that lets clients in between them ---------------------------
 
-    def begin_prune(self, *, large: bool = False) -> Prune:
-        """Any number of slices follow; `large`: such that take half a second, for when nobody waits."""
+    def begin_prune(self, *, large: bool = False, hidden: bool = True) -> Prune:
+        """Any number of slices follow.
+
+        `large`: such that take half a second, for when nobody waits. `hidden`: look for what branches hide as
+        well, which is a look at all rows of those that may hide something.
+        """
         if large:
-            return Prune(most_rows=LARGE_SLICE_ROWS, most_seconds=LARGE_SLICE_SECONDS)
-        return Prune(most_rows=SLICE_ROWS, most_seconds=SLICE_SECONDS)
+            return Prune(most_rows=LARGE_SLICE_ROWS, most_seconds=LARGE_SLICE_SECONDS, hidden=hidden)
+        return Prune(most_rows=SLICE_ROWS, most_seconds=SLICE_SECONDS, hidden=hidden)
 
     def begin_slice(self, work: Prune) -> None:
         """The owner's step. No checkpoint is under way, nor begins before `end_slice`."""
