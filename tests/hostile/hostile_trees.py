@@ -30,13 +30,6 @@ _rows("branch_of_itself", "branch", "UPDATE branch SET parent=id", opens=False)
 _rows("branches_in_a_circle", "branch", "UPDATE branch SET parent=(SELECT max(id) FROM branch)", opens=False)
 _rows("branch_of_nothing", "branch", "UPDATE branch SET parent=77777", opens=False)
 _rows("branch_from_the_future", "branch|generation", f"UPDATE branch SET gen={LIVE}")
-_rows("branch_gen_negative", "cannot be", "UPDATE branch SET gen=-5", opens=False)
-_rows(
-    "branch_id_huge",
-    "cannot be",
-    f"UPDATE branch SET id={BIG} WHERE id=(SELECT max(id) FROM branch)",
-    opens=False,
-)
 _rows(
     "branches_20_000_deep",
     "more than 10000",
@@ -46,11 +39,9 @@ _rows(
     opens=False,
 )
 _rows("branches_without_number", "more than", _many("branch", "i, 0, 1", 400_000), opens=False)
-_rows("branches_are_gone", "branch", "DELETE FROM branch", opens=False)
 
 # Trees.
 _rows("of_no_branch", "branch", "UPDATE tree SET branch=77777 WHERE snapshot>0", opens=False)
-_rows("of_no_snapshot", "snapshot", "UPDATE tree SET snapshot=77777 WHERE snapshot>0", opens=False)
 _rows(
     "main_is_frozen",
     "mounted",
@@ -65,10 +56,8 @@ _rows(
 )
 _rows("two_on_a_branch", "same branch", "UPDATE tree SET branch=0 WHERE snapshot=0", opens=False)
 _rows("frozen_in_the_future", "still to come", "UPDATE tree SET gen=1<<61 WHERE snapshot>0", opens=False)
-_rows("frozen_and_live", "still to come", f"UPDATE tree SET gen={LIVE} WHERE snapshot>0", opens=False)
 _rows("live_up_to_a_generation", "live", "UPDATE tree SET gen=1 WHERE snapshot=0", opens=False)
 _rows("of_another_source", "tree", "UPDATE tree SET source=0 WHERE snapshot>0", opens=False)
-_rows("of_text", "cannot be", "UPDATE tree SET root='/'", opens=False)
 _rows("root_is_nothing", "root|entry|tree", "UPDATE tree SET root=999999 WHERE source>0")
 _rows(
     "root_is_a_file",
@@ -78,27 +67,20 @@ _rows(
 _rows("totals_huge", "counted|noted", "UPDATE tree SET files=1<<61, logical_bytes_high=1<<61")
 _rows("a_million", "more than", _many("tree", "i, i, 1, 0, 1, 1, 0, 0, 0, 0", 1_000_000), opens=False)
 _rows("snapshots_are_gone", "snapshot", "DELETE FROM snapshot", opens=False)
-_rows("trees_are_gone", "tree", "DELETE FROM tree", opens=False)
 
 # Snapshots.
-for number, name in enumerate(
-    ("a/b", "..", ".", "../../outside/victim", "\x1b[2J", "a:b", "-rf", " ", "a\nb")
-):
+for number, name in enumerate(("..", "../../outside/victim", "\x1b[2J", "-rf")):
     _rows(
         f"snapshot_name_{number}",
         "name",
         f"UPDATE snapshot SET name=CAST(x'{name.encode().hex()}' AS TEXT) WHERE name='one'",
         opens=False,
     )
-_rows("snapshot_name_empty", "cannot be|name", "UPDATE snapshot SET name='' WHERE name='one'", opens=False)
 _rows(
     "snapshot_name_long",
     "cannot be",
     "UPDATE snapshot SET name=hex(zeroblob(5000000)) WHERE name='one'",
     opens=False,
-)
-_rows(
-    "snapshot_name_of_bytes", "cannot be", "UPDATE snapshot SET name=x'6f6e65' WHERE name='one'", opens=False
 )
 _rows(
     "snapshot_name_not_utf_8",
@@ -109,12 +91,10 @@ _rows(
 _rows("snapshot_comment_long", "cannot be", "UPDATE snapshot SET comment=hex(zeroblob(5000000))", opens=False)
 _rows("snapshot_comment_of_escapes", "", "UPDATE snapshot SET comment=CAST(x'1b5b324a0a09' AS TEXT)")
 _rows("snapshot_times", "", f"UPDATE snapshot SET created=-{BIG}-1 WHERE name='one'")
-_rows("snapshot_automatic_7", "cannot be", "UPDATE snapshot SET automatic=7", opens=False)
 
 # What is to be pruned.
 _rows("pruning_of_nothing", "", "INSERT INTO pruning(branch, gen) VALUES(77777, 5)")
 _rows("pruning_of_text", "row|cannot be", "INSERT INTO pruning(branch, gen) VALUES('x', 'y')")
-_rows("pruning_of_all", "", f"INSERT INTO pruning(branch, gen) VALUES(0, {LIVE})")
 _rows("pruning_without_end", "", _many("pruning(branch, gen)", "i % 3, i", 100_000))
 
 # The clock.
@@ -125,7 +105,6 @@ _rows(
 _rows("clock_is_gone", "generation|still to come", "DELETE FROM meta WHERE key='generation'", opens=False)
 _rows("next_behind", "", "UPDATE meta SET value=1 WHERE key='next_tree'")
 _rows("next_at_the_end", "", f"UPDATE meta SET value={LAST_TREE} WHERE key='next_tree'")
-_rows("next_far_away", "", "UPDATE meta SET value=1<<60 WHERE key='next_tree'")
 
 # Rows of files.
 _rows(
@@ -215,19 +194,15 @@ def clone(
     return [15, parent, b"new", 1000, tree, branch, source, gen, root, 9, NOW, replaces]
 
 
-_record("clone_0", clone(0, 900))
 _record("clone_huge", clone(2**30, 900))
-_record("clone_on_branch_0", clone(900, 0))
 _record("clone_twice", clone(900, 901), clone(900, 902))
 _record("clone_of_no_branch", clone(900, 901, 77_777))
-_record("clone_of_no_generation", clone(900, 901, gen=999))
 _record("clone_of_what_is_live", clone(900, 901, gen=LIVE))
 _record("clone_of_no_root", clone(900, 901, root=999_999))
 _record("clone_of_a_file", clone(900, 901, root=FRESH))
 _record("clone_in_itself", clone(900, 901, parent=900 << TREE_SHIFT | 1))
 _record("clone_for_nothing", clone(900, 901, replaces=True))
 _record("drop_of_the_main_tree", [16, 1, b"a", 1, [], 2, NOW])
-_record("drop_of_nothing", [16, 1, b"clone", 900 << TREE_SHIFT | 1, [], 2, NOW])
 _record("drop_of_others", [16, 1, b"a", 900 << TREE_SHIFT | 1, [0, 1, 2], 2, NOW])
 _record(
     "create_in_no_tree",

@@ -17,7 +17,7 @@ from vfs.limits import ROOT_INO
 from vfs.repair.repair import repairing
 
 Looks = dict[str, Look]
-STEP = 2 if "REPAIR_PAGES" in os.environ else 16
+STEP = 2 if "REPAIR_PAGES" in os.environ else 24
 """Every so many pages are lost, one after the other."""
 
 

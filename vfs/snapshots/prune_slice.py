@@ -96,7 +96,8 @@ class PruneSlice:
                     jobs.setdefault(job.branch, []).append(job)
                     self.ended_branches.append(branch)
         drop_jobs(transaction, same)
-        jobs[branch] = [job for job in jobs[branch] if job not in same]
+        done = set(same)  # of which there may be a hundred thousand
+        jobs[branch] = [job for job in jobs[branch] if job not in done]
         if not jobs[branch]:
             del jobs[branch]
 
