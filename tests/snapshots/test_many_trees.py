@@ -12,6 +12,7 @@ from vfs.errors import NoSpace, Stale
 from vfs.filesystem import FileSystem
 from vfs.limits import ROOT_INO, SEGMENT_BYTES
 from vfs.numbers import LOCAL_MASK, tree_of
+from vfs.snapshots.actions import DeleteSnapshots
 
 
 @pytest.fixture
@@ -177,3 +178,15 @@ def test_a_clone_without_a_name_that_is_held_is_in_no_snapshot(store: Path, fs: 
         fs.get(clone)
     fs.close()
     assert check(store).clean
+
+
+def test_a_snapshot_that_is_about_to_be_deleted_is_not_listed(fs: FileSystem) -> None:
+    for name in ("one", "two"):
+        fs.create_snapshot(name)
+    assert fs.listdir(".snapshots") == [b"one", b"two"]
+    fs.begin_checkpoint(action=DeleteSnapshots(["one"]))
+    assert fs.listdir(".snapshots") == [b"two"]
+    assert not fs.exists(".snapshots/one")
+    fs.abandon_checkpoint()
+    assert fs.listdir(".snapshots") == [b"one", b"two"]
+    assert fs.resolve(".snapshots/one").is_directory
