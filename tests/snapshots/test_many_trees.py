@@ -190,3 +190,19 @@ def test_a_snapshot_that_is_about_to_be_deleted_is_not_listed(fs: FileSystem) ->
     fs.abandon_checkpoint()
     assert fs.listdir(".snapshots") == [b"one", b"two"]
     assert fs.resolve(".snapshots/one").is_directory
+
+
+def test_memory_of_a_clone_that_went_beside_a_checkpoint_that_failed_is_given_back(fs: FileSystem) -> None:
+    fs.create_snapshot("empty")
+    clone = fs.clone("empty", ROOT_INO, b"clone").ino
+    file = fs.write_bytes("clone/file", b"content" * 5000).ino
+    for number in range(9):
+        fs.write(file, 3000 * number, b"%070d" % number)
+    fs.begin_checkpoint()
+    while not fs.gather_checkpoint():
+        pass
+    fs.table.in_memory(fs.resolve("clone/file").ino).file.drop_clean_segments()  # type: ignore[union-attr]
+    fs.drop_clone(clone)
+    fs.abandon_checkpoint()
+    loaded = [inode.ino for inode in fs.table.loaded()]
+    assert fs.limiter.used_bytes == sum(fs.limiter.held_by(ino) for ino in loaded)

@@ -196,9 +196,9 @@ class Tracker:
             if ino in capture.taken_xattrs:
                 inode.xattrs_changed = True
         for ino, captured in capture.segments.items():
-            file = capture.taken_inodes[ino].file
-            if file is not None:
-                file.abandon_capture(captured)
+            inode = capture.taken_inodes[ino]
+            if inode.file is not None and not inode.dropped:  # a clone may have gone with it meanwhile
+                inode.file.abandon_capture(captured)
         for key, directory in capture.taken_entries.items():
             self.entries.setdefault(key, directory)
 
