@@ -155,7 +155,7 @@ def _plain_steps(view: View) -> tuple[Step, ...]:
         ("extents", ExtentChecks(view).run),
         ("files", names.contents),
         ("attributes", names.attributes),
-        ("totals", names.totals),
+        ("totals", lambda: names.totals(names.counted())),
     )
 
 

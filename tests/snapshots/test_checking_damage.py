@@ -352,6 +352,21 @@ def test_a_store_in_use_is_looked_at_as_well(store: Path, facts: Facts) -> None:
     assert found(store) == []
 
 
+def test_snapshots_that_show_the_same_rows_are_each_looked_at(store: Path, facts: Facts) -> None:
+    with vfs.open(store) as fs:
+        fs.create_snapshot("three")
+        fs.create_snapshot("four")
+        fs.create_snapshot("five")
+    assert found(store) == []
+    of_four = "snapshot=(SELECT id FROM snapshot WHERE name='four')"
+    damage(store, f"UPDATE tree SET files=77 WHERE source=0 AND {of_four}")
+    assert found(store) == ["totals: in snapshot 'four': files is noted as 77, counted as 4"]
+    damage(store, f"UPDATE tree SET files=4 WHERE source=0 AND {of_four}")
+    damage(store, f"DELETE FROM tree WHERE source={facts.copy} AND {of_four}")
+    leads = f"entry b'copy' of directory 1 leads into tree {facts.copy}, which is not there"
+    assert found(store) == [f"entry: in snapshot 'four': {leads}"]
+
+
 def test_the_same_damage_is_told_of_one_tree(store: Path, facts: Facts) -> None:
     damage(store, f"UPDATE inode SET nlink=9 WHERE ino={facts.removed} AND gen=1")
     assert [line.split(": ")[2] for line in found(store)] == [

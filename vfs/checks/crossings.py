@@ -26,6 +26,15 @@ class Crossing(NamedTuple):
     kind: int
 
 
+class TreeEdge(NamedTuple):
+    """What of a tree is about others; trees that show the same rows have the same."""
+
+    names: list[tuple[int, bytes, int, int]]
+    """Entries that lead elsewhere: (parent, name, reference, kind)."""
+    parent: int | None
+    """Where its root says that it lies; None: there is no root."""
+
+
 class CrossingChecks:
     """The checks of all trees with each other."""
 
@@ -35,17 +44,14 @@ class CrossingChecks:
         self._parents: dict[int, int | None] = {}  # tree -> where its root says that it lies; None: no root
         self._where: dict[int, str] = {}
 
-    def gather(self, tree: Tree, where: str) -> None:
+    def look(self, tree: Tree, where: str) -> TreeEdge:
         """Look at one tree, whose tables are there; `where` begins messages about it."""
         self._where[tree.id] = where
         rows = self._view.query("SELECT parent, name, ino, kind FROM entry WHERE ino>?", (LOCAL_MASK,))
-        for parent, name, reference, kind in list(rows):
-            if self._is_inside(tree, parent):
-                self._names[tree.snapshot].append(Crossing(tree, parent, name, reference, kind))
+        names = [row for row in list(rows) if self._is_inside(tree, row[0])]
         # One that was removed may still be held: it has no name, and the tree goes with it.
         sql = "SELECT parent FROM inode WHERE ino=? AND (nlink>0 OR ?)"
         found = list(self._view.query(sql, (tree.root, not tree.live)))
-        self._parents[tree.id] = found[0][0] if found else None
         strays = self._view.query(
             "SELECT ino, parent FROM inode WHERE parent>? AND ino<>?", (LOCAL_MASK, tree.root)
         )
@@ -54,6 +60,13 @@ class CrossingChecks:
                 self._tell(
                     "directory", tree, f"inode {ino} says it lies in {parent}, which is of another tree"
                 )
+        return TreeEdge(names, found[0][0] if found else None)
+
+    def add(self, tree: Tree, where: str, edge: TreeEdge) -> None:
+        """Note what was found of a tree."""
+        self._where[tree.id] = where
+        self._parents[tree.id] = edge.parent
+        self._names[tree.snapshot] += [Crossing(tree, *name) for name in edge.names]
 
     def _is_inside(self, tree: Tree, directory: int) -> bool:
         """Whether a directory lies in the folder that the tree is a clone of, not in what was around it."""

@@ -5,9 +5,11 @@ and in memory that does not: what one tree sees is put into TEMP tables (`seen.p
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from vfs.backing.trees import Tree, Trees
-from vfs.checks.crossings import CrossingChecks
+from vfs.checks.alike import Alike, Shown
+from vfs.checks.crossings import CrossingChecks, TreeEdge
 from vfs.checks.extents import ExtentChecks
 from vfs.checks.namespace import NamespaceChecks
 from vfs.checks.seen import SeenTables
@@ -18,19 +20,36 @@ NextCall = Callable[[str], None]
 """Told which tree comes."""
 
 
+class Turn(NamedTuple):
+    """A tree whose turn it is."""
+
+    tree: Tree
+    where: str
+    """How messages about it begin."""
+    shown: Shown
+    is_new: bool
+    """Whether its tables are there; else they were, for one that shows the same."""
+
+
 def check_everything(view: View, tell: NextCall) -> None:
     """Names, inodes and files of all trees of a store with a history; what maps name is counted once."""
-
-    def look(names: NamespaceChecks) -> None:
-        names.entries()
-        names.directories()
-        names.links()
-        names.contents()
-        names.attributes()
-        names.totals()
-
     crossings = CrossingChecks(view)
-    _look(view, look, tell, crossings)
+    found: dict[Shown, tuple[dict[str, int], TreeEdge]] = {}
+    seen = SeenTables(view.transaction)
+    tell("extents")
+    ExtentChecks(view, seen.add_ends).run()
+    for tree, where, shown, is_new in _turns(view, seen, tell):
+        names = NamespaceChecks(view, tree, where)
+        if is_new:
+            names.entries()
+            names.directories()
+            names.links()
+            names.contents()
+            names.attributes()
+            found[shown] = names.counted(), crossings.look(tree, where)
+        counted, edge = found[shown]
+        names.totals(counted)
+        crossings.add(tree, where, edge)
     crossings.run()
 
 
@@ -41,26 +60,28 @@ def check_contents(view: View) -> ExtentChecks:
         extents.run()
         NamespaceChecks(view).contents()
         return extents
-    return _look(view, NamespaceChecks.contents, lambda name: None, None)
-
-
-def _look(
-    view: View, look: Callable[[NamespaceChecks], None], tell: NextCall, crossings: CrossingChecks | None
-) -> ExtentChecks:
     seen = SeenTables(view.transaction)
     extents = ExtentChecks(view, seen.add_ends)
-    tell("extents")
     extents.run()
+    for tree, where, _, is_new in _turns(view, seen, lambda name: None):
+        if is_new:
+            NamespaceChecks(view, tree, where).contents()
+    return extents
+
+
+def _turns(view: View, seen: SeenTables, tell: NextCall) -> Iterator[Turn]:
+    alike = Alike(view)
+    known: set[Shown] = set()
     seen.begin()
     for tree, name in named_trees(view.trees):
         tell(name or "the main tree")
-        seen.show(tree)
-        where = f"in {name}: " if name else ""
-        look(NamespaceChecks(view, tree, where))
-        if crossings is not None:
-            crossings.gather(tree, where)
+        shown = alike.shown(tree)
+        is_new = shown not in known
+        if is_new:
+            known.add(shown)
+            seen.show(tree)
+        yield Turn(tree, f"in {name}: " if name else "", shown, is_new)
     seen.end()
-    return extents
 
 
 def named_trees(trees: Trees) -> Iterator[tuple[Tree, str]]:

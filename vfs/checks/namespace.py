@@ -180,15 +180,18 @@ class NamespaceChecks:
         )
         return (high << 32) + low
 
-    def totals(self) -> None:
-        """Totals are what is counted; those of clones are not kept."""
+    def counted(self) -> dict[str, int]:
+        """What totals should be; nothing for clones, whose totals are not kept."""
         if not self._is_main:
-            return
-        counted = {
+            return {}
+        return {
             "files": self._view.one("SELECT count(*) FROM inode WHERE mode>>12 <> 4 AND nlink>0"),
             "directories": self._view.one("SELECT count(*) FROM inode WHERE mode>>12 = 4 AND nlink>0"),
             "logical_bytes": self._logical_bytes(),
         }
+
+    def totals(self, counted: dict[str, int]) -> None:
+        """Totals are what was counted."""
         tree = self._tree
         noted = Totals.from_meta(self._view.meta) if tree is None or tree.live else tree
         for key, count in counted.items():
