@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import vfs
-from tests.formats.tree import HERE, plant, plant_lost, plant_packed, plant_trees, seen_everywhere
+from tests.formats.tree import HERE, plant, plant_lost, plant_packed, plant_trees, seen, seen_everywhere
 
 ARCHIVES = sorted(path.name for path in HERE.glob("v*.tar.gz"))
 
@@ -52,6 +52,14 @@ def test_a_golden_store(name: str, tmp_path: Path, expected: dict[str, str]) -> 
         assert fs.read_bytes("/new") == b"written today"
         fs.remove("/new")
         assert seen_everywhere(fs) == expected
+    check(store, name)
+    with vfs.open(store) as fs:  # of whatever format it was: it can do now what a store of today can
+        fs.create_snapshot("today")
+        fs.write_bytes("/folder/new", b"after it")
+        fs.clone("today", 1, b"clone of today")
+        fs.rollback("today")
+        assert seen(fs) == {path: text for path, text in expected.items() if path.startswith("b")}
+        assert fs.exists(f".snapshots/{fs.snapshots()[-1].name}/clone of today/folder")
     check(store, name)
 
 

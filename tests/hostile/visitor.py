@@ -110,6 +110,7 @@ def trees(store: Path) -> str:
                 said.append(walk(fs, fs.snapshot_root(name).ino))
         for work in (
             lambda: fs.clone(names[0], 1, b"fresh clone"),
+            lambda: fs.clone(f"{names[-1]}:clone", 1, b"another"),
             lambda: fs.write_bytes("/fresh clone/fresh", b"fresh"),
             lambda: fs.create_snapshot("fresh"),
             lambda: fs.rollback(names[-1]),

@@ -205,6 +205,19 @@ def test_an_index_that_is_gone_takes_its_snapshots_with_it(store: Path) -> None:
     assert list(looks(store)) == [""]
 
 
+def test_tables_of_packed_data_that_are_lost_count_what_every_tree_names(store: Path, before: Looks) -> None:
+    """They are made anew when the store is opened: no content that only a snapshot has is taken for waste."""
+    storage = DirectoryStorage(store)
+    connection = storage.index_connection("index.db", read_only=False)
+    connection.execute("DROP TABLE blob; DROP TABLE block; DROP TABLE pack")
+    connection.close()
+    storage.close()
+    with vfs.open(store, pack_workers=0) as fs:
+        fs.collect()
+    assert vfs.check(store, data=True).clean
+    check_same(store, before)
+
+
 def test_clones_that_only_the_log_has(store: Path, before: Looks) -> None:
     """Made, changed, and one of them removed, after the last checkpoint."""
     fs = vfs.open(store, pack_workers=0)

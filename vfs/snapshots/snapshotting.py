@@ -175,6 +175,8 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
         outer = [tree_of(root.ino)]
         for above_tree in outer:
             for other in below.get(above_tree, ()):
+                if other.id in new:
+                    raise SnapshotError(f"clone {other.source} lies in itself; run vfs fsck on the store")
                 if above_tree != outer[0] or self._lies_in(other.root_ino, root.ino):
                     clone = self._inner_clone(other, new[above_tree], cookies)
                     found.append(clone)
