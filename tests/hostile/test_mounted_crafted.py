@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.crafting import ALL, Hostile, Workshop, good_store
+from tests.hostile.crafting import ALL, Hostile, Workshop, good_store, layered_store
 from tests.hostile.test_crafted import sentinels
 from tests.mounted.mounting import ROOT, VFS, is_mounted
 
@@ -23,6 +23,8 @@ CHOSEN = {
     "index_name_4",
     "index_entry_of_nobody",
     "pack_bomb_as_it_says",
+    "tree_clones_in_each_other",
+    "tree_leads_to_the_snapshots",
 }
 MOUNTED = [each for each in ALL if each.name in CHOSEN or os.environ.get("VFS_HOSTILE_MOUNTS")]
 
@@ -58,18 +60,19 @@ print(seen, refused)
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("good") / "store"
     good_store(store)
+    layered_store(store, store.with_name("layered"))
     return store
 
 
 @pytest.mark.parametrize("each", MOUNTED, ids=lambda each: each.name)
 def test_the_mount_of_a_hostile_store(good: Path, tmp_path: Path, each: Hostile) -> None:
-    shop = Workshop(good, tmp_path / "shop")
+    shop = Workshop(good.with_name("layered") if each.layered else good, tmp_path / "shop")
     each.craft(shop)
     before = sentinels(shop.outside)
     point = tmp_path / "mnt"
     point.mkdir()
     mount = subprocess.run(
-        [*VFS, "mount", str(shop.store), str(point)],
+        [*VFS, "mount", str(shop.store), str(point), *(["-o", "snapdir=visible"] if each.layered else [])],
         cwd=ROOT,
         capture_output=True,
         text=True,
