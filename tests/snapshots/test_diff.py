@@ -84,6 +84,22 @@ def test_one_file_under_several_names(fs: FileSystem) -> None:
     assert ("removed", b"a/one") in brief(fs.diff("then"))
 
 
+def test_a_file_without_a_name_is_not_told(fs: FileSystem) -> None:
+    for name in ("kept", "gone"):
+        fs.write_bytes(name, b"1")
+    fs.create_snapshot("then")
+    ino = fs.resolve("gone").ino
+    fs.open(ino)
+    fs.remove("gone")
+    assert brief(fs.diff("then")) == [("removed", b"gone")]
+    fs.create_snapshot("meanwhile")
+    fs.write(ino, 0, b"2")
+    fs.set_attributes(fs.resolve("kept").ino, mode=0o600)
+    assert brief(fs.diff("meanwhile")) == [("changed", b"kept", "mode")]
+    fs.release(ino)
+    assert brief(fs.diff("meanwhile")) == [("changed", b"kept", "mode")]
+
+
 def test_what_replaces_something(fs: FileSystem) -> None:
     fs.make_directory("modules/inner", parents=True)
     fs.write_bytes("modules/inner/same", b"same")

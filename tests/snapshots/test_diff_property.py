@@ -11,8 +11,10 @@ import pytest
 
 import vfs
 from tests.snapshots.brute_force import check
+from vfs.backing.index_view import IndexView
 from vfs.errors import OperationError, SnapshotError
 from vfs.limits import ROOT_INO
+from vfs.numbers import number_of
 
 SEEDS = range(int(os.environ.get("VFS_DIFF_SEEDS", "6")))
 STEPS = 150
@@ -195,6 +197,15 @@ class History:
             self.lines += check(self.fs, self.random.choice(words), self.random.choice(words))
         if self.snapshots:
             self.lines += check(self.fs, self.random.choice(self.snapshots), "/")
+        self.look_at_rows()
+
+    def look_at_rows(self) -> None:
+        """Many rows at once are those that one gets one by one."""
+        with self.fs.store.index.checking(writable=False) as transaction:
+            rows = IndexView(transaction)
+            for tree in rows.trees:
+                numbers = [number_of(tree.id, local) for local in range(1, 100)]
+                assert rows.inodes(tree.id, numbers) == {number: rows.inode(number) for number in numbers}
 
     def live(self, steps: int) -> None:
         often: list[Callable[[], None]] = [
