@@ -191,7 +191,11 @@ class ChangedNames:
             self._kept[key] = names[0]
 
     def _only(self, side: int, folder: Key) -> Name:
-        return min(self.names[side][folder])
+        found = self.names[side].get(folder)
+        name = self._kept.get(folder) if found is None else min(found)
+        if name is None:
+            raise IndexDamaged(f"folder {self.pairs.number(side, folder)} lies in a folder without that name")
+        return name
 
     def path(self, side: int, name: Name) -> bytes:
         """The path of a name on that side, from its root; its folder must be learned."""
@@ -206,9 +210,7 @@ class ChangedNames:
             if parent in self.roots:
                 return b"/".join(reversed(parts))
             if self.lies_below(NEW, parent):
-                above = self.names[NEW].get(parent)
-                name = self._kept[parent] if above is None else min(above)
-                return b"/".join([*self._parts(NEW, name), *reversed(parts)])
+                return b"/".join([*self._parts(NEW, self._only(NEW, parent)), *reversed(parts)])
             name = self._only(OLD, parent)
 
     def _parts(self, side: int, name: Name) -> list[bytes]:
@@ -218,4 +220,4 @@ class ChangedNames:
             parts.append(last)
             if parent == self.roots[side]:
                 return parts[::-1]
-            name = self._only(side, parent) if parent in self.names[side] else self._kept[parent]
+            name = self._only(side, parent)
