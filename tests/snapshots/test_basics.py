@@ -14,12 +14,6 @@ ONE, TWO = b"one" * 5000, b"two"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    vfs.mkfs(tmp_path / "store")
-    return tmp_path / "store"
-
-
-@pytest.fixture
 def fs(store: Path) -> Iterator[FileSystem]:
     """A store with a snapshot, `then`, that has been changed since."""
     with vfs.open(store) as opened:

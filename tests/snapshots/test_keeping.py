@@ -15,12 +15,6 @@ from vfs.snapshots.policy import Policy
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    vfs.mkfs(tmp_path / "store")
-    return tmp_path / "store"
-
-
-@pytest.fixture
 def fs(store: Path) -> Iterator[FileSystem]:
     with vfs.open(store) as opened:
         opened.make_directory("folder")

@@ -16,12 +16,6 @@ from vfs.snapshots.actions import DeleteSnapshots
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    vfs.mkfs(tmp_path / "store")
-    return tmp_path / "store"
-
-
-@pytest.fixture
 def fs(store: Path) -> Iterator[FileSystem]:
     with vfs.open(store) as opened:
         yield opened
