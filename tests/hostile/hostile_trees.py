@@ -68,6 +68,13 @@ _rows("totals_huge", "counted|noted", "UPDATE tree SET files=1<<61, logical_byte
 _rows("a_million", "more than", _many("tree", "i, i, 1, 0, 1, 1, 0, 0, 0, 0", 1_000_000), opens=False)
 _rows("snapshots_are_gone", "snapshot", "DELETE FROM snapshot", opens=False)
 
+_rows(
+    "crowd",
+    "of one snapshot",
+    _many("tree", "i, i, 1, 0, 1, 1, 0, 0, 0, 0", 12_000),
+    opens=False,
+)
+
 # Snapshots.
 for number, name in enumerate(("..", "../../outside/victim", "\x1b[2J", "-rf")):
     _rows(
@@ -103,7 +110,7 @@ _rows(
     "clock_behind", "generation|still to come", "UPDATE meta SET value=1 WHERE key='generation'", opens=False
 )
 _rows("clock_is_gone", "generation|still to come", "DELETE FROM meta WHERE key='generation'", opens=False)
-_rows("next_behind", "", "UPDATE meta SET value=1 WHERE key='next_tree'")
+_rows("next_behind", "next_tree", "UPDATE meta SET value=1 WHERE key='next_tree'")
 _rows("next_at_the_end", "", f"UPDATE meta SET value={LAST_TREE} WHERE key='next_tree'")
 
 # Rows of files.

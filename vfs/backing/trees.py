@@ -6,13 +6,14 @@ seen: the live one that is mounted (0), a live clone, or one that a snapshot has
 Promises that a number is translated to the row and back in one place. Never reads or writes rows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from vfs.backing.shapes import is_snapshot_name
 from vfs.errors import IndexDamaged, SnapshotError
-from vfs.limits import LAST_NUMBER, ROOT_INO
+from vfs.limits import CLONES, LAST_NUMBER, ROOT_INO
 from vfs.numbers import LAST_TREE, LOCAL_MASK, MAIN_TREE, SNAPSHOTS_INO, TREE_SHIFT
 
 LOW_BITS = 62
@@ -48,6 +49,9 @@ MOST_LEVELS = 10_000
 
 MOST_TREES = 100_000
 """Of all kinds: each takes half a kilobyte of memory, and more where chains are long."""
+
+MOST_TOGETHER = 2 * CLONES
+"""That are live, or of one snapshot: clones that are removed while in use are not counted as such."""
 
 MOST_LEVELS_IN_ALL = 1_000_000
 """Of the chains of all trees: each takes a hundred bytes."""
@@ -148,6 +152,9 @@ class Trees:
         for tree in trees:
             loaded._check(tree, ids)
             loaded.put(tree)
+        together = Counter(tree.snapshot for tree in loaded)
+        if max(together.values()) > MOST_TOGETHER:
+            raise IndexDamaged(f"more than {MOST_TOGETHER} trees are live, or of one snapshot")
         for snapshot in loaded.snapshots.values():
             if (snapshot.id, MAIN_TREE) not in loaded._frozen:
                 raise IndexDamaged(f"snapshot {snapshot.id} has no tree")

@@ -5,6 +5,7 @@ to be changed, an older one might show in its place. What goes is said, one line
 the namespace.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from itertools import pairwise
@@ -20,6 +21,7 @@ from vfs.backing.trees import (
     MOST_GENERATION,
     MOST_LEVELS,
     MOST_LEVELS_IN_ALL,
+    MOST_TOGETHER,
     MOST_TREES,
     Branch,
     Chain,
@@ -77,6 +79,10 @@ class OldTrees:
         self.main_chain = self._main_chain(max(self._main_branch, 0))
         self._put_chains()
         self._only_whole_snapshots()
+        together = Counter(tree.snapshot for tree in self.trees.values())
+        crowds = {snapshot for snapshot, count in together.items() if count >= MOST_TOGETHER}
+        crowd = [tree.id for tree in self.trees.values() if tree.snapshot in crowds]
+        self.drop(crowd, f"there are more than {MOST_TOGETHER} trees together")
 
     # --- reading ------------------------------------------------------------------------------
 
