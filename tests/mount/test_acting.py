@@ -31,6 +31,11 @@ NOON_NS = 1_796_040_000 * 10**9
 """Monday, 2026-11-30, 12:00:00 UTC."""
 
 
+def same(number: int) -> int:
+    """The kernel's number of an inode before the first rollback."""
+    return number
+
+
 @pytest.fixture
 def fs(tmp_path: Path) -> Iterator[vfs.FileSystem]:
     vfs.mkfs(tmp_path / "store")
@@ -61,7 +66,7 @@ class Set:
         monkeypatch.setattr(kernel_caches, "_invalidate", self.told.extend)
         self.committer = Committer(fs)
         self.pages = HandedOver()
-        self.acting = Acting(fs, self.committer, self.pages)
+        self.acting = Acting(fs, self.committer, self.pages, same)
         self.automatic = Automatic(fs, self.acting, self.pages)
 
     def names(self) -> list[str]:
@@ -162,7 +167,7 @@ async def test_a_store_that_is_read_only(tmp_path: Path, fs: vfs.FileSystem) -> 
     with vfs.open(tmp_path / "store", read_only=True) as again:
         committer = Committer(again)
         with pytest.raises(SnapshotError, match="mounted read-only"):
-            await Acting(again, committer, HandedOver()).create("x")
+            await Acting(again, committer, HandedOver(), same).create("x")
 
 
 # --- the kernel's pages -------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Promises that an action's error reaches whoever asked for it, and that nothing h
 kernel was told when it is done. Never waits for requests.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -23,10 +23,13 @@ THREADS = 2
 class Acting:
     """Whoever makes, renames and removes snapshots of one mount."""
 
-    def __init__(self, fs: FileSystem, committer: Committer, pages: Pages) -> None:
+    def __init__(
+        self, fs: FileSystem, committer: Committer, pages: Pages, node: Callable[[int], int]
+    ) -> None:
         self._fs = fs
         self._committer = committer
         self._pages = pages
+        self._node = node  # under which id the kernel knows an inode
         self._threads = trio.CapacityLimiter(THREADS)
 
     async def create(self, name: str, comment: str = "", *, automatic: bool = False) -> None:
@@ -46,4 +49,5 @@ class Acting:
 
     async def tell_kernel(self, names: Iterable[tuple[int, bytes]]) -> None:
         """Have it ask again for (folder, name), and for the attributes of the folders."""
-        await tell_kernel([Changed(folder, name) for folder, name in names], self._threads)
+        changed = [Changed(self._node(folder), name) for folder, name in names]
+        await tell_kernel(changed, self._threads)

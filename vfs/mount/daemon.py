@@ -154,7 +154,7 @@ class Daemon:
             nodes=adapter.nodes,
             listings=adapter.listings,
         )
-        acting = Acting(fs, adapter.committer, pages)
+        acting = Acting(fs, adapter.committer, pages, adapter.nodes.node)
         self._automatic = Automatic(fs, acting, pages)
         verbs = Verbs(
             fs,
