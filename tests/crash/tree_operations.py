@@ -46,6 +46,7 @@ class TreeOperations(Operations):
 
     def _begin_action(self, verb: str, *names: str) -> None:
         """The moment of a snapshot; it is there with `commit`."""
+        self.fs.writable()
         called = [self._called(names[0]), *names[1:]]
         actions: dict[str, Action] = {
             "snapshot": CreateSnapshot(called[0], f"called {called[0]}"),
