@@ -205,12 +205,15 @@ class Recoveries:
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        """No fault strikes who only looks."""
+        """No fault strikes who only looks, nor does the machine stop: it may undo a commit that failed."""
         faults, self.disk.faults = self.disk.faults, []
+        stop_at, calls = self.disk.stop_at, self.disk.calls
+        self.disk.stop_at = None
         try:
             yield
         finally:
             self.disk.faults = faults
+            self.disk.stop_at = None if stop_at is None else stop_at + self.disk.calls - calls
 
 
 @contextmanager
