@@ -48,7 +48,7 @@ repair: setup ## repairs after random damage, of SEEDS=200 kinds; ARGS go to pyt
 
 fuzz: setup ## coverage-guided fuzzing, SECONDS=60 for each target or for TARGET=frames alone; keeps what it finds
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
-	@for target in $(or $(TARGET),superblock frames records maps packs blocks); do \
+	@for target in $(or $(TARGET),superblock frames records maps packs blocks clones trees); do \
 		$(BIN)/python -m tests.fuzz.fuzz $$target $(or $(SECONDS),60) || exit 1; done
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained, snapshots)

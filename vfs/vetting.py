@@ -74,9 +74,7 @@ def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
     elif isinstance(change, Unlink):
         _gone(table, change.parent, change.name)
     elif isinstance(change, Rename):
-        _gone(table, change.parent, change.name)
-        _same_tree(change.parent, change.new_parent)
-        _entry(table, change.new_parent, change.new_name, change.cookie)
+        _rename(change, table)
     elif isinstance(change, Exchange):
         _same_tree(change.parent, change.other_parent)
         _gone(table, change.parent, change.name, change.cookie)
@@ -197,6 +195,14 @@ def _gone(table: InodeTable, parent: int, name: bytes, cookie: int | None = None
     """An entry is about to go: a directory has as many as it says."""
     if not _entry(table, parent, name, cookie).size:
         raise ValueError(f"directory {parent} has no entry that could go")
+
+
+def _rename(change: Rename, table: InodeTable) -> None:
+    _gone(table, change.parent, change.name)
+    _same_tree(change.parent, change.new_parent)
+    directory = _entry(table, change.new_parent, change.new_name, change.cookie)
+    if change.replaced and directory.size < (2 if change.parent == change.new_parent else 1):
+        raise ValueError(f"directory {change.new_parent} has no entry that could be replaced")
 
 
 def _same_kind(inode: Inode, mode: int) -> None:
