@@ -110,8 +110,7 @@ say <<'END'
 # A tour of snapshots
 
 An agent is let loose on a working tree, wrecks it, and costs some seconds; then three of them try three ways at once, and the best one is
-kept. All commands and their output are real: `scripts/tour.sh` made this page, on a virtual machine with two CPUs that did much else
-meanwhile.
+kept. All commands and their output are real: `scripts/tour.sh` made this page, on a virtual machine with two CPUs.
 
 ## A tree that git does not know
 
