@@ -18,6 +18,7 @@ from tests.crash.surroundings import CLOCK
 from tests.crash.trees import Tree, tree
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
+from tests.simulated.medium import FolderNode
 from vfs.checker import check_storage
 
 
@@ -118,3 +119,13 @@ def kills(steps: list[Step], rng: random.Random, share: float, **options: Any) -
     disk.watcher = None
     life.drop()
     return found
+
+
+def sync_all(folder: FolderNode) -> None:
+    """Everything that shows is durable."""
+    folder.durable, folder.pending = dict(folder.names), []
+    for node in folder.names.values():
+        if isinstance(node, FolderNode):
+            sync_all(node)
+        else:
+            node.durable, node.pending = bytearray(node.content), []

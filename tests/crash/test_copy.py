@@ -2,7 +2,6 @@
 is there until they are; fsck is clean, and only a `.vfs-copy-N` may be left over.
 """
 
-import copy
 import random
 from typing import Any
 
@@ -10,8 +9,9 @@ import pytest
 
 from tests.crash.afterwards import check_clean, check_no_leftovers
 from tests.crash.disks import new_disk
-from tests.crash.extent import LIVES, LONG, WAYS, tell
+from tests.crash.extent import LIVES, LONG, tell
 from tests.crash.operations import opened
+from tests.crash.stops import stops
 from tests.simulated.disk import SimulatedStorage
 from tests.trees.inside import names, told
 from vfs.filesystem import FileSystem
@@ -107,25 +107,9 @@ def check(disk: SimulatedStorage, life: CopyLife, where: str, first: int, last: 
 def test_a_stop_at_any_call(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copier, "SLICE_EXTENTS", 6)
     monkeypatch.setattr(copier, "SLICE_ENTRIES", 3)
-    rng = random.Random(f"cuts {seed}")
     disk = new_disk(seed)
     life = CopyLife(disk, seed)
-    cuts: list[tuple[str, SimulatedStorage, int, int]] = []
-
-    def look() -> None:
-        if rng.random() < (1.0 if LONG else 0.08):
-            where = f"cut at call {disk.calls}"
-            cuts.extend((where, disk.crash(rng), life.synced, life.done) for _ in range(WAYS))
-            killed = SimulatedStorage(disk.calls, root=copy.deepcopy(disk.root))
-            cuts.append((f"kill at call {disk.calls}", killed, life.synced, life.done))
-
-    disk.watcher = look
-    life.run()
-    disk.watcher = None
-    everything = len(COPIES)
-    cuts.append(("the end", disk.crash(rng), everything, everything))
-    life.fs.store.close()
-    for cut in cuts:
-        where, stopped, synced, done = cut
+    found = stops(disk, life, random.Random(f"cuts {seed}"), 0.08)
+    for where, stopped, synced, done in found:
         check(stopped, life, where, synced, done)
-    tell("copies", seed, cuts=len(cuts))
+    tell("copies", seed, cuts=len(found))

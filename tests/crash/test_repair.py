@@ -12,9 +12,10 @@ import pytest
 import vfs.repair.found
 import vfs.repair.superblock
 from tests.crash.afterwards import check_clean, check_life_goes_on, check_same, shown
-from tests.crash.disks import ScratchDisk, WatchedDisk, new_disk
+from tests.crash.disks import ScratchDisk, WatchedDisk, new_disk, sync_all
 from tests.crash.extent import LONG, tell
 from tests.crash.lives import Life
+from tests.crash.operations import opened
 from tests.crash.steps import script
 from tests.crash.trees import Tree
 from tests.simulated.disk import SimulatedStorage
@@ -42,6 +43,31 @@ def lived(seed: int) -> WatchedDisk:
     life.fs.mknod(1, b"a synced mark behind it all", 0o644)
     life.fs.sync()
     life.drop()
+    return disk
+
+
+def layered(seed: int) -> WatchedDisk:
+    """The same with snapshots, a clone and a rollback behind it, and a clone that only the log has."""
+    disk = new_disk(seed)
+    Life(disk, script(f"repair {seed}", 60)).run().drop()
+    fs = opened(disk)
+    fs.write_bytes("/kept", b"then" * 2000)
+    fs.create_snapshot("one")
+    fs.write_bytes("/kept", b"now" * 2000)
+    fs.clone("one", 1, b"clone")
+    fs.write_bytes("/clone/kept", b"in the clone" * 500)
+    fs.create_snapshot("two")
+    fs.write_bytes("/after", b"after" * 2000)
+    fs.rollback("two")
+    fs.flush()
+    fs.clone("two", 1, b"another")
+    for number in range(12):
+        fs.write_bytes(f"/another/new {number}", b"%d" % number * 3000)
+    fs.sync()
+    fs.mknod(1, b"a synced mark behind it all", 0o644)
+    fs.sync()
+    fs.store.close()
+    sync_all(disk.root)  # or chunks that are gone may come back, and what a rollback took away with them
     return disk
 
 
@@ -133,31 +159,48 @@ def whole(disk: SimulatedStorage, expected: Tree, where: str) -> None:
     check_clean(disk, where)
 
 
-@pytest.mark.parametrize("name", DAMAGE)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_power_cut_at_any_call_of_a_repair(seed: int, name: str) -> None:
-    disk = lived(seed)
+Cuts = list[tuple[int, SimulatedStorage]]
+
+
+def cut_through(disk: WatchedDisk, name: str, rng: random.Random, share: float) -> tuple[Tree, Cuts]:
+    """Damage a disk and repair it: what it becomes, and what a cut at so many of the calls would leave."""
     DAMAGE[name](disk)
-    rng = random.Random(seed)
     undisturbed = disk.kill()
     assert repaired(undisturbed)
     expected = shown(undisturbed.kill())
     watched = WatchedDisk(1, root=disk.kill().root)
-    cuts: list[tuple[int, SimulatedStorage]] = []
+    cuts: Cuts = []
 
     def look() -> None:
-        if rng.random() < SHARE:
+        if rng.random() < share:
             cuts.append((watched.calls, watched.crash(rng)))
 
     watched.watcher = look
     assert repaired(watched)
     watched.watcher = None
     cuts.append((watched.calls, watched.crash(rng)))
+    return expected, cuts
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_power_cut_at_any_call_of_a_repair(seed: int, name: str) -> None:
+    rng = random.Random(seed)
+    expected, cuts = cut_through(lived(seed), name, rng, SHARE)
     for call, cut in cuts:
         whole(cut, expected, f"{name}, life {seed}, cut at call {call} of a repair")
     highest = max(node[0][0] for path, node in expected.items() if path)
     check_life_goes_on(rng.choice(cuts)[1], highest, f"repair {seed}")
     tell(f"repair of {name}", seed, cuts=len(cuts))
+
+
+@pytest.mark.parametrize("name", ["index gone", "superblock", "rows", "log"])
+def test_a_power_cut_at_any_call_of_a_repair_of_many_trees(name: str) -> None:
+    expected, cuts = cut_through(layered(0), name, random.Random(name), 1.0 if LONG else 0.1)
+    assert ("one:/" in expected) == (name in ("superblock", "log")), "the others hit rows that it shows"
+    for call, cut in cuts:
+        whole(cut, expected, f"{name} of many trees, cut at call {call} of a repair")
+    tell(f"repair of {name} of many trees", 0, cuts=len(cuts))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])

@@ -2,7 +2,6 @@
 the snapshot as it was; only a `.vfs-copy-N`, and folders that were made on the way, may be left over.
 """
 
-import copy
 import random
 from typing import Any
 
@@ -10,8 +9,9 @@ import pytest
 
 from tests.crash.afterwards import check_clean, check_no_leftovers
 from tests.crash.disks import new_disk
-from tests.crash.extent import LIVES, LONG, WAYS, tell
+from tests.crash.extent import LIVES, LONG, tell
 from tests.crash.operations import opened
+from tests.crash.stops import stops
 from tests.crash.test_copy import build
 from tests.simulated.disk import SimulatedStorage
 from tests.trees.inside import names, told
@@ -111,23 +111,9 @@ def without_inner(tree: Any) -> Any:
 def test_a_stop_at_any_call(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copier, "SLICE_EXTENTS", 6)
     monkeypatch.setattr(copier, "SLICE_ENTRIES", 3)
-    rng = random.Random(f"cuts {seed}")
     disk = new_disk(seed)
     life = RestoreLife(disk, seed)
-    cuts: list[tuple[str, SimulatedStorage, int, int]] = []
-
-    def watch() -> None:
-        if rng.random() < (1.0 if LONG else 0.1):
-            where = f"cut at call {disk.calls}"
-            cuts.extend((where, disk.crash(rng), life.synced, life.done) for _ in range(WAYS))
-            killed = SimulatedStorage(disk.calls, root=copy.deepcopy(disk.root))
-            cuts.append((f"kill at call {disk.calls}", killed, life.synced, life.done))
-
-    disk.watcher = watch
-    life.run()
-    disk.watcher = None
-    cuts.append(("the end", disk.crash(rng), life.done, life.done))
-    life.fs.store.close()
-    for where, stopped, synced, done in cuts:
+    found = stops(disk, life, random.Random(f"cuts {seed}"), 0.1)
+    for where, stopped, synced, done in found:
         check(stopped, life, where, synced, done)
-    tell("restores", seed, cuts=len(cuts))
+    tell("restores", seed, cuts=len(found))

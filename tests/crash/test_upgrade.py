@@ -10,7 +10,7 @@ import random
 import pytest
 
 from tests.crash.afterwards import check_clean, check_life_goes_on, check_same, shown
-from tests.crash.disks import WatchedDisk, new_disk
+from tests.crash.disks import WatchedDisk, new_disk, sync_all
 from tests.crash.extent import LIVES, LONG, tell
 from tests.crash.lives import Life
 from tests.crash.operations import opened
@@ -18,7 +18,6 @@ from tests.crash.steps import GC_STAGES, PACK_STAGES, PACKING, Step, script, wit
 from tests.crash.trees import tree
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
-from tests.simulated.medium import FolderNode
 from vfs.backing.index import INDEX_NAME
 from vfs.backing.superblock import FORMAT, NAME, Superblock
 from vfs.errors import VfsError
@@ -67,16 +66,6 @@ def take_back(old: WatchedDisk, statements: str) -> None:
     with connection:
         connection.execute(statements)
     connection.close()
-
-
-def sync_all(folder: FolderNode) -> None:
-    """Everything that shows is durable."""
-    folder.durable, folder.pending = dict(folder.names), []
-    for node in folder.names.values():
-        if isinstance(node, FolderNode):
-            sync_all(node)
-        else:
-            node.durable, node.pending = bytearray(node.content), []
 
 
 def old_steps(seed: int, version: int) -> list[Step]:

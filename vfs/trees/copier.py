@@ -21,6 +21,7 @@ from vfs.paths import printable
 from vfs.planting import Look
 from vfs.trees.planter import Changed
 from vfs.trees.remover import remove, tell_links
+from vfs.trees.report import Counts
 
 log = logging.getLogger("vfs")
 
@@ -34,15 +35,8 @@ ATTEMPTS = 3
 
 
 @dataclass
-class Copied:
-    """What was copied. `bytes` is data without holes."""
-
-    files: int = 0
-    directories: int = 0
-    symlinks: int = 0
-    links: int = 0
-    specials: int = 0
-    bytes: int = 0
+class Copied(Counts):
+    """What was copied."""
 
     def __add__(self, other: "Copied") -> "Copied":
         mine, more = self.fields(), other.fields()

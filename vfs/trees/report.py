@@ -56,8 +56,8 @@ class Measured(Protocol):
 
 
 @dataclass
-class Figures:
-    """What was moved. `bytes` is data without holes; `new_bytes` what of it no pack had yet."""
+class Counts:
+    """Entries by their kind. `bytes` is data without holes."""
 
     files: int = 0
     directories: int = 0
@@ -65,6 +65,12 @@ class Figures:
     links: int = 0
     specials: int = 0
     bytes: int = 0
+
+
+@dataclass
+class Figures(Counts):
+    """What was moved. `new_bytes` is what of the data no pack had yet."""
+
     new_bytes: int = 0
     packed_bytes: int = 0
 
