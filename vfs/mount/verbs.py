@@ -102,7 +102,7 @@ class Verbs:
             **CopyVerbs(self._fs, self._committer, self._nodes, self._pages).verbs(),
             **self._rollbacks.verbs(),
             **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.policy_changed).verbs(),
-            **DiffVerb(self._fs, Pages(self._store), self._committer).verbs(),
+            **DiffVerb(self._fs, self._pages, self._committer).verbs(),
             "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }
