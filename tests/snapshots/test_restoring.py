@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import vfs
-from tests.trees.inside import names, told
+from tests.trees.inside import names, room_for, told
 from tests.trees.test_copying import build, stored
 from vfs.errors import InvalidArgument, NoEntry, NoSpace, NotADirectory, ReadOnly, SnapshotError, Stale
 from vfs.limits import MIB
@@ -283,16 +283,7 @@ def test_no_room(fs: FS, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(fs)
     need_room = fs.need_room
     for most in range(1000):
-        asked = 0
-
-        def need(size: int, most: int = most) -> None:
-            nonlocal asked
-            asked += 1
-            if asked > most:
-                raise NoSpace("the disk that holds the store is full")
-            need_room(size)
-
-        monkeypatch.setattr(fs, "need_room", need)
+        monkeypatch.setattr(fs, "need_room", room_for(need_room, most))
         try:
             run(fs, Restorer(fs, "one", [b"/a/b/large", b"/a"]))
         except (NoSpace, SnapshotError):

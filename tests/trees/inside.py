@@ -5,10 +5,12 @@ first path of the same inode.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from vfs.backing.tree_rows import EntryRow
 from vfs.contents import ReadPlan
+from vfs.errors import NoSpace
 from vfs.filesystem import FileSystem
 from vfs.inode.extents import Lost, is_hole
 from vfs.inode.inode import Inode
@@ -70,3 +72,17 @@ def _rows(fs: FileSystem, folder: Inode) -> list[EntryRow]:
         rows += more
         cookie = more[-1][2]
     return rows
+
+
+def room_for(need_room: Callable[[int], None], most: int) -> Callable[[int], None]:
+    """A `need_room` that is asked in vain after so many times."""
+    asked = 0
+
+    def need(size: int) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > most:
+            raise NoSpace("the disk that holds the store is full")
+        need_room(size)
+
+    return need

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 import vfs
-from tests.trees.inside import content, names, told
+from tests.trees.inside import content, names, room_for, told
 from vfs.errors import Exists, NoEntry, NoSpace
 from vfs.limits import MIB
 from vfs.numbers import SNAPSHOTS_INO
@@ -346,16 +346,7 @@ def test_no_room_at_any_record_leaves_nothing(fs: FS, monkeypatch: pytest.Monkey
     before = fs.table.totals.to_meta()
     need_room = fs.need_room
     for most in range(1000):
-        asked = 0
-
-        def need(size: int, most: int = most) -> None:
-            nonlocal asked
-            asked += 1
-            if asked > most:
-                raise NoSpace("the disk that holds the store is full")
-            need_room(size)
-
-        monkeypatch.setattr(fs, "need_room", need)
+        monkeypatch.setattr(fs, "need_room", room_for(need_room, most))
         try:
             run(fs, copier(fs, "/tree"))
         except NoSpace:
