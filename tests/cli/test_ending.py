@@ -217,3 +217,33 @@ def test_a_connection_that_ends_amid_a_request_is_an_ordinary_end(store: Path, p
     assert "Traceback" not in ran.stderr
     assert "closed" in ran.stderr
     assert not is_mounted(store)
+
+
+LATE = (
+    "adapter = vfs.mount.daemon.Adapter\n"
+    "answer = adapter.release\n"
+    "async def late(self, fh):\n"
+    "    while mounts_of(Path(sys.argv[3]), read_mounts()):\n"
+    "        await trio.sleep(0.01)\n"
+    "    await answer(self, fh)\n"
+    "    print('answered late', file=sys.stderr, flush=True)\n"
+    "adapter.release = late\n"
+)
+
+
+def test_an_answer_that_comes_after_the_mount_has_gone_is_no_error(store: Path, point: Path) -> None:
+    code = (
+        "import sys, trio, vfs.mount.daemon\nfrom pathlib import Path\nfrom vfs.cli import main\n"
+        f"from vfs.mount.mountinfo import mounts_of, read_mounts\n{LATE}sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+        while not is_mounted(store):
+            time.sleep(0.01)
+        (point / "file").write_text("data")
+        subprocess.run(["umount", point], check=True, timeout=20)
+        _, said = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0
+    assert "answered late" in said
+    assert "ERROR" not in said
+    assert not is_mounted(store)

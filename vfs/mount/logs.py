@@ -6,6 +6,7 @@ its owner alone and rotates. An error that cannot be written there, since the di
 to the system's log. Never makes the daemon fail, or wait, because a line could not be written.
 """
 
+import errno
 import faulthandler
 import io
 import logging
@@ -37,6 +38,21 @@ TOLD_LIMIT = 1000
 log = logging.getLogger("vfs")
 
 _told: set[str] = set()
+
+
+class NobodyWaits(logging.Filter):
+    """Leaves out what pyfuse3 says when an answer finds nobody who waits for it (ENOENT).
+
+    The kernel has taken the mount away, and with it ended the requests on their way (fuse_abort_conn): an
+    ordinary end of a mount, like ENODEV for the next request.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (
+            isinstance(record.msg, str)
+            and "fuse_reply" in record.msg
+            and record.args == (os.strerror(errno.ENOENT),)
+        )
 
 
 def tell_once(text: str) -> None:
@@ -135,7 +151,9 @@ class DaemonLog:
         root = logging.getLogger()
         root.setLevel(logging.DEBUG if debug else logging.INFO)
         # pyfuse3 logs each request at this level; that is its own affair and would drown ours.
-        logging.getLogger("pyfuse3").setLevel(logging.INFO)
+        pyfuse3 = logging.getLogger("pyfuse3")
+        pyfuse3.setLevel(logging.INFO)
+        pyfuse3.addFilter(NobodyWaits())
         if to_file:
             root.addHandler(self._early)
         else:
