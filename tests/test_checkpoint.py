@@ -1,6 +1,7 @@
 """Checkpoints beside operations: what is logged, cloned or let go between a capture's moment and its end."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,25 @@ def test_a_damaged_header_of_an_old_chunk_keeps_no_other_chunk(store: Path) -> N
         fs.checkpoint()
         assert fs.log.chunk_numbers() == [chunks[0], chunks[-1]]
     assert vfs.check(store).clean
+
+
+def gathering_seconds(store: Path, files: int) -> float:
+    """For one file, when so many were made since the last checkpoint."""
+    vfs.mkfs(store)
+    with opened(store) as fs:
+        for number in range(files):
+            fs.mknod(1, b"%d" % number, 0o644)
+        fs.begin_checkpoint()
+        begin = time.process_time()
+        while not fs.gather_checkpoint():
+            pass
+        seconds = time.process_time() - begin
+        fs.sync()
+        fs.commit_checkpoint()
+        fs.end_checkpoint()
+    return seconds / files
+
+
+def test_gathering_takes_no_longer_for_each_when_there_are_many(tmp_path: Path) -> None:
+    few = min(gathering_seconds(tmp_path / f"few{number}", 4000) for number in range(3))
+    assert gathering_seconds(tmp_path / "many", 60_000) < 5 * few

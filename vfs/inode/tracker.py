@@ -124,13 +124,23 @@ class Tracker:
     def gather(self, most: int) -> bool:
         """Capture at most so many more things; True when all is captured."""
         while most > 0 and self._pending_inodes:
-            self.before_logging(next(reversed(self._pending_inodes.values())))
+            self._take_last()
             most -= 1
         while most > 0 and self._pending_entries:
             key, directory = self._pending_entries.popitem()
             self._take_entry(key, directory)
             most -= 1
         return not self._pending_inodes and not self._pending_entries
+
+    def _take_last(self) -> None:
+        # Taken off the end: what was taken there before would be looked at again by any other way to find
+        # it, so that the whole took time with the square of the changes.
+        ino, inode = self._pending_inodes.popitem()
+        try:
+            self._take_inode(inode)
+        except BaseException:
+            self._pending_inodes[ino] = inode  # without room it still has to be captured
+            raise
 
     def _take_inode(self, inode: Inode) -> None:
         capture = self.capture
