@@ -55,7 +55,7 @@ class Owner:
 
 @asynccontextmanager
 async def serving(store: Path, owner: Owner) -> AsyncIterator[ControlThread]:
-    watch = Watch({"pid": os.getpid()}, dict, lambda: 1, None)
+    watch = Watch({"pid": os.getpid()}, dict, lambda: 1, lambda: {"requests": {}}, None)
     served = ControlThread(store, owner.verbs(), watch)
     async with trio.open_nursery() as nursery:
         await served.start(nursery)

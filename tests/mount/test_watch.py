@@ -34,7 +34,7 @@ def waiting_for_disk(what: str, name: str) -> Iterator[None]:
 
 
 def make_watch(device: str | None = None) -> Watch:
-    return Watch({"pid": 7}, lambda: {"files": 3}, lambda: 2, device)
+    return Watch({"pid": 7}, lambda: {"files": 3}, lambda: 2, lambda: {"read_bytes": 9}, device)
 
 
 def test_calls_are_seen_while_they_last_the_oldest_first() -> None:
@@ -78,6 +78,7 @@ def test_the_last_figures_come_with_their_age(monkeypatch: pytest.MonkeyPatch) -
     assert seen.glimpse(None) == {
         "pid": 7,
         "files": 3,
+        "read_bytes": 9,
         "figures_age_seconds": None,
         "waiting": [],
         "waiting_requests": 2,

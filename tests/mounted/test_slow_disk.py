@@ -52,6 +52,17 @@ def ask_info(store: Path) -> dict[str, Any]:
     return facts
 
 
+def ask_requests(store: Path) -> dict[str, Any]:
+    """What was asked of the mount so far, which takes no time at all."""
+    begin = time.monotonic()
+    client = ControlClient.connect(store)
+    assert client is not None
+    with client:
+        requests: dict[str, Any] = client.ask("requests")["requests"]
+    assert time.monotonic() - begin < 1.5  # `info` would wait for the owner for two seconds
+    return requests
+
+
 def wait_until_stuck(store: Path, seconds: float = 2.5) -> dict[str, Any]:
     """Until some call to the disk has taken so long; the facts of that moment."""
     end = time.monotonic() + 30
@@ -113,6 +124,7 @@ def test_while_the_disk_hangs_info_says_what_is_waited_for(disk: LoopDisk, hangi
     assert (facts["pid"], facts["store"]) == (hanging.pid, str(hanging.store))
     assert facts["waiting_requests"] >= 1
     assert facts["logical_bytes"] >= 9
+    assert ask_requests(hanging.store)["fsync"]["count"] >= 3
     line = next(line for line in vfs("info", hanging.path).splitlines() if line.startswith("waiting:"))
     assert "log/chunk-" in line
     assert "since" in line

@@ -13,6 +13,7 @@ handles are node ids: the file system counts opens itself.
 
 import errno
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Any
 
 import pyfuse3
@@ -36,7 +37,9 @@ from vfs.mount.listings import Listings
 from vfs.mount.nodes import NodeIds
 from vfs.mount.options import MountOptions
 from vfs.mount.packer import Packer
+from vfs.mount.requests import Requests
 from vfs.mount.throttle import Throttle
+from vfs.mount.turns import watch_turns
 from vfs.namespace import Caller
 
 READING_THREADS = 32
@@ -53,6 +56,7 @@ class Adapter(pyfuse3.Operations):
         super().__init__()
         self.fs = fs
         self.nodes = NodeIds(fs)
+        self.requests = Requests()
         self.listings = Listings(fs)
         self.committer = Committer(fs)
         self.packer = Packer(fs, self.committer, automatic=options.pack)
@@ -73,7 +77,17 @@ class Adapter(pyfuse3.Operations):
             await nursery.start(self.committer.run)
             await nursery.start(self.packer.run)
             nursery.start_soon(self._ahead.run)
+            nursery.start_soon(watch_turns, self.requests, self.committer.upkeep)
             task_status.started()
+
+    def activity(self) -> dict[str, Any]:
+        """What was asked and what was done beside it, for `info`; any thread may ask."""
+        return {
+            "read_bytes": self.requests.read_bytes,
+            "written_bytes": self.requests.written_bytes,
+            "requests": self.requests.figures(),
+            "upkeep": self.committer.upkeep.figures(),
+        }
 
     # --- attributes -------------------------------------------------------------------------
 
@@ -86,9 +100,11 @@ class Adapter(pyfuse3.Operations):
         return self._attributes(inode)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        begin = perf_counter_ns()
         forget = self.nodes.forget if self.nodes.renumbered else self.fs.table.forget
         for node, count in inode_list:
             forget(node, count)
+        self.requests["forget"].since(begin)
 
     @atomic
     def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
@@ -213,6 +229,7 @@ class Adapter(pyfuse3.Operations):
         number = self.nodes.number(fh)
         data = self.fs.read_resident(number, off, size)
         if data is not None:
+            self.requests.read_bytes += len(data)
             ahead = self.fs.begin_ahead()
             if ahead is not None:
                 self._ahead.want(ahead)
@@ -222,7 +239,9 @@ class Adapter(pyfuse3.Operations):
             self._ahead.follow(plan)
             # A plan is of the moment at which it was made, and stays readable until it is ended. A rollback
             # in between drops the page that it fills: the kernel keeps that locked until it has the answer.
-            return await trio.to_thread.run_sync(self.fs.run_read, plan, limiter=self._reading)
+            data = await trio.to_thread.run_sync(self.fs.run_read, plan, limiter=self._reading)
+            self.requests.read_bytes += len(data)
+            return data
         finally:
             self.fs.end_read(plan)
 
@@ -238,6 +257,7 @@ class Adapter(pyfuse3.Operations):
         # With its write-back cache the kernel keeps the times of a written file itself, and sends them
         # after the data unless we have them already: a stamp of ours would replace what programs saw.
         written = self.fs.write(number, off, buf, stamp_ns=max(inode.mtime_ns, inode.ctime_ns))
+        self.requests.written_bytes += written
         if self.fs.log.has_unsynced_chunks:
             self.committer.nudge()
         if inode.mode != mode:
@@ -246,7 +266,8 @@ class Adapter(pyfuse3.Operations):
             pyfuse3.invalidate_inode(fh, attr_only=True)
         return written
 
-    async def flush(self, fh: int) -> None:
+    @atomic_by_node
+    def flush(self, fh: int) -> None:
         # Nothing is held back, so nothing is to be done: the kernel does not ask again.
         raise FUSEError(errno.ENOSYS)
 

@@ -6,12 +6,15 @@ Never touches the file system from a thread: workers run only `run_sync` and `co
 """
 
 import logging
+from time import perf_counter_ns
 
 import trio
 
+from vfs.backing.log import SyncTicket
 from vfs.errors import NoSpace, StoreFailed, VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.logs import tell_once
+from vfs.mount.requests import Upkeep
 from vfs.snapshots.actions import Action
 
 log = logging.getLogger("vfs")
@@ -36,6 +39,7 @@ class Committer:
         self._early = trio.Event()
         self._asked = trio.Event()
         self._answered = trio.Event()  # set when what was asked for has been tried
+        self.upkeep = Upkeep()
         self._told = ""  # why the last checkpoint was not taken, as it was logged: once is enough
         self.checkpointing = trio.Lock()
         """Held while a capture of the state is in flight, and by whoever needs that there is none."""
@@ -64,14 +68,18 @@ class Committer:
         done = self._syncing = trio.Event()
         try:
             # One task at a time: no await stands between begin_sync and the thread's start.
+            begin = perf_counter_ns()
             ticket = self._fs.begin_sync()
             error: BaseException | None = None
             with trio.CancelScope(shield=True):
                 try:
-                    await trio.to_thread.run_sync(self._fs.run_sync, ticket, limiter=self._threads)
+                    await trio.to_thread.run_sync(self._run_sync, ticket, limiter=self._threads)
                 except OSError as failure:
                     error = failure
+            frames = ticket.lsn - self._fs.log.synced_lsn
             self._fs.end_sync(ticket, error)
+            self.upkeep.commit.since(begin)
+            self.upkeep.committed(frames)
             broken = self._fs.log.failed
             if broken is not None:
                 self._tell_failure()
@@ -79,6 +87,18 @@ class Committer:
         finally:
             self._syncing = None
             done.set()
+
+    def _run_sync(self, ticket: SyncTicket) -> None:
+        with self.upkeep.sync.timed():
+            self._fs.run_sync(ticket)
+
+    def _commit_checkpoint(self) -> None:
+        with self.upkeep.index.timed():
+            self._fs.commit_checkpoint()
+
+    def _gather(self) -> bool:
+        with self.upkeep.slice.timed():
+            return self._fs.gather_checkpoint()
 
     async def checkpoint(self, *, anyway: bool = False, action: Action | None = None) -> None:
         """Take a checkpoint in slices; nothing to do when it would be useless, unless one is wanted `anyway`,
@@ -93,17 +113,21 @@ class Committer:
                 fs.writable()
             elif fs.failed is not None or fs.read_only or not (anyway or fs.checkpoint_useful):
                 return
-            fs.begin_checkpoint(action=action)
+            begin = perf_counter_ns()
+            with self.upkeep.slice.timed():
+                fs.begin_checkpoint(action=action)
             try:
-                while not fs.gather_checkpoint():
+                while not self._gather():
                     await trio.lowlevel.checkpoint()
                 await self.commit(anyway=anyway)
                 with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(fs.commit_checkpoint, limiter=self._threads)
+                    await trio.to_thread.run_sync(self._commit_checkpoint, limiter=self._threads)
             except BaseException:
                 fs.abandon_checkpoint()
                 raise
-            fs.end_checkpoint()
+            with self.upkeep.slice.timed():
+                fs.end_checkpoint()
+            self.upkeep.checkpoint.since(begin)
 
     async def up_to_date(self) -> None:
         """Have a checkpoint taken in the background; return when it is there or could not be taken.

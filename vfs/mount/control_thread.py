@@ -1,8 +1,9 @@
 """The control socket in a thread of its own, so that it is answered whatever the owner's thread waits for.
 
-Promises that a verb runs in the owner's thread and nowhere else, that `info` is answered within about two
-seconds by what can be seen from here when the owner does not come to it, and that every other verb ends with
-a line when the disk does not answer. Never touches the file system.
+Promises that a verb runs in the owner's thread and nowhere else, but for `requests`, which only reads
+counters; that `info` is answered within about two seconds by what can be seen from here when the owner does
+not come to it; and that every other verb ends with a line when the disk does not answer. Never touches the
+file system.
 
 Concurrency: two trio loops. A `_Call` is made here, begun and ended by the owner, and waited for here; each
 side changes only what is its own, and wakes the other with `run_sync_soon`.
@@ -98,7 +99,8 @@ class ControlThread:
     def __init__(self, store: Path, verbs: Mapping[str, Verb], watch: Watch) -> None:
         # dependencies
         self._watch = watch
-        self._server = ControlServer(store, verbs, self._hand_over)
+        self._own = {"requests": Verb(self._requests)}  # that need no owner
+        self._server = ControlServer(store, {**verbs, **self._own}, self._hand_over)
         # set by `start`
         self._owner: trio.lowlevel.TrioToken
         self._tasks: OwnersTasks
@@ -173,6 +175,8 @@ class ControlThread:
     # --- a verb -------------------------------------------------------------------------------
 
     async def _hand_over(self, verb: Verb, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        if request["verb"] in self._own:
+            return await guarded(verb, request, progress)
         call = _Call(verb, request, progress)
         self._tell_owner(lambda: self._tasks.begin(call))
         try:
@@ -182,6 +186,9 @@ class ControlThread:
         finally:
             if not call.done.is_set():
                 self._tell_owner(call.scope.cancel)
+
+    async def _requests(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        return self._watch.activity()
 
     async def _info(self, call: _Call) -> dict[str, Any]:
         begin = trio.current_time()

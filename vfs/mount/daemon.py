@@ -193,15 +193,17 @@ class Daemon:
             "options": {name: value for name, value in options.items() if name != "kernel_flags"},
         }
 
+        def activity() -> dict[str, Any]:
+            return {"mounted_seconds": round(time.monotonic() - begin, 3), **self._adapter.activity()}
+
         def changing() -> dict[str, Any]:
             return {
                 **fs.glance(),
-                "mounted_seconds": round(time.monotonic() - begin, 3),
                 "supervisor_pid": self._supervisor(),
                 "restarts": self._restarts,
             }
 
-        return Watch(facts, changing, lambda: self._adapter.waiting, self._mount.device)
+        return Watch(facts, changing, lambda: self._adapter.waiting, activity, self._mount.device)
 
     def _supervisor(self) -> int | None:
         """The process that starts us again, if there is one and it lives."""

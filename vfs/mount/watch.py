@@ -39,16 +39,22 @@ class Watch:
         facts: dict[str, Any],
         changing: Callable[[], dict[str, Any]],
         requests: Callable[[], int],
+        activity: Callable[[], dict[str, Any]],
         device: str | None,
     ) -> None:
         # constant
         self._facts = facts
         self._changing = changing  # for any thread
         self._requests = requests  # the same
+        self._activity_of_mount = activity  # the same
         self._owner = get_ident()
         self._connection = CONNECTIONS / device.partition(":")[2] if device is not None else None
         # mutable
         self._known: tuple[float, dict[str, Any]] | None = None
+
+    def activity(self) -> dict[str, Any]:
+        """What was asked of the mount and what was done for it, with the times; of which store."""
+        return {**self._facts, **self._activity_of_mount()}
 
     def longest_wait(self) -> DiskCall | None:
         """The oldest call to the disk, None when none takes long (or one that rightly does)."""
@@ -61,6 +67,7 @@ class Watch:
             **self._facts,
             **figures,
             **self._changing(),
+            **self._activity_of_mount(),
             "figures_age_seconds": 0.0,
             **self._waits(None),
         }
@@ -76,6 +83,7 @@ class Watch:
             **self._facts,
             **known,
             **self._changing(),
+            **self._activity_of_mount(),
             "figures_age_seconds": age,
             **self._waits(unheard_seconds),
         }
