@@ -64,7 +64,7 @@ class Latency:
         count = sum(found for _, found in filled)
         return {
             "count": count,
-            "total_seconds": round(total_ns / 1e9, 6),
+            "total_seconds": round(total_ns / 1e9, 9),
             "mean_us": _us(total_ns / count) if count else None,
             **{
                 name: _us(percentile_ns(filled, share, longest_ns)) if count else None
