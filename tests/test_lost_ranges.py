@@ -15,7 +15,7 @@ from vfs.errors import RangeLost, StoreError
 from vfs.inode.extents import BlobRange, ChunkRange, Lost
 from vfs.limits import SEGMENT_BYTES
 from vfs.mount.errno_table import fuse_error
-from vfs.paths import printable
+from vfs.printing import printable
 
 SIZE = 60_000
 AT, LENGTH = 20_000, 10_000

@@ -56,6 +56,10 @@ BROAD_EXCEPTS: dict[str, str] = {
     "vfs/mount/control.py::guarded": "a bug in one verb is logged and answered; the daemon lives on",
 }
 LATE_IMPORTS: dict[str, str] = {}
+DEFERRED_IMPORTS: dict[str, str] = {
+    "vfs/__init__.py": "most verbs only talk to a daemon, and start four times faster without the core",
+    "vfs/cli/late.py": "the same, for what a verb needs of the core where no daemon is",
+}
 
 FILES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8"), str(path))
@@ -167,7 +171,7 @@ def test_imports_stand_at_the_top() -> None:
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
     }
     compare(late, LATE_IMPORTS)
-    assert [path for path, tree in PACKAGE.items() if "TYPE_CHECKING" in names_in(tree)] == []
+    compare({path for path, tree in PACKAGE.items() if "TYPE_CHECKING" in names_in(tree)}, DEFERRED_IMPORTS)
 
 
 def test_files_are_named_for_a_concept() -> None:

@@ -12,6 +12,7 @@ from vfs.errors import IndexDamaged, InvalidArgument, NoEntry, NotADirectory
 from vfs.inode.inode import Inode
 from vfs.limits import MIB, ROOT_INO
 from vfs.namespace import ROOT, Caller, Namespace
+from vfs.printing import printable
 
 StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -135,12 +136,6 @@ class Paths(Namespace, Contents, Attributes):
     def move(self, old: StrPath, new: StrPath, flags: int = 0) -> None:
         """Rename."""
         self.rename(*self._parent(old), *self._parent(new), flags)
-
-
-def printable(path: bytes) -> str:
-    """A path for people, on one line whatever is in it."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _below(top: bytes, target: bytes) -> bytes:

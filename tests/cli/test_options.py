@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vfs.backing.snapshot_names import check_name
 from vfs.errors import OptionError, SnapshotError
 from vfs.limits import MIB
 from vfs.mount.options import KNOWN, MountOptions, quote_store, snapshot_option
-from vfs.snapshots.actions import check_name
 
 
 def test_defaults() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vfs.backing.snapshot_names import check_name
 from vfs.errors import SnapshotError
-from vfs.snapshots.actions import check_name
 from vfs.snapshots.policy import MOST_KEPT, PERIOD_SECONDS, Made, Plan, Policy, kind_of, plan
 
 SECOND = 10**9

@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 
 import zstandard
 
+from vfs.backing.directory_file import Buffer
 from vfs.backing.frames import BadBytes
-from vfs.backing.storage import Buffer
 from vfs.errors import OptionError
 from vfs.limits import DECODED_BLOCK_BYTES, KIB
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64, xxh3_64_intdigest
 
-from vfs.backing.storage import Buffer
+from vfs.backing.directory_file import Buffer
 from vfs.limits import FRAME_COMMAND_BYTES, FRAME_DATA_BYTES, LAST_NUMBER
 
 FORMAT_VERSION = 1

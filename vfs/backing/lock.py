@@ -9,13 +9,12 @@ import fcntl
 import os
 from types import TracebackType
 
+from vfs.backing.file_names import LOCK_BYTES, LOCK_NAME
 from vfs.backing.sqlite_files import refuse_stranger
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import StoreBusy, StoreUnreadable
 
-NAME = "lock"
-LONGEST_BYTES = 32
-"""More than any pid needs; what else the file may hold is not read."""
+NAME = LOCK_NAME
 
 
 class StoreLock:
@@ -95,7 +94,7 @@ def _open(storage: DirectoryStorage, read_only: bool) -> tuple[int, bool]:
 
 def _read_pid(descriptor: int) -> int | None:
     try:
-        pid = int(os.pread(descriptor, LONGEST_BYTES, 0))
+        pid = int(os.pread(descriptor, LOCK_BYTES, 0))
     except (ValueError, OSError):
         return None
     return pid if pid > 0 else None

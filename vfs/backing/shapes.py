@@ -231,15 +231,6 @@ is_name = re.compile(rb"(?!\.{1,2}\Z)[^/\0]{1,%d}" % NAME_BYTES).fullmatch
 """Whether bytes can be the name of an entry: nothing that the kernel, or a folder, takes for a path."""
 
 
-_NO_SNAPSHOT = re.compile(r"[/:]|^[-.\s]|\s$")
-
-
-def is_snapshot_name(name: str) -> bool:
-    """Whether a snapshot may be called so: it is the name of a folder, and an argument of commands."""
-    size = len(name.encode(errors="surrogateescape"))
-    return 0 < size <= NAME_BYTES and name.isprintable() and _NO_SNAPSHOT.search(name) is None
-
-
 def check_rows(what: str, rows: list[Any]) -> list[Any]:
     """The rows, each of which is what it should be; IndexDamaged when one is not."""
     try:

@@ -23,10 +23,11 @@ from uuid import uuid4
 
 from xxhash import xxh3_64_hexdigest
 
+from vfs.backing.file_names import SUPERBLOCK_NAME
 from vfs.backing.storage import Storage
 from vfs.errors import NewerFormat, NotAStore, StoreUnreadable
 
-NAME = "superblock.json"
+NAME = SUPERBLOCK_NAME
 NEW_NAME = "superblock.json.new"
 MAGIC = "vfs store"
 FORMAT = 4

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from vfs.backing.shapes import is_snapshot_name
+from vfs.backing.snapshot_names import is_snapshot_name
 from vfs.errors import IndexDamaged, SnapshotError
 from vfs.limits import CLONES, LAST_NUMBER, ROOT_INO
 from vfs.numbers import LAST_TREE, LOCAL_MASK, MAIN_TREE, SNAPSHOTS_INO, TREE_SHIFT

@@ -15,7 +15,7 @@ from vfs.checks.view import Query, RowKey
 from vfs.errors import IndexDamaged
 from vfs.limits import ROOT_INO
 from vfs.numbers import LOCAL_MASK, MAIN_TREE, SNAPSHOTS_INO, TREE_SHIFT, number_of
-from vfs.paths import printable
+from vfs.printing import printable
 from vfs.snapshots.directory import SNAPSHOTS_NAME
 
 MOST_PARENTS = 4096

@@ -1,6 +1,7 @@
 """What a check has found. Holds it; finds nothing by itself."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -64,3 +65,8 @@ class Report(msgspec.Struct):
         """Note what is no problem."""
         if len(self.notes) < MOST_PROBLEMS:
             self.notes.append(message)
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """What `vfs fsck --json` shows of a report, mounted or not."""
+    return {"clean": report.clean, **msgspec.to_builtins(report)}

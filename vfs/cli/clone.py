@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import print_json, print_lines
 from vfs.cli.target import PathInside, find_path
 from vfs.cli.verb import json_option, target_argument, verb
-from vfs.snapshots.places import make_clone, remove_clone
 
 
 @verb("clone")
@@ -39,14 +39,14 @@ def command(target: Path, words: tuple[str, ...], delete: bool, as_json: bool) -
 
 
 def _make(target: Path, source: str, inside: PathInside) -> dict[str, Any]:
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        return {"path": make_clone(fs, source, os.fsencode(inside.path)).path, "source": source}
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        return {"path": late.make_clone(fs, source, os.fsencode(inside.path)).path, "source": source}
 
     return either(target, "clone", work, source=source, **inside._asdict())
 
 
 def _remove(target: Path, inside: PathInside) -> dict[str, Any]:
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        return {"path": remove_clone(fs, os.fsencode(inside.path)).path}
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        return {"path": late.remove_clone(fs, os.fsencode(inside.path)).path}
 
     return either(target, "clone_delete", work, **inside._asdict())

@@ -7,13 +7,11 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_inside
 from vfs.cli.verb import json_option, to_path, verb
-from vfs.snapshots.places import in_words
-from vfs.trees.copier import Copier
-from vfs.trees.copies import find_places, run
 
 
 @verb("copy")
@@ -59,11 +57,11 @@ def copy(
 def _copy_in(
     store: Path, source: str, dest: str, on_progress: OnProgress, *, replace: bool
 ) -> dict[str, Any]:
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        with in_words(fs):
-            places = find_places(fs, os.fsencode(source), os.fsencode(dest), replace=replace)
-            copier = Copier(fs, places.source, places.parent, places.name, replace=replace)
-            run(fs, copier, on_progress)
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        with late.in_words(fs):
+            places = late.find_places(fs, os.fsencode(source), os.fsencode(dest), replace=replace)
+            copier = late.Copier(fs, places.source, places.parent, places.name, replace=replace)
+            late.run(fs, copier, on_progress)
         return {"path": places.path, **copier.fields()}
 
     words: dict[str, Any] = {"source": source, "dest": dest, "top": "/", "replace": replace}

@@ -10,13 +10,12 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.output import print_facts, print_json, print_lines
 from vfs.cli.target import find_path, find_target
 from vfs.cli.verb import ExitCodes, json_option, target_argument, verb
-from vfs.paths import printable
-from vfs.snapshots.diff import ADDED, CHANGED, CLONE, REMOVED, RENAMED
-from vfs.snapshots.diff_report import report
-from vfs.snapshots.sides import is_about_now
+from vfs.printing import printable
+from vfs.snapshots.kinds import ADDED, CHANGED, CLONE, REMOVED, RENAMED
 
 SAME, DIFFERENT = 0, 1
 TROUBLE = 2
@@ -68,11 +67,11 @@ def compare(path: Path, old: str, new: str | None, *, stat: bool) -> dict[str, A
             outcome = daemon.ask("diff", on_page=differences.extend, old=old, new=new, stat=stat)
         return {"store": str(store), **outcome, **({} if stat else {"differences": differences})}
     with vfs.open(store, read_only=True) as fs:
-        if fs.index_is_now or not is_about_now(old, new):
-            return {"store": str(store), **report(fs, old, new, stat=stat)}
+        if fs.index_is_now or not late.is_about_now(old, new):
+            return {"store": str(store), **late.report(fs, old, new, stat=stat)}
     # What was not unmounted cleanly has changes in its log that first have to get into the index.
     with vfs.open(store) as fs:
-        return {"store": str(store), **report(fs, old, new, stat=stat)}
+        return {"store": str(store), **late.report(fs, old, new, stat=stat)}
 
 
 def _word(target: Path, word: str) -> str:

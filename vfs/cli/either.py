@@ -11,7 +11,7 @@ import vfs
 from vfs.cli.output import OnProgress
 from vfs.cli.target import find_target
 
-Work = Callable[[vfs.FileSystem], dict[str, Any]]
+Work = Callable[["vfs.FileSystem"], dict[str, Any]]
 
 
 def either(

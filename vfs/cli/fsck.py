@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.repair import repair
 from vfs.cli.target import find_target
 from vfs.cli.verb import ExitCodes, Failure, json_option, to_path, verb
-from vfs.mount.verbs import report_fields
 
 CLEAN = 0
 ERRORS_LEFT = 4
@@ -55,7 +55,7 @@ def check(path: Path, on_progress: OnProgress, *, data: bool = False) -> dict[st
     if daemon is not None:
         with daemon:
             return {"store": str(store), **daemon.ask("fsck", on_progress, data=data)}
-    return {"store": str(store), **report_fields(vfs.check(store, on_progress, data=data))}
+    return {"store": str(store), **late.report_fields(vfs.check(store, on_progress, data=data))}
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

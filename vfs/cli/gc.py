@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 import vfs
+from vfs.cli import late
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_target
 from vfs.cli.verb import json_option, to_path, verb
@@ -38,7 +38,7 @@ def collect(path: Path, on_progress: OnProgress, *, dry_run: bool) -> dict[str, 
             report = daemon.ask("gc", on_progress, dry_run=dry_run)
     else:
         with vfs.open(store) as fs:
-            report = msgspec.to_builtins(fs.collect(dry_run=dry_run, progress=on_progress))
+            report = late.to_builtins(fs.collect(dry_run=dry_run, progress=on_progress))
     return {"store": str(store), "dry_run": dry_run, **report}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 import vfs
-from vfs.backing.creation import CreationOptions
+from vfs.cli import late
 from vfs.cli.output import print_lines
 from vfs.cli.verb import to_path, to_size, verb
 from vfs.errors import MountError, StoreError
@@ -39,7 +39,7 @@ def to_blob_sizes(text: str) -> dict[str, int]:
 def command(store: Path, blob_sizes: dict[str, int] | None, **choices: Any) -> None:
     """Make a new store in the folder STORE, which must be new or empty."""
     choices |= blob_sizes or {}
-    options = CreationOptions(**{name: value for name, value in choices.items() if value is not None})
+    options = late.CreationOptions(**{name: value for name, value in choices.items() if value is not None})
     options.check()
     mounts = read_mounts()
     mount = vfs_at(resolve(store, mounts), mounts)

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import click
 
+from vfs.cli import late
 from vfs.cli.output import print_lines, progress_bar
 from vfs.cli.verb import to_path, verb
 from vfs.errors import VfsError
-from vfs.mount.daemon import Daemon
 from vfs.mount.launcher import ReadyPipe, launch
 from vfs.mount.logs import DaemonLog, log_restarts
 from vfs.mount.options import MountOptions, known_options, snapshot_option
 from vfs.mount.prepare import prepare
-from vfs.mount.supervisor import Place, Supervisor
 
 
 @verb("mount")
@@ -54,10 +53,12 @@ def command(
             if supervise:
                 places = prepare(store, mountpoint, options)
                 log_restarts(places.store, foreground=ready_fd is None)
-                return Supervisor(Place(*places, texts, read_only), pipe, foreground=ready_fd is None).run()
+                return late.Supervisor(
+                    late.Place(*places, texts, read_only), pipe, foreground=ready_fd is None
+                ).run()
             log = DaemonLog(to_file=ready_fd is not None and not log_to_stderr, debug=options.debug)
             places = prepare(store, mountpoint, options)
-            Daemon(places.store, places.point, options, log, pipe, restarts).run()
+            late.Daemon(places.store, places.point, options, log, pipe, restarts).run()
         except VfsError as error:
             pipe.failed(str(error))
             raise

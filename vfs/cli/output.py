@@ -8,12 +8,9 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+from vfs.cli import late
 
 OnProgress = Callable[[int, int, str], None]
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
@@ -33,19 +30,13 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def on_terminal() -> bool:
     """Whether somebody looks at it, rather than a program."""
-    return Console().is_terminal
+    return _is_terminal(sys.stdout)
 
 
 def print_table(title: str, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """A table for people, and nothing where no terminal is. All columns but the first are numbers."""
-    console = Console()
-    if console.is_terminal:
-        table = Table(title=Text(one_line(title)))
-        for number, heading in enumerate(headings):
-            table.add_column(Text(heading), justify="right" if number else "left")
-        for row in rows:
-            table.add_row(*(Text(one_line(cell)) for cell in row))
-        console.print(table)
+    if on_terminal():
+        late.draw_table(one_line(title), headings, _cells(rows))
 
 
 def print_rows(
@@ -57,31 +48,21 @@ def print_rows(
 ) -> None:
     """Rows as a table for people, of which only the last column is folded where room is short; else a line
     each, with tabs between, for programs: no cell has one. `numbers`: headings of columns that are such."""
-    console = Console()
-    if not console.is_terminal:
-        for row in plain_rows:
-            print("\t".join(one_line(cell) for cell in row))
+    if on_terminal():
+        late.draw_rows(headings, _cells(rows), numbers=numbers)
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        side: Literal["left", "right"] = "right" if heading in numbers else "left"
-        table.add_column(Text(heading), justify=side, no_wrap=heading != headings[-1], overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
-    console.print(table)
+    for row in _cells(plain_rows):
+        print("\t".join(row))
 
 
 def print_facts(facts: Mapping[str, Any], title: str) -> None:
     """Facts as a table, or as `key: value` lines where no terminal is."""
-    console = Console()
-    if not console.is_terminal:
-        for key, value in facts.items():
-            print(one_line(f"{key}: {_plain(value)}"))
+    if on_terminal():
+        shown = [(_label(key), one_line(_pretty(key, value))) for key, value in facts.items()]
+        late.draw_facts(shown, one_line(title))
         return
-    table = Table(title=Text(one_line(title)), show_header=False)
     for key, value in facts.items():
-        table.add_row(Text(_label(key), style="bold"), Text(one_line(_pretty(key, value))))
-    console.print(table)
+        print(one_line(f"{key}: {_plain(value)}"))
 
 
 def print_lines(lines: list[str]) -> None:
@@ -98,24 +79,11 @@ def warn(text: str) -> None:
 @contextmanager
 def progress_bar(what: str, *, quiet: bool = False) -> Iterator[OnProgress]:
     """A bar on stderr during long work, if that is a terminal. Call what comes with (done, total, what)."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet or not _is_terminal(sys.stderr):
         yield lambda done, total, text: None
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(one_line(what), total=None)
-
-        def on_progress(done: int, total: int, text: str) -> None:
-            label = f"{what}: {text}" if text else what
-            bar.update(task, completed=done, total=total or None, description=one_line(label))
-
-        yield on_progress
+    with late.draw_bar(one_line(what)) as bar:
+        yield lambda done, total, text: bar(done, total, one_line(f"{what}: {text}" if text else what))
 
 
 def size_text(size_bytes: int) -> str:
@@ -152,3 +120,11 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={_plain(inner)}" for name, inner in value.items())
     return str(value)
+
+
+def _cells(rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    return (tuple(one_line(cell) for cell in row) for row in rows)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None: it was closed before we began

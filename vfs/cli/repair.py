@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
+from vfs.cli import late
 from vfs.cli.output import one_line, print_json, print_lines, progress_bar, size_text
 from vfs.cli.verb import Failure
 from vfs.errors import MountError, StoreBusy
 from vfs.mount.mountinfo import read_mounts, resolve, vfs_around
-from vfs.repair.plan import Plan
-from vfs.repair.repair import Repair, repairing
 
 CLEAN, CORRECTED, ERRORS_LEFT, CANCELLED = 0, 1, 4, 32
 SHOWN_PROBLEMS = 20
@@ -31,7 +29,7 @@ def repair(target: Path, *, yes: bool, as_json: bool) -> int:
             f"{target} is mounted; unmount it first (vfs umount {mount.point}), then repair {mount.store}"
         )
     try:
-        with repairing(store) as work:
+        with late.repairing(store) as work:
             with progress_bar(f"looking at {target}", quiet=as_json) as told:
                 work.look(told)
             return _go_on(store, work, yes=yes, as_json=as_json)
@@ -39,7 +37,7 @@ def repair(target: Path, *, yes: bool, as_json: bool) -> int:
         raise MountError(f"{error}; a repair needs the store for itself") from error
 
 
-def _go_on(store: Path, work: Repair, *, yes: bool, as_json: bool) -> int:
+def _go_on(store: Path, work: "late.Repair", *, yes: bool, as_json: bool) -> int:
     document = _document(store, work)
     if not as_json:
         print_lines(_lines(store, work))
@@ -54,7 +52,7 @@ def _go_on(store: Path, work: Repair, *, yes: bool, as_json: bool) -> int:
     with progress_bar("repairing", quiet=as_json) as told:
         report = work.act(told)
     document["folder"] = work.folder
-    document["left"] = [msgspec.to_builtins(problem) for problem in report.problems]
+    document["left"] = [late.to_builtins(problem) for problem in report.problems]
     if not report.clean:
         if not as_json:
             print_lines([f"left: {problem.kind}: {problem.message}" for problem in report.problems])
@@ -86,25 +84,25 @@ def _end(document: dict[str, Any], result: str, code: int, *, as_json: bool) -> 
     return code
 
 
-def _document(store: Path, work: Repair) -> dict[str, Any]:
+def _document(store: Path, work: "late.Repair") -> dict[str, Any]:
     return {
         "store": str(store),
-        "problems": [msgspec.to_builtins(problem) for problem in work.found.problems],
+        "problems": [late.to_builtins(problem) for problem in work.found.problems],
         "problem_count": work.found.problem_count,
         "plan": plan_fields(work.plan),
         "room_bytes": work.room_bytes,
         "folder": work.folder,
-        "left": [msgspec.to_builtins(problem) for problem in work.left.problems],
+        "left": [late.to_builtins(problem) for problem in work.left.problems],
     }
 
 
-def plan_fields(plan: Plan) -> dict[str, Any]:
+def plan_fields(plan: "late.Plan") -> dict[str, Any]:
     """The plan as JSON has it."""
-    fields: dict[str, Any] = msgspec.to_builtins(plan)
+    fields: dict[str, Any] = late.to_builtins(plan)
     return fields
 
 
-def _lines(store: Path, work: Repair) -> list[str]:
+def _lines(store: Path, work: "late.Repair") -> list[str]:
     found = work.found
     lines = [f"found: {problem.kind}: {problem.message}" for problem in found.problems[:SHOWN_PROBLEMS]]
     lines += _more(found.problem_count - len(lines))

@@ -7,13 +7,11 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_path
 from vfs.cli.verb import json_option, target_argument, verb
-from vfs.snapshots.places import in_words
-from vfs.trees.copies import run
-from vfs.trees.restorer import Restorer
 
 
 @verb("restore")
@@ -40,10 +38,10 @@ def restore(target: Path, name: str, paths: list[str], on_progress: OnProgress) 
     """Restore in a STORE|MOUNTPOINT; the figures, with the store's path."""
     inside = [find_path(target, path).path for path in paths]
 
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        with in_words(fs):
-            restorer = Restorer(fs, name, [os.fsencode(path) for path in inside])
-            run(fs, restorer, on_progress)
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        with late.in_words(fs):
+            restorer = late.Restorer(fs, name, [os.fsencode(path) for path in inside])
+            late.run(fs, restorer, on_progress)
         return restorer.fields()
 
     return either(target, "restore", work, on_progress=on_progress, name=name, paths=inside)

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import print_json, print_lines
 from vfs.cli.verb import json_option, to_path, verb
-from vfs.snapshots.places import in_words
 
 
 @verb("rollback")
@@ -23,8 +23,8 @@ def command(target: Path, name: str, as_json: bool) -> None:
     they have open and is not the same any more answers ESTALE.
     """
 
-    def roll_back(fs: vfs.FileSystem) -> dict[str, str]:
-        with in_words(fs):
+    def roll_back(fs: "vfs.FileSystem") -> dict[str, str]:
+        with late.in_words(fs):
             return {"kept_as": fs.rollback(name).kept_as}
 
     report = either(target, "rollback", roll_back, name=name)

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import print_json, print_lines
 from vfs.cli.verb import json_option, target_argument, verb
-from vfs.snapshots.listing import to_fields
-from vfs.snapshots.places import in_words
 
 
 class Words(click.Group):
@@ -47,9 +46,9 @@ def create(target: Path, name: str, comment: str, as_json: bool) -> None:
     On a mount, MOUNTPOINT/.snapshots/NAME shows it.
     """
 
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        with in_words(fs):
-            return to_fields(fs.create_snapshot(name, comment))
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        with late.in_words(fs):
+            return late.to_fields(fs.create_snapshot(name, comment))
 
     outcome = either(target, "snapshot_create", work, name=name, comment=comment)
     _show(outcome, f"snapshot {name} of {outcome['store']}: {outcome['files']:,} files", as_json=as_json)
@@ -66,8 +65,8 @@ def delete(target: Path, names: tuple[str, ...], as_json: bool) -> None:
     """
     wanted = list(dict.fromkeys(names))
 
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        with in_words(fs):
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        with late.in_words(fs):
             fs.delete_snapshots(wanted)
         return {"deleted": wanted}
 
@@ -83,10 +82,10 @@ def delete(target: Path, names: tuple[str, ...], as_json: bool) -> None:
 def rename(target: Path, name: str, new_name: str, as_json: bool) -> None:
     """Give a snapshot another name."""
 
-    def work(fs: vfs.FileSystem) -> dict[str, Any]:
-        with in_words(fs):
+    def work(fs: "vfs.FileSystem") -> dict[str, Any]:
+        with late.in_words(fs):
             fs.rename_snapshot(name, new_name)
-        return to_fields(fs.snapshot(new_name))
+        return late.to_fields(fs.snapshot(new_name))
 
     outcome = either(target, "snapshot_rename", work, name=name, new_name=new_name)
     _show(outcome, f"snapshot {name} of {outcome['store']} is called {new_name} now", as_json=as_json)

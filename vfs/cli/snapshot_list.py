@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import print_json, print_rows, size_text
 from vfs.cli.verb import json_option, target_argument, verb
-from vfs.snapshots.listing import list_fields
-from vfs.snapshots.sizes import exclusive_bytes
 
 HEADINGS = ("name", "time (UTC)", "files", "size", "only it\nholds", "comment")
 NUMBERS = HEADINGS[2:5]
@@ -31,8 +30,8 @@ def command(target: Path, as_json: bool) -> None:
         print_rows(HEADINGS, map(_row, snapshots), map(_plain_row, snapshots), numbers=NUMBERS)
 
 
-def _list(fs: vfs.FileSystem) -> dict[str, Any]:
-    return {"snapshots": list_fields(fs.snapshots(), exclusive_bytes(fs.store.index))}
+def _list(fs: "vfs.FileSystem") -> dict[str, Any]:
+    return {"snapshots": late.list_fields(fs.snapshots(), late.exclusive_bytes(fs.store.index))}
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -6,12 +6,10 @@ from typing import Any
 import click
 
 import vfs
+from vfs.cli import late
 from vfs.cli.either import either
 from vfs.cli.output import print_json, print_lines
 from vfs.cli.verb import json_option, target_argument, verb
-from vfs.snapshots.listing import policy_fields
-from vfs.snapshots.places import in_words
-from vfs.snapshots.policy import Policy
 
 
 @verb("snapshot policy")
@@ -34,8 +32,8 @@ def command(target: Path, words: tuple[str, ...], as_json: bool) -> None:
         print_lines([outcome["policy"]])
 
 
-def _policy(fs: vfs.FileSystem, words: tuple[str, ...]) -> dict[str, Any]:
+def _policy(fs: "vfs.FileSystem", words: tuple[str, ...]) -> dict[str, Any]:
     if words:
-        with in_words(fs):
-            fs.set_policy(Policy.parse(words))
-    return policy_fields(fs.policy)
+        with late.in_words(fs):
+            fs.set_policy(late.Policy.parse(words))
+    return late.policy_fields(fs.policy)

@@ -10,7 +10,7 @@ from typing import Any
 from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text, warn
 from vfs.cli.verb import ExitCodes, Failure
 from vfs.errors import VfsError
-from vfs.trees.report import SO_FAR, so_far
+from vfs.trees.so_far import SO_FAR, so_far
 
 STREAM = "-"
 

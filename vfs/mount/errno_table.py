@@ -12,7 +12,7 @@ import pyfuse3
 
 from vfs import errors
 from vfs.mount.logs import tell_once
-from vfs.paths import printable
+from vfs.printing import printable
 
 log = logging.getLogger("vfs")
 

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from vfs.errors import MountError
-from vfs.mount.options import SUBTYPE
 
 MOUNTINFO = Path("/proc/self/mountinfo")
+SUBTYPE = "vfs"
+"""The kernel shows our mounts as of the type fuse.vfs."""
+
 VFS_TYPE = f"fuse.{SUBTYPE}"
 MOST_SYMLINKS = 40
 """As many as the kernel follows in one path."""

@@ -14,13 +14,11 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from vfs.backing.codecs import Compression
+from vfs.backing.snapshot_names import check_name
 from vfs.errors import OptionError, SnapshotError
 from vfs.limits import MIB
+from vfs.mount.mountinfo import SUBTYPE
 from vfs.sizes import parse_size
-from vfs.snapshots.actions import check_name
-
-SUBTYPE = "vfs"
-"""The kernel shows our mounts as of the type fuse.vfs."""
 
 LEAST_COMMIT_SECONDS, MOST_COMMIT_SECONDS = 0.1, 300.0
 MOST_TIMEOUT_SECONDS = 365 * 86400.0

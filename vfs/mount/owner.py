@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from vfs.backing.lock import LONGEST_BYTES, NAME
+from vfs.backing.file_names import LOCK_BYTES, LOCK_NAME
 
 LOOK_SECONDS = 0.02
 PROC = Path("/proc")
@@ -38,7 +38,7 @@ class Owner:
 def find_owner(store: Path) -> Owner | None:
     """The owner of the store, None when nobody owns it (or there is no such store)."""
     try:
-        descriptor = os.open(store / NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(store / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -71,6 +71,6 @@ def _is_killed(status: str) -> bool:
 
 def _pid(descriptor: int) -> int | None:
     try:
-        return int(os.pread(descriptor, LONGEST_BYTES, 0))
+        return int(os.pread(descriptor, LOCK_BYTES, 0))
     except (ValueError, OSError):
         return None

@@ -10,10 +10,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from vfs.backing.superblock import NAME as SUPERBLOCK_NAME
+from vfs.backing.file_names import SUPERBLOCK_NAME
 from vfs.errors import MountError, NotAStore, StoreNotFound, StoreUnreadable
 from vfs.mount.mountinfo import Mount, mount_at, vfs_around, vfs_at
-from vfs.mount.options import MountOptions
 from vfs.mount.probe import is_dead
 
 FUSE_DEVICE = Path("/dev/fuse")
@@ -43,7 +42,7 @@ def check_store(store: Path, mounts: Sequence[Mount]) -> None:
         raise NotAStore(store, f"it has no {SUPERBLOCK_NAME}")
 
 
-def check_mount(store: Path, point: Path, options: MountOptions, mounts: Sequence[Mount]) -> None:
+def check_mount(store: Path, point: Path, mounts: Sequence[Mount], *, allow_other: bool) -> None:
     """Everything but the store itself; both paths are resolved."""
     check_apart(store, point)
     shown = vfs_at(point, mounts)
@@ -51,7 +50,7 @@ def check_mount(store: Path, point: Path, options: MountOptions, mounts: Sequenc
         check_point(point, mounts)
     check_device()
     check_fusermount()
-    if options.allow_other:
+    if allow_other:
         check_allow_other()
 
 

@@ -35,5 +35,5 @@ def prepare(store: Path, point: Path, options: MountOptions) -> Places:
         raise MountError(
             f"{places.store} is mounted at {error.point}; {shown} shows that snapshot"
         ) from error
-    check_mount(places.store, places.point, options, read_mounts())
+    check_mount(places.store, places.point, read_mounts(), allow_other=options.allow_other)
     return places

@@ -21,13 +21,13 @@ from vfs.filesystem import FileSystem
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress, Verb
 from vfs.mount.kernel_caches import tell_kernel
-from vfs.mount.mountinfo import read_mounts, resolve
-from vfs.mount.options import SUBTYPE
+from vfs.mount.mountinfo import VFS_TYPE, read_mounts, resolve
 from vfs.mount.packer import Packer
 from vfs.trees.exporter import Export, begin_report
 from vfs.trees.importer import Batch, Import
 from vfs.trees.planter import Planter
-from vfs.trees.report import Report, so_far
+from vfs.trees.report import Report
+from vfs.trees.so_far import so_far
 from vfs.trees.transfer import open_source, open_target, refuse_own
 from vfs.trees.walk import Batch as Walked
 from vfs.trees.walk import Walk
@@ -176,9 +176,7 @@ class TreeVerbs:
         if not text.startswith("/"):
             raise StoreError(f"{text!r} is no absolute path")
         mounts = read_mounts()
-        ours = [
-            mount.point for mount in mounts if mount.type == f"fuse.{SUBTYPE}" and mount.store == self._store
-        ]
+        ours = [mount.point for mount in mounts if mount.type == VFS_TYPE and mount.store == self._store]
         own = [self._store, *ours]
         path = resolve(Path(text), mounts)
         refuse_own(path, own)

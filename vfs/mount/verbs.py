@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from vfs.checker import Report, check_committed, check_storage
+from vfs.checks.report import report_fields
 from vfs.errors import NoSpace, StoreError
 from vfs.filesystem import FileSystem
 from vfs.mount.acting import Acting
@@ -180,8 +181,3 @@ async def _leave_a_slow_disk(scope: trio.CancelScope) -> None:
     while not disk_is_slow():  # noqa: ASYNC110 -- what waits for the disk cannot tell
         await trio.sleep(LOOK_SECONDS)
     scope.cancel()
-
-
-def report_fields(report: Report) -> dict[str, Any]:
-    """What `vfs fsck --json` shows of a report, mounted or not."""
-    return {"clean": report.clean, **msgspec.to_builtins(report)}

@@ -15,7 +15,8 @@ from vfs.backing.history import History
 from vfs.backing.mending import Mending
 from vfs.backing.readers import Readers
 from vfs.backing.salvage import OldRows
-from vfs.backing.shapes import is_snapshot_name, sound_rows
+from vfs.backing.shapes import sound_rows
+from vfs.backing.snapshot_names import is_snapshot_name
 from vfs.backing.trees import (
     LIVE,
     MOST_GENERATION,

@@ -10,14 +10,14 @@ all; memory follows in `end`, after it. A failed one has changed nothing, but fo
 from collections.abc import Iterable
 from typing import Protocol
 
-from vfs.backing.shapes import is_snapshot_name
+from vfs.backing.snapshot_names import check_name
 from vfs.backing.transaction import Transaction
 from vfs.backing.trees import LIVE, Branch, Snapshot, Tree
 from vfs.clock import now_ns
 from vfs.errors import SnapshotError
 from vfs.inode.table import InodeTable
 from vfs.inode.totals import Totals
-from vfs.limits import COMMENT_CHARACTERS, NAME_BYTES
+from vfs.limits import COMMENT_CHARACTERS
 from vfs.numbers import MAIN_TREE
 from vfs.snapshots.rolled_back import RolledBack, roll_back
 
@@ -36,17 +36,6 @@ class Action(Protocol):
 
     def end(self, table: InodeTable) -> None:
         """Owner: it is committed."""
-
-
-def check_name(name: str) -> None:
-    """SnapshotError unless a snapshot may be called so."""
-    if not 0 < len(name.encode(errors="surrogateescape")) <= NAME_BYTES:
-        raise SnapshotError(f"the name of a snapshot has 1 to {NAME_BYTES} bytes")
-    if not is_snapshot_name(name):
-        raise SnapshotError(
-            f"{name!r} cannot be the name of a snapshot: no '/', no ':', nothing that is not printed,"
-            " and no '-', '.' or blank at its beginning"
-        )
 
 
 def known(table: InodeTable, name: str) -> Snapshot:

@@ -18,14 +18,9 @@ from vfs.backing.difference_rows import DifferenceRows
 from vfs.numbers import TREE_SHIFT, local_of
 from vfs.snapshots.changed_names import ChangedNames, Name
 from vfs.snapshots.comparing import Comparing, Read, file_size
+from vfs.snapshots.kinds import ADDED, CHANGED, CLONE, REMOVED, RENAMED
 from vfs.snapshots.sides import LINKS, ROWS_AT_ONCE, Side, find_folder, is_directory
 from vfs.snapshots.tree_pairs import NEW, OLD, Key, TreePairs
-
-ADDED, REMOVED, CHANGED, RENAMED = "added", "removed", "changed", "renamed"
-"""The kinds of differences."""
-
-CLONE = "clone"
-"""The type of a whole tree that came or went: what is in it is not told."""
 
 TYPES = {
     stat.S_IFREG: "file",

@@ -9,7 +9,8 @@ from typing import Any
 
 from vfs.filesystem import FileSystem
 from vfs.snapshots.comparing import CONTENT
-from vfs.snapshots.diff import ADDED, CHANGED, REMOVED, RENAMED, Difference
+from vfs.snapshots.diff import Difference
+from vfs.snapshots.kinds import ADDED, CHANGED, REMOVED, RENAMED
 from vfs.snapshots.sides import default_other
 
 KINDS = (ADDED, REMOVED, CHANGED, RENAMED)

@@ -20,7 +20,8 @@ from vfs.errors import (
     StoreFailed,
 )
 from vfs.journal import Journal
-from vfs.paths import Paths, printable, split
+from vfs.paths import Paths, split
+from vfs.printing import printable
 from vfs.snapshots.snapshotting import Snapshotting
 
 

@@ -17,7 +17,8 @@ from vfs.backing.trees import Tree
 from vfs.errors import NoEntry, NotADirectory, SnapshotError
 from vfs.limits import ROOT_INO
 from vfs.numbers import tree_of
-from vfs.paths import printable, split
+from vfs.paths import split
+from vfs.printing import printable
 
 MODE: Final = 1
 """Where the mode stands in an InodeRow."""

@@ -17,8 +17,8 @@ from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
 from vfs.limits import MIB
 from vfs.namespace import RENAME_EXCHANGE, RENAME_NOREPLACE
-from vfs.paths import printable
 from vfs.planting import Look
+from vfs.printing import printable
 from vfs.trees.planter import Changed
 from vfs.trees.remover import remove, tell_links
 from vfs.trees.report import Counts

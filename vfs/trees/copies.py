@@ -11,7 +11,8 @@ from typing import NamedTuple
 from vfs.errors import Exists, InvalidArgument, NoEntry, NotADirectory
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
-from vfs.paths import StrPath, printable
+from vfs.paths import StrPath
+from vfs.printing import printable
 from vfs.trees.copier import Copied, Copier
 from vfs.trees.restorer import Restorer
 

@@ -16,13 +16,6 @@ OnProgress = Callable[[int, int, str], None]
 
 PROBLEMS_KEPT = 20
 
-SO_FAR = "(so far: "
-
-
-def so_far(text: str) -> str:
-    """What is said behind an error: how far it came until then."""
-    return f"{SO_FAR}{text})"
-
 
 class Source(Protocol):
     """Where a tree comes from. `in_order`: what is in a folder stands right behind it."""

@@ -14,8 +14,9 @@ from vfs.errors import InvalidArgument, NoEntry, NotADirectory, NotEmpty, Snapsh
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
 from vfs.limits import ROOT_INO
-from vfs.paths import printable, split
+from vfs.paths import split
 from vfs.planting import Look
+from vfs.printing import printable
 from vfs.trees.copier import Copied, Copier
 from vfs.trees.planter import Changed
 
