@@ -1,4 +1,4 @@
-"""`python -m bench [speed|storage|sustained|snapshots] ...`: one group of measurements; speed if not named.
+"""`python -m bench [speed|storage|sustained|snapshots|workloads] ...`: one group of measurements, else speed.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import snapshots, speed, storage, sustained
+from bench import snapshots, speed, storage, sustained, workloads
 
 
 class Group(Protocol):
@@ -30,6 +30,7 @@ GROUPS: dict[str, Group] = {
     "storage": storage,
     "sustained": sustained,
     "snapshots": snapshots,
+    "workloads": workloads,
 }
 
 

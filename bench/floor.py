@@ -53,6 +53,7 @@ class Floor(pyfuse3.Operations):
         self._listings: dict[int, tuple[int, list[tuple[bytes, EntryAttributes]]]] = {}
         self._parents: dict[int, int] = {}
         self._content: dict[int, bytearray] = {}
+        self._symlinks: dict[int, bytes] = {}
         # INVARIANT: an inode without links stays while the kernel holds look-ups of it.
         self._lookups: dict[int, int] = {}
         self._new_inode(stat.S_IFDIR | 0o777, 0, 0)
@@ -109,6 +110,7 @@ class Floor(pyfuse3.Operations):
         if attributes.st_nlink == 0 and self._lookups[ino] == 0:
             del self._inodes[ino], self._lookups[ino]
             self._content.pop(ino, None)
+            self._symlinks.pop(ino, None)
             self._directories.pop(ino, None)
             self._parents.pop(ino, None)
 
@@ -149,8 +151,33 @@ class Floor(pyfuse3.Operations):
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         attributes = self._take(parent_inode, name)
-        attributes.st_nlink = 0
+        attributes.st_nlink -= 1
+        attributes.st_ctime_ns = time.time_ns()
         self._drop_if_unused(attributes)
+
+    async def symlink(
+        self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
+        attributes = self._add(parent_inode, name, stat.S_IFLNK | 0o777, ctx)
+        attributes.st_size = len(target)
+        self._symlinks[attributes.st_ino] = target
+        return attributes
+
+    async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
+        return self._symlinks[inode]
+
+    async def link(
+        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
+    ) -> EntryAttributes:
+        entries = self._directories[new_parent_inode]
+        if new_name in entries:
+            raise FUSEError(errno.EEXIST)
+        attributes = entries[new_name] = self._inodes[inode]
+        attributes.st_nlink += 1
+        attributes.st_ctime_ns = time.time_ns()
+        self._touch(new_parent_inode)
+        self._lookups[inode] += 1
+        return attributes
 
     async def rmdir(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         found = self._directories[parent_inode].get(name)
@@ -173,6 +200,8 @@ class Floor(pyfuse3.Operations):
         if flags:
             raise FUSEError(errno.EINVAL)
         target = self._directories[parent_inode_new].get(name_new)
+        if target is not None and target is self._directories[parent_inode_old].get(name_old):
+            return  # two names of one file: POSIX wants both to stay
         if target is not None:
             if self._directories.get(target.st_ino):
                 raise FUSEError(errno.ENOTEMPTY)

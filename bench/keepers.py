@@ -209,6 +209,9 @@ class Btrfs:
 
     name = "btrfs"
 
+    def __init__(self, level: int = ZSTD_LEVEL) -> None:
+        self._level = level
+
     def ready(self) -> str | None:
         if missing := _missing("mkfs.btrfs", "btrfs", "mount", "umount"):
             return missing
@@ -238,13 +241,20 @@ class Btrfs:
             file.truncate(loop_bytes)
         run(["mkfs.btrfs", "--quiet", "--metadata", "single", "--data", "single", str(image)])
         try:
-            # The loop device is let go by the kernel with the mount.
-            run(["mount", "-o", f"loop,compress=zstd:{ZSTD_LEVEL}", str(image), str(mountpoint)])
+            self.mount(home)
             yield mountpoint
         finally:
             with undisturbed():
-                if is_mounted(str(mountpoint)):
-                    run(["umount", str(mountpoint)])
+                self.unmount(home)
+
+    def mount(self, home: Path) -> None:
+        """The image that is there; the loop device is let go by the kernel with the mount."""
+        options = f"loop,compress=zstd:{self._level}"
+        run(["mount", "-o", options, str(home / "image"), str(home / "mount")])
+
+    def unmount(self, home: Path) -> None:
+        if is_mounted(str(home / "mount")):
+            run(["umount", str(home / "mount")])
 
     def _used(self, mountpoint: Path) -> int:
         run(["btrfs", "filesystem", "sync", str(mountpoint)])
