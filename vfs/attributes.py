@@ -1,7 +1,7 @@
 """The POSIX rules of attributes: mode, owner, times, extended attributes.
 
 Promises nanosecond times within the years 1677 to 2262 and that a change of owner clears the set-id bits.
-Never decides who may change what: the kernel checks that before it asks.
+Never decides who may change what, but for one kind of chown: the kernel checks that before it asks.
 """
 
 import stat
@@ -14,6 +14,7 @@ from vfs.errors import (
     AttributeTooLarge,
     Exists,
     NoAttribute,
+    NotPermitted,
     NotSupported,
 )
 from vfs.inode.inode import Inode
@@ -60,6 +61,31 @@ class Attributes(Journal):
             )
         )
         return inode
+
+    def chown_to_nobody_else(self, ino: int, caller_uid: int, *, ctime_ns: int | None = None) -> Inode:
+        """chown(2) that leaves owner and group as they are: like any other one it clears the set-id bits.
+
+        NotPermitted for a caller who is neither the owner nor root, if there are any to be cleared: the
+        kernel, which leaves the bits to us, lets everybody pass.
+        """
+        inode = self.table.get(ino)
+        keeps = inode.is_directory or without_privileges(inode.mode) == inode.mode
+        if not keeps and caller_uid not in (0, inode.uid):
+            raise NotPermitted(f"the set-id bits of inode {ino} are not user {caller_uid}'s")
+        return self.set_attributes(ino, uid=inode.uid, ctime_ns=ctime_ns)
+
+    def clear_set_ids(self, ino: int, caller_gid: int) -> None:
+        """What precedes a change of content by somebody who may not keep the set-id bits of a file.
+
+        Whoever is of its group keeps the set-group-id bit of a file that the group may not execute, as on
+        ext4; but we know only one of the groups that the caller is of.
+        """
+        inode = self.table.get(ino)
+        mode = without_privileges(inode.mode)
+        if caller_gid != inode.gid:
+            mode &= ~stat.S_ISGID
+        if mode != inode.mode and not inode.is_directory:
+            self.set_attributes(ino, mode=mode)
 
     def get_xattr(self, ino: int, name: bytes) -> bytes:
         """The value of an extended attribute."""

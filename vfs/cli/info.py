@@ -18,6 +18,7 @@ NOT_MOUNTED: dict[str, Any] = {
     "read_only": None,
     "mounted_seconds": None,
     "options": None,
+    "kernel": None,
     "supervisor_pid": None,
     "restarts": None,
     "figures_age_seconds": 0.0,

@@ -12,6 +12,7 @@ handles are node ids: the file system counts opens itself.
 """
 
 import errno
+import os
 from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -127,8 +128,15 @@ class Adapter(pyfuse3.Operations):
             "mtime_ns": attr.st_mtime_ns if fields.update_mtime else None,
             "ctime_ns": attr.st_ctime_ns if fields.update_ctime else None,
         }
-        if any(value is not None for value in changes.values()):
+        told = [name for name, value in changes.items() if value is not None]
+        if told == ["ctime_ns"]:
+            # Only chown(2) with neither an owner nor a group says so little.
+            self.fs.chown_to_nobody_else(inode, ctx.uid, ctime_ns=attr.st_ctime_ns)
+        elif told:
             self.fs.set_attributes(inode, **changes)
+        elif not fields.update_size:
+            # Nor does anything but the write that comes next, of somebody who may not keep set-id bits.
+            self.fs.clear_set_ids(inode, ctx.gid)
         return self._attributes(self.fs.get(inode))
 
     @atomic
@@ -213,8 +221,12 @@ class Adapter(pyfuse3.Operations):
 
     @atomic
     def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
-        self.fs.open(inode, flags)
-        return FileInfo(fh=self.nodes.node(inode), keep_cache=True)
+        mode = self.fs.get(inode).mode if flags & os.O_TRUNC else 0
+        opened = self.fs.open(inode, flags)
+        node = self.nodes.node(inode)
+        if mode and mode != opened.mode:
+            _show_mode(node)
+        return FileInfo(fh=node, keep_cache=True)
 
     @atomic
     def create(
@@ -261,9 +273,7 @@ class Adapter(pyfuse3.Operations):
         if self.fs.log.has_unsynced_chunks:
             self.committer.nudge()
         if inode.mode != mode:
-            # The kernel still shows the set-id bits that the write has cleared. Only attributes: this
-            # takes no lock that the request at hand could hold.
-            pyfuse3.invalidate_inode(fh, attr_only=True)
+            _show_mode(fh)
         return written
 
     @atomic_by_node
@@ -316,3 +326,9 @@ class Adapter(pyfuse3.Operations):
     def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
         self._need_xattrs()
         self.fs.remove_xattr(inode, name)
+
+
+def _show_mode(node: int) -> None:
+    """Have the kernel ask for the mode of a node whose set-id bits have gone with a request that has no mode
+    in its answer: it would show them, and obey them. Takes no lock that the request at hand could hold."""
+    pyfuse3.invalidate_inode(node, attr_only=True)

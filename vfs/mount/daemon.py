@@ -191,6 +191,7 @@ class Daemon:
             "store": str(self._store),
             "mountpoint": str(self._point),
             "options": {name: value for name, value in options.items() if name != "kernel_flags"},
+            "kernel": None if self._mount.agreed is None else self._mount.agreed._asdict(),
         }
 
         def activity() -> dict[str, Any]:

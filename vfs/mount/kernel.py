@@ -15,6 +15,8 @@ import pyfuse3
 
 from vfs.errors import MountError
 from vfs.mount.detach import detach
+from vfs.mount.handshake import sessions, shake_hands
+from vfs.mount.init_messages import Agreed
 from vfs.mount.mountinfo import mount_at, read_mounts
 from vfs.mount.options import MountOptions
 from vfs.mount.tuning import raise_read_ahead
@@ -28,6 +30,7 @@ class KernelMount:
     def __init__(self, point: Path, device: str | None) -> None:
         self.point = point
         self.device = device  # as in mountinfo; tells our mount from one that came later to the same place
+        self.agreed: Agreed | None = None  # with the kernel, as far as we know
         self._attached = True
 
     @classmethod
@@ -36,6 +39,7 @@ class KernelMount:
     ) -> "KernelMount":
         """Mount; MountError with what libfuse said. Requests wait until pyfuse3.main runs."""
         said: list[str] = []
+        before = sessions()
         try:
             with _captured_stderr(said):
                 pyfuse3.init(operations, os.fspath(point), options.for_kernel(store))
@@ -46,7 +50,13 @@ class KernelMount:
         for line in said:
             log.warning("libfuse: %s", line)
         mount = mount_at(point, read_mounts())
-        return cls(point, None if mount is None else mount.device)
+        attached = cls(point, None if mount is None else mount.device)
+        try:
+            attached.agreed = shake_hands(sessions() - before)
+        except BaseException:
+            attached.remove()
+            raise
+        return attached
 
     def tune(self) -> None:
         """Raise the read-ahead, once the kernel has had our first answer, at which it sets its own.
