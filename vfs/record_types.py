@@ -3,10 +3,11 @@
 Bounds are checked when a record is decoded, never when one is made by code. Never a record itself.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 
+from vfs.backing.frame_runs import DataPlace as DataPlace
 from vfs.inode.table import InodeTable
 from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, LAST_NUMBER, LINKS_IN_A_ROW, NAME_BYTES
 from vfs.numbers import LAST_TREE, LOCAL_MASK
@@ -27,16 +28,6 @@ Generation = Annotated[int, msgspec.Meta(ge=1, le=LAST_NUMBER)]
 Run = tuple[
     Annotated[int, msgspec.Meta(ge=1, le=FRAME_DATA_BYTES)], Annotated[int, msgspec.Meta(ge=-1, le=255)]
 ]
-
-
-class DataPlace(NamedTuple):
-    """A record's LSN, where its data lies in the log, and the data itself while it is at hand."""
-
-    lsn: int
-    chunk: int
-    frame: int
-    start: int
-    data: bytes | memoryview
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):

@@ -4,13 +4,16 @@ Promises that replay goes through the very same `apply` as live operations, that
 since the last checkpoint (G3), and that a record which cannot be applied refuses the mount (no guessing).
 """
 
+import gc
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from vfs.backing.log import Log
 from vfs.backing.store import FirstRows
-from vfs.changes import DataPlace, decode
+from vfs.changes import Together, decode
 from vfs.clock import now_ns
 from vfs.errors import IndexDamaged, LogDamaged, OperationError
 from vfs.inode.directory import FIRST_COOKIE
@@ -18,7 +21,10 @@ from vfs.inode.table import InodeTable
 from vfs.inode.totals import Totals
 from vfs.journal import INO_SEQUENCE
 from vfs.limits import ROOT_INO
-from vfs.vetting import steps, vet
+from vfs.vetting import vet
+
+SHED_RECORDS = 64
+"""Memory is looked at once for so many records: with the largest extended attributes that is 4 MiB."""
 
 
 def replay(log: Log, table: InodeTable) -> int:
@@ -26,20 +32,39 @@ def replay(log: Log, table: InodeTable) -> int:
 
     Raises LogDamaged where a record is damaged, unknown, or contradicts what is there (`vetting.py`).
     """
-    count = 0
-    for record in log.replay():
-        try:
-            place = DataPlace(record.lsn, *record.place, record.data)
-            for change in steps(decode(record.command)):
-                vet(change, table, place)
-                change.apply(table, place)
-        except (msgspec.MsgspecError, OperationError, KeyError, ValueError) as error:
-            reason = f"record {record.lsn} cannot be applied ({error!r})"
-            raise LogDamaged(record.place.chunk, record.place.frame, reason) from error
-        table.shed_if_over()
-        count += 1
+    with _without_collections():
+        count = _apply_all(log, table)
     for sequence in table.sequences.values():
         sequence.skip_reserved()
+    return count
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No search for cycles: there are none, and each search would walk through all that was replayed."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _apply_all(log: Log, table: InodeTable) -> int:
+    count = 0
+    for command, place in log.replay():
+        try:
+            change = decode(command)
+            for step in change.changes if change.__class__ is Together else (change,):
+                vet(step, table, place)
+                step.apply(table, place)
+        except (msgspec.MsgspecError, OperationError, KeyError, ValueError) as error:
+            reason = f"record {place.lsn} cannot be applied ({error!r})"
+            raise LogDamaged(place.chunk, place.frame, reason) from error
+        count += 1
+        if not count % SHED_RECORDS:
+            table.shed_if_over()
     return count
 
 

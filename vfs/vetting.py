@@ -8,11 +8,13 @@ Checksums tell of damage, not of intent. Bounds of single fields are checked whe
 """
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from vfs.backing.shapes import is_name
 from vfs.changes import (
     AnyChange,
+    Change,
     Create,
     CreateUnnamed,
     DataPlace,
@@ -33,11 +35,8 @@ from vfs.inode.extents import is_hole
 from vfs.inode.inode import Inode
 from vfs.inode.table import InodeTable
 from vfs.limits import FILE_BYTES, FRAME_DATA_BYTES, ROOT_INO, SEGMENT_BYTES, XATTR_NAME_BYTES
-from vfs.numbers import LOCAL_MASK, MAIN_TREE, local_of, number_of, tree_of
+from vfs.numbers import LOCAL_MASK, MAIN_TREE, number_of, tree_of
 from vfs.tree_changes import Clone, DropTree
-
-_NUMBERS = ("ino", "parent", "new_parent", "other_parent", "other_ino", "replaced")
-"""The fields of records that say which inodes they change."""
 
 KINDS = {
     stat.S_IFREG,
@@ -50,66 +49,31 @@ KINDS = {
 }
 
 
-def steps(change: AnyChange) -> Iterator[AnyChange]:
+def steps(change: AnyChange) -> tuple[AnyChange, ...]:
     """The single changes of a record, to be looked at and applied in turn."""
-    if isinstance(change, Together):
-        yield from change.changes
-    else:
-        yield change
+    return change.changes if isinstance(change, Together) else (change,)
 
 
 def vet(change: AnyChange, table: InodeTable, place: DataPlace) -> None:
     """ValueError, or NoEntry, when the change cannot be one that vfs recorded."""
-    check_amounts(change, len(place.data))
-    _live(change, table)
-    if isinstance(change, Write | Truncate | Place):
-        _content(table, change.ino, change.mode)
-    elif isinstance(change, Create):
-        _create(change, table)
-    elif isinstance(change, Link):
-        _entry(table, change.parent, change.name, change.cookie)
-        _same_tree(change.ino, change.parent)
-        if table.get(change.ino).is_directory:
-            raise ValueError("a second name for a directory")
-    elif isinstance(change, Unlink):
-        _gone(table, change.parent, change.name)
-    elif isinstance(change, Rename):
-        _rename(change, table)
-    elif isinstance(change, Exchange):
-        _same_tree(change.parent, change.other_parent)
-        _gone(table, change.parent, change.name, change.cookie)
-        _gone(table, change.other_parent, change.other_name, change.other_cookie)
-        if change.parent == change.other_parent and change.other_cookie <= change.cookie:
-            raise ValueError("an entry would come before one that is put there first")
-    elif isinstance(change, SetAttributes):
-        _same_kind(table.get(change.ino), change.mode)
-    elif isinstance(change, Settle):
-        _settle(change, table)
-    elif isinstance(change, SetXattr):
-        if not 1 <= len(change.name) <= XATTR_NAME_BYTES or b"\0" in change.name:
-            raise ValueError("no extended attribute has such a name")
-    elif isinstance(change, Clone):
-        _clone(change, table)
-    elif isinstance(change, DropTree):
-        _drop_tree(change, table)
-    elif isinstance(change, CreateUnnamed):
-        _new(table, change.ino, change.parent)
-        if not stat.S_ISREG(change.mode):
-            raise ValueError("only a regular file can be without a name")
+    kind = change.__class__
+    if kind is Write or kind is Place:
+        check_amounts(change, len(place.data))
+    look = _LOOKS.get(kind)
+    if look is not None:
+        look(change, table)
 
 
-def _live(change: AnyChange, table: InodeTable) -> None:
-    """What changes lies in a tree that can."""
-    for field in _NUMBERS:
-        number = getattr(change, field, 0)
-        if number > LOCAL_MASK:
-            tree = table.trees.get(tree_of(number))
-            if tree is None or not tree.live:
-                raise ValueError(f"inode {number} is of no tree that can change")
+def _live(table: InodeTable, number: int) -> None:
+    """What changes lies in a tree that can. The main tree does: replay is for nothing else."""
+    if number > LOCAL_MASK:
+        tree = table.trees.get(tree_of(number))
+        if tree is None or not tree.live:
+            raise ValueError(f"inode {number} is of no tree that can change")
 
 
 def _same_tree(ino: int, other: int) -> None:
-    if tree_of(ino) != tree_of(other):
+    if (ino ^ other) > LOCAL_MASK:
         raise ValueError(f"inodes {ino} and {other} lie in two trees")
 
 
@@ -160,7 +124,7 @@ def check_amounts(change: AnyChange, data_bytes: int) -> None:
 
 def _new(table: InodeTable, ino: int, parent: int) -> None:
     _same_tree(ino, parent)
-    if not local_of(ino):
+    if not ino & LOCAL_MASK:
         raise ValueError("no inode has the number 0")
     if ino == ROOT_INO or table.in_memory(ino) is not None:
         raise ValueError(f"inode {ino} is there already")
@@ -173,15 +137,13 @@ def _create(change: Create, table: InodeTable) -> None:
         raise ValueError(f"no such kind of file: {change.mode:#o}")
     if stat.S_ISLNK(change.mode) != (change.target is not None):
         raise ValueError("a symbolic link has a target, and nothing else has one")
-    if b"\0" in (change.target or b""):
+    if change.target is not None and b"\0" in change.target:
         raise ValueError("no target has such a byte")
 
 
 def _entry(table: InodeTable, parent: int, name: bytes, cookie: int | None = None) -> Inode:
+    _live(table, parent)
     directory = table.get(parent)
-    tree = table.trees.get(tree_of(parent))
-    if tree is None or not tree.live:
-        raise ValueError(f"directory {parent} lies in a snapshot")
     if not directory.is_directory:
         raise ValueError(f"inode {parent} is no directory")
     if is_name(name) is None:
@@ -198,6 +160,8 @@ def _gone(table: InodeTable, parent: int, name: bytes, cookie: int | None = None
 
 
 def _rename(change: Rename, table: InodeTable) -> None:
+    _live(table, change.ino)
+    _live(table, change.replaced)
     _gone(table, change.parent, change.name)
     _same_tree(change.parent, change.new_parent)
     directory = _entry(table, change.new_parent, change.new_name, change.cookie)
@@ -205,16 +169,44 @@ def _rename(change: Rename, table: InodeTable) -> None:
         raise ValueError(f"directory {change.new_parent} has no entry that could be replaced")
 
 
+def _link(change: Link, table: InodeTable) -> None:
+    _entry(table, change.parent, change.name, change.cookie)
+    _same_tree(change.ino, change.parent)
+    if table.get(change.ino).is_directory:
+        raise ValueError("a second name for a directory")
+
+
+def _unlink(change: Unlink, table: InodeTable) -> None:
+    _live(table, change.ino)
+    _gone(table, change.parent, change.name)
+
+
+def _exchange(change: Exchange, table: InodeTable) -> None:
+    _live(table, change.ino)
+    _live(table, change.other_ino)
+    _same_tree(change.parent, change.other_parent)
+    _gone(table, change.parent, change.name, change.cookie)
+    _gone(table, change.other_parent, change.other_name, change.other_cookie)
+    if change.parent == change.other_parent and change.other_cookie <= change.cookie:
+        raise ValueError("an entry would come before one that is put there first")
+
+
+def _set_attributes(change: SetAttributes, table: InodeTable) -> None:
+    _live(table, change.ino)
+    _same_kind(table.get(change.ino), change.mode)
+
+
 def _same_kind(inode: Inode, mode: int) -> None:
     if stat.S_IFMT(mode) != stat.S_IFMT(inode.mode):
         raise ValueError(f"inode {inode.ino} would become another kind of file")
 
 
-def _content(table: InodeTable, ino: int, mode: int) -> None:
-    inode = table.get(ino)
+def _content(change: Write | Truncate | Place, table: InodeTable) -> None:
+    _live(table, change.ino)
+    inode = table.get(change.ino)
     if not inode.is_file:
-        raise ValueError(f"inode {ino} is no regular file")
-    _same_kind(inode, mode)
+        raise ValueError(f"inode {change.ino} is no regular file")
+    _same_kind(inode, change.mode)
 
 
 def _write(change: Write, data_bytes: int) -> None:
@@ -241,6 +233,7 @@ def _parts(lengths: Iterable[int]) -> None:
 
 
 def _settle(change: Settle, table: InodeTable) -> None:
+    _live(table, change.ino)
     try:
         inode = table.get(change.ino)
     except NoEntry:
@@ -252,3 +245,35 @@ def _settle(change: Settle, table: InodeTable) -> None:
 def _end(offset: int, length: int) -> None:
     if offset + length > FILE_BYTES:
         raise ValueError("it reaches past the largest file")
+
+
+def _set_xattr(change: SetXattr, table: InodeTable) -> None:
+    _live(table, change.ino)
+    if not 1 <= len(change.name) <= XATTR_NAME_BYTES or b"\0" in change.name:
+        raise ValueError("no extended attribute has such a name")
+
+
+def _create_unnamed(change: CreateUnnamed, table: InodeTable) -> None:
+    _live(table, change.ino)
+    _new(table, change.ino, change.parent)
+    if not stat.S_ISREG(change.mode):
+        raise ValueError("only a regular file can be without a name")
+
+
+_LOOKS: dict[type[Change], Callable[[Any, InodeTable], None]] = {
+    Create: _create,
+    Link: _link,
+    Unlink: _unlink,
+    Rename: _rename,
+    Exchange: _exchange,
+    SetAttributes: _set_attributes,
+    Truncate: _content,
+    Write: _content,
+    Place: _content,
+    Settle: _settle,
+    SetXattr: _set_xattr,
+    CreateUnnamed: _create_unnamed,
+    Clone: _clone,
+    DropTree: _drop_tree,
+}
+"""By kind of change. A `Reserve` may say anything: what is bounded is its number."""

@@ -156,6 +156,11 @@ def piece_sums(data: memoryview, seed: int) -> bytes:
     )
 
 
+def seed_prefix(uuid: bytes, chunk: int) -> bytes:
+    """What the seeds of all frames of a chunk are made of, but for the offset, 8 bytes, that follows."""
+    return pack_seed(uuid, chunk, 0)[: -CHECKSUM.size]
+
+
 def frame_seed(uuid: bytes, chunk: int, offset: int) -> int:
     """The seed of all checksums of the frame at that place."""
     return xxh3_64_intdigest(pack_seed(uuid, chunk, offset))

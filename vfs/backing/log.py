@@ -34,6 +34,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 from vfs.backing.chunks import LOG_FOLDER, ChunkList, ChunkReader, chunk_name
+from vfs.backing.frame_runs import Place, Record
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
     FRAME_MAGIC,
@@ -45,7 +46,7 @@ from vfs.backing.frames import (
     seal_frame,
 )
 from vfs.backing.room import unit_bytes
-from vfs.backing.scan import Ending, LogScan, Place, Record
+from vfs.backing.scan import Ending, LogScan
 from vfs.backing.storage import Buffer, Storage, StorageFile
 from vfs.errors import NoSpace, ReadOnly, StoreFailed, StoreUnreadable
 from vfs.limits import CHUNK_BYTES, FRAME_COMMAND_BYTES, FRAME_DATA_BYTES
@@ -141,10 +142,9 @@ class Log:
         scan = self._scan
         if scan is None:
             raise RuntimeError("a log is replayed once, after open")
-        for record in scan.records():
-            self.grown_bytes += len(record.command) + len(record.data)
-            yield record
+        yield from scan.records()
         self._scan = None
+        self.grown_bytes += scan.replayed_bytes
         ending = scan.ending
         assert ending is not None
         numbers = [number for number in scan.numbers if number <= ending.chunk]

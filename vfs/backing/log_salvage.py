@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from vfs.backing.chunks import chunk_name, chunk_numbers, read_chunk_header
+from vfs.backing.frame_runs import Place
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
     FRAME_HEADER_BYTES,
@@ -21,7 +22,6 @@ from vfs.backing.frames import (
     piece_sums,
     verify_head,
 )
-from vfs.backing.scan import Place
 from vfs.backing.storage import Storage
 from vfs.limits import MIB
 

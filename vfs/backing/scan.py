@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from vfs.backing.chunks import chunk_name, chunk_numbers, read_chunk_header
+from vfs.backing.frame_runs import DataPlace, Place, Record, read_run
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
     BadBytes,
@@ -33,23 +34,6 @@ from vfs.backing.frames import (
 from vfs.backing.storage import Storage
 from vfs.errors import LogDamaged, StoreUnreadable
 from vfs.limits import CHUNK_BYTES
-
-
-class Place(NamedTuple):
-    """Where a frame lies: its chunk, the offset of its header, the offset of its data's first byte."""
-
-    chunk: int
-    frame: int
-    start: int
-
-
-class Record(NamedTuple):
-    """One replayed frame. `data` is a view of the mapped chunk."""
-
-    lsn: int
-    command: bytes
-    data: memoryview
-    place: Place
 
 
 class Ending(NamedTuple):
@@ -83,6 +67,7 @@ class LogScan:
         self.numbers = chunk_numbers(storage)
         self.last_lsn = after_lsn
         self.last_place: Place | None = None
+        self.replayed_bytes = 0
         self.ending: Ending | None = None
         self._expected = 0
         self._unverified: Frame | None = None
@@ -202,6 +187,16 @@ class LogScan:
         self._unverified = None  # one of the chunk before ended where that chunk does, and this one agrees
         view = self._view(number, offset)
         while offset < len(view):
+            if self._expected > self._after_lsn:
+                records, end = read_run(view, offset, self._uuid, number, self._expected)
+                if records:
+                    self._unverified = None
+                    self.last_lsn, self.last_place = records[-1].lsn, records[-1].place
+                    self._expected = self.last_lsn + 1
+                    self.replayed_bytes += end - offset
+                    yield from records
+                    offset = end
+                    continue
             try:
                 frame = self._next(view, offset, number)
             except BadBytes as error:
@@ -213,7 +208,8 @@ class LogScan:
                 self.last_lsn, self.last_place = frame.lsn, place
             if frame.lsn > self._after_lsn:
                 command = bytes(view[frame.command : frame.sums])
-                yield Record(frame.lsn, command, view[frame.data : frame.end], place)
+                self.replayed_bytes += frame.end - frame.offset
+                yield Record(command, DataPlace(frame.lsn, *place, view[frame.data : frame.end]))
         return offset, None
 
     def _next(self, view: memoryview, offset: int, number: int) -> Frame:

@@ -71,7 +71,7 @@ class InodeTable(LiveTrees):
 
     def _keep(self, inode: Inode) -> None:
         self._inodes[inode.ino] = inode
-        if len(self._inodes) >= self._sweep_at:
+        if len(self._inodes) >= self._sweep_at and not self.replaying:  # replay brings in what it changes
             self.sweep()
 
     def preload(self, parent: int, rows: list[EntryRow]) -> None:
@@ -175,6 +175,7 @@ class InodeTable(LiveTrees):
         numbers.update(inode.ino for inode in list(self._inodes.values()) if not inode.nlink)
         for ino in sorted(numbers):
             self.drop_if_unheld(self.get(ino))
+        self.sweep_if_over()
 
     def sweep(self) -> None:
         """Forget inodes that nobody has open or changed, and that were not used since the last sweep.
@@ -219,10 +220,8 @@ class InodeTable(LiveTrees):
     ) -> Inode:
         """A new inode, with a name or (nlink 0) without one yet."""
         size = 0 if target is None else len(target)
-        row = (
-            *(ino, mode, uid, gid, nlink, size, 0, rdev),
-            *(time_ns, time_ns, time_ns, time_ns, parent, FIRST_COOKIE, target),
-        )
+        times = time_ns, time_ns, time_ns, time_ns
+        row = (ino, mode, uid, gid, nlink, size, 0, rdev, *times, parent, FIRST_COOKIE, target)
         inode = Inode(row, persisted=False)
         self.tracker.touch(inode)
         self._keep(inode)

@@ -40,4 +40,5 @@ class Totals:
             self.directories += sign
         else:
             self.files += sign
-            self.logical_bytes += sign * logical_bytes(inode)
+            if inode.size:
+                self.logical_bytes += sign * logical_bytes(inode)
