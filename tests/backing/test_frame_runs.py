@@ -19,7 +19,6 @@ from vfs.backing.frames import (
 )
 from vfs.limits import LAST_NUMBER
 
-
 UUID = bytes(range(16))
 CHUNK = 3
 Frames = list[tuple[bytes, bytes]]

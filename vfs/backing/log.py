@@ -147,8 +147,7 @@ class Log:
         self.grown_bytes += scan.replayed_bytes
         ending = scan.ending
         assert ending is not None
-        numbers = [number for number in scan.numbers if number <= ending.chunk]
-        self._chunks = ChunkList(self._storage, self._uuid, numbers)
+        self._chunks = ChunkList(self._storage, self._uuid, [n for n in scan.numbers if n <= ending.chunk])
         self.last_lsn, self.last_place = scan.last_lsn, scan.last_place
         self._number = ending.chunk
         self._end = ending.size_bytes
@@ -202,8 +201,7 @@ class Log:
                 raise ValueError(f"no frame holds a command of {len(command)} and data of {length} bytes")
             if self._end + size > self.chunk_bytes:
                 self.roll()
-        offset = self._end
-        number = self._number
+        offset, number = self._end, self._number
         lsn = self.last_lsn + 1
         fields = pack_fields(FRAME_MAGIC, len(command), length, 0, lsn, self.synced_lsn)
         frame = seal_frame(self._uuid, number, offset, fields, command, whole)

@@ -6,6 +6,7 @@ Never touches the file system from a thread: workers run only `run_sync` and `co
 """
 
 import logging
+from functools import partial
 from time import perf_counter_ns
 
 import trio
@@ -15,12 +16,13 @@ from vfs.errors import NoSpace, StoreFailed, VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.logs import tell_once
 from vfs.mount.requests import Upkeep
+from vfs.mount.sync_thread import SyncThread
 from vfs.snapshots.actions import Action
 
 log = logging.getLogger("vfs")
 
-THREADS = 2
-"""One for a sync and one for an index transaction: no number of slow reads keeps either from it."""
+INDEX_THREADS = 1
+"""An index transaction has a thread of its own, as a sync has: no slow reads keep either from it."""
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether a checkpoint is due."""
@@ -34,7 +36,8 @@ class Committer:
 
     def __init__(self, fs: FileSystem) -> None:
         self._fs = fs
-        self._threads = trio.CapacityLimiter(THREADS)
+        self._index_threads = trio.CapacityLimiter(INDEX_THREADS)
+        self._thread = SyncThread()
         self._syncing: trio.Event | None = None
         self._early = trio.Event()
         self._asked = trio.Event()
@@ -71,11 +74,10 @@ class Committer:
             begin = perf_counter_ns()
             ticket = self._fs.begin_sync()
             error: BaseException | None = None
-            with trio.CancelScope(shield=True):
-                try:
-                    await trio.to_thread.run_sync(self._run_sync, ticket, limiter=self._threads)
-                except OSError as failure:
-                    error = failure
+            try:
+                await self._thread.run(partial(self._run_sync, ticket))
+            except OSError as failure:
+                error = failure
             frames = ticket.lsn - self._fs.log.synced_lsn
             self._fs.end_sync(ticket, error)
             self.upkeep.commit.since(begin)
@@ -121,7 +123,7 @@ class Committer:
                     await trio.lowlevel.checkpoint()
                 await self.commit(anyway=anyway)
                 with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(self._commit_checkpoint, limiter=self._threads)
+                    await trio.to_thread.run_sync(self._commit_checkpoint, limiter=self._index_threads)
             except BaseException:
                 fs.abandon_checkpoint()
                 raise

@@ -1,0 +1,127 @@
+"""The thread of syncs: what it was asked for is done, heard and told, whatever happens to whom."""
+
+import gc
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from queue import Empty, SimpleQueue
+
+import pytest
+import trio
+import trio.testing
+
+from vfs.mount import sync_thread
+from vfs.mount.sync_thread import Job, SyncThread
+
+PATIENCE_SECONDS = 8
+
+
+def running() -> list[threading.Thread]:
+    """The threads of this kind that live."""
+    return [thread for thread in threading.enumerate() if thread.name == "vfs-sync"]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what another thread does some time."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not holds():  # noqa: ASYNC110 - nobody could tell
+            await trio.sleep(0.01)
+
+
+async def test_jobs_run_elsewhere_one_after_the_other() -> None:
+    thread = SyncThread()
+    idents: list[int] = []
+    for _ in range(100):
+        await thread.run(lambda: idents.append(threading.get_ident()))
+    assert len(idents) == 100
+    assert len(set(idents)) == 1
+    assert threading.get_ident() not in idents
+
+
+async def test_what_a_job_raises_is_raised_once_where_it_was_asked_for() -> None:
+    thread = SyncThread()
+    for error in (OSError(5, "the disk is gone"), ValueError("a bug")):
+        with pytest.raises(type(error)) as raised:
+            await thread.run(partial(_fail, error))
+        assert raised.value is error
+        await thread.run(lambda: None)
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+async def test_requests_go_on_while_a_job_waits_and_nobody_leaves_it_behind() -> None:
+    thread, gate = SyncThread(), threading.Event()
+    done: list[str] = []
+
+    async def ask() -> None:
+        await thread.run(lambda: done.append("the disk") if gate.wait(PATIENCE_SECONDS) else None)
+        done.append("who asked")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert not done
+        gate.set()
+    assert done == ["the disk", "who asked"]
+    await thread.run(lambda: done.append("the next"))
+    assert done[-1] == "the next"
+
+
+async def test_a_thread_that_nobody_needs_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_thread, "IDLE_SECONDS", 0.01)
+    others = running()
+    thread = SyncThread()
+    for _ in range(3):
+        await thread.run(lambda: None)
+        await until(lambda: set(running()) <= set(others))
+
+
+class Hasty(SimpleQueue[Job]):
+    """A queue whose reader gives up just when something comes."""
+
+    gave_up = 0
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Job:
+        job = super().get(block, timeout)
+        if self.gave_up % 2 == 0:
+            self.gave_up += 1
+            self.put(job)
+            raise Empty
+        self.gave_up += 1
+        return job
+
+
+async def test_a_thread_that_is_about_to_end_takes_what_comes_at_that_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync_thread, "SimpleQueue", Hasty)
+    thread = SyncThread()
+    for _ in range(10):
+        await thread.run(lambda: None)
+
+
+async def test_nothing_is_kept_of_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = SyncThread()
+    job = partial(_nothing)
+    gone = weakref.ref(job)
+    await thread.run(job)
+    del job
+    await until(lambda: gone() is None)  # long before the thread ends
+
+    monkeypatch.setattr(sync_thread, "IDLE_SECONDS", 0.01)
+    before = set(os.listdir("/proc/self/fd"))
+    thread = SyncThread()
+    await thread.run(_nothing)
+    del thread
+    await until(lambda: gc.collect() >= 0 and set(os.listdir("/proc/self/fd")) <= before)
+
+
+def _nothing() -> None:
+    pass
