@@ -118,6 +118,10 @@ class Namespace(Journal):
         directory = self._directory(parent)
         entry = self._entry(directory, name)
         if entry is not None:
+            if self.table.in_memory(entry[0]) is None:
+                self.table.read_ahead(directory, entry)
+                if self.limiter.over:
+                    self.relieve()
             return self.named(directory, entry)
         if name == b".":
             return directory

@@ -12,6 +12,7 @@ import vfs.attributes
 import vfs.backing.log
 import vfs.checkpoint
 import vfs.contents
+import vfs.inode.ahead
 import vfs.inode.directory
 import vfs.inode.table
 import vfs.journal
@@ -35,6 +36,7 @@ class Bounds(NamedTuple):
     complete_entries: int = 4096
     whole_directory_entries: int = 10_000
     preload_entries: int = 8
+    ahead_entries: int = 16
     creation: CreationOptions = CreationOptions()
     backlog_limit_bytes: int = 1 << 40
     """From half of it on passes are taken between operations."""
@@ -51,6 +53,8 @@ class Bounds(NamedTuple):
         patch.setattr(vfs.packing, "LOOK_SECONDS", 0.0)
         patch.setattr(vfs.packing, "SLICE_ROWS", self.slice_things)
         patch.setattr(vfs.inode.table, "PRELOAD_ENTRIES", self.preload_entries)
+        patch.setattr(vfs.inode.ahead, "FIRST_WIDTH", self.ahead_entries)
+        patch.setattr(vfs.inode.ahead, "MOST_WIDTH", 8 * self.ahead_entries)
         patch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", self.complete_entries)
         stamping = (vfs.snapshots.actions, vfs.snapshots.snapshotting)
         for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, *stamping):
@@ -81,6 +85,7 @@ TINY = Bounds(
     complete_entries=2,
     whole_directory_entries=3,
     preload_entries=1,
+    ahead_entries=2,
     creation=CreationOptions(blob_bytes=4 << 10, block_bytes=16 << 10),
     evict=True,
 )

@@ -38,13 +38,23 @@ _NEWEST = (
     " WHERE n.parent=e.parent AND n.name=e.name AND n.gen>e.gen AND n.gen<=?)"
 )
 _IN_ORDER = " ORDER BY cookie LIMIT ?"
-_IS_THERE = "SELECT 1 FROM entry WHERE parent=? AND name=? AND gen<=? LIMIT 1"
-_SELECT_LISTED = (
-    "SELECT " + ", ".join(f"i.{column}" for column in INODE_COLUMNS.split(", ")) + " FROM entry e"
-    " JOIN inode i ON i.ino=e.ino WHERE e.parent=? AND e.cookie BETWEEN ? AND ? AND e.gen<=? AND i.gen<=?"
-    f" AND e.ino<={LOCAL_MASK}"  # what leads into another tree only looks like the number of a row
+_TOGETHER = 64
+_ARE_THERE = (
+    f"SELECT column1 FROM (VALUES{', '.join(['(?)'] * _TOGETHER)})"
+    " WHERE EXISTS (SELECT 1 FROM entry WHERE parent=? AND name=column1 AND gen<=?)"
 )
-_LISTED_NEWEST = " AND i.gen=(SELECT max(n.gen) FROM inode n WHERE n.ino=i.ino AND n.gen<=?5) AND i.mode<>0"
+_SELECT_DENSE = (
+    f"SELECT {INODE_COLUMNS} FROM inode WHERE ino BETWEEN ? AND ? AND gen<=? ORDER BY ino, gen LIMIT ?"
+)
+_SELECT_SPARSE = (
+    "SELECT " + ", ".join(f"i.{column}" for column in INODE_COLUMNS.split(", ")) + " FROM json_each(?1) j"
+    " CROSS JOIN inode i ON i.ino=j.value"
+    " AND i.gen=(SELECT max(n.gen) FROM inode n WHERE n.ino=j.value AND n.gen<=?2)"
+)
+_DENSE = 4
+"""Inodes that were made in a row lie in a row: reading up to so many for each that is wanted costs less than
+looking for each."""
+
 _SELECT_ALLOCATED = (
     "SELECT segment, allocated, max(gen) FROM extent WHERE ino=? AND segment>=? AND gen<=? GROUP BY segment"
 )
@@ -105,22 +115,30 @@ class TreeRows:
         parent = self.trees.parent_from_row(number, parent)
         return (number, *row[1:PARENT_COLUMN], parent, *row[PARENT_COLUMN + 1 :])  # type: ignore[return-value]
 
-    def inodes_listed(self, parent: int, first_cookie: int, last_cookie: int) -> list[InodeRow]:
-        """The inodes of a directory's entries with cookies first..last, in one query, and maybe some others;
-        none where it takes more than one.
-        """
-        if parent > LOCAL_MASK:
-            return []
-        chain = self.trees.chain(parent)
-        if len(chain) != 1 or chain[0].base:
-            return []
-        limit = chain[0].limit
-        several = self.trees.generation > 1  # then the newest of each has to be found
-        sql = _SELECT_LISTED + _LISTED_NEWEST if several else _SELECT_LISTED
-        rows = self._all(sql, (parent, first_cookie, last_cookie, limit, limit))
-        return [
-            row if row[PARENT_COLUMN] <= LOCAL_MASK else self._seen(row[0], row) for row in check_inodes(rows)
-        ]
+    def inode_rows(self, numbers: list[int]) -> list[InodeRow]:
+        """The rows of several inodes of one tree, of those that are there: one query for each branch that has
+        some of them."""
+        wanted = {number & LOCAL_MASK for number in numbers}
+        found: list[InodeRow] = []
+        for base, limit in self.trees.chain(numbers[0]) if numbers else ():
+            rows = self._newest(base, wanted, limit)
+            wanted.difference_update(rows)
+            tree = numbers[0] & ~LOCAL_MASK
+            found += [self._seen(tree | local, row) for local, row in rows.items() if row[1]]
+            if not wanted:
+                break
+        return found
+
+    def _newest(self, base: int, wanted: set[int], limit: int) -> dict[int, InodeRow]:
+        """By local number the newest row of each that has one in a branch."""
+        least, most = min(wanted), max(wanted)
+        span = most - least + 1
+        if span <= _DENSE * len(wanted) and self.trees.generation == 1:
+            rows = self._all(_SELECT_DENSE, (base | least, base | most, limit, span))
+        else:  # many generations of one, or many that nobody wants, may lie between them
+            rows = self._all(_SELECT_SPARSE, (f"[{','.join(str(base | local) for local in wanted)}]", limit))
+        rows = check_inodes([row for row in rows if row[0] - base in wanted])
+        return {row[0] - base: row for row in rows}
 
     def orphans(self) -> list[int]:
         """Inodes of live trees without a name: they were unlinked while open, or their end was cut off."""
@@ -195,12 +213,24 @@ class TreeRows:
             _SELECT_ENTRIES + _NEWEST + _IN_ORDER, (base | local, cookie, most, most, limit)
         ):
             check_numbers("cookies", (row[2] for row in rows))
-            for row in rows:
-                if row[3] and not any(self._one(_IS_THERE, (at, row[0], up_to)) for at, up_to in above):
-                    yield row
+            shown = [row for row in rows if row[3]]
+            for at, up_to in above:
+                if shown:
+                    hidden = self._there(at, up_to, [row[0] for row in shown])
+                    shown = [row for row in shown if row[0] not in hidden]
+            yield from shown
             if rows[-1][2] <= cookie:
                 raise IndexDamaged(f"entries of directory {parent} are out of order")
             cookie = rows[-1][2]
+
+    def _there(self, parent: int, limit: int, names: list[bytes]) -> set[bytes]:
+        """Those of the names of which a branch has a row in a directory, a tombstone or not."""
+        found: set[bytes] = set()
+        for start in range(0, len(names), _TOGETHER):
+            asked = names[start : start + _TOGETHER]
+            padding = asked[:1] * (_TOGETHER - len(asked))
+            found.update(name for (name,) in self._all(_ARE_THERE, (*asked, *padding, parent, limit)))
+        return found
 
     # --- what differs -----------------------------------------------------------------------
 

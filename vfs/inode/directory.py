@@ -5,8 +5,8 @@ continued by cookie shows each entry that exists all the while exactly once.
 Never touches inodes, never logs.
 
 A *complete* directory has all its entries here (it was made in this life, or was small when first
-listed). Otherwise `names` holds only entries that are newer than the index, and `removed` the names
-whose rows in the index are void.
+listed). Otherwise `names` holds only entries that are newer than the index, `removed` the names
+whose rows in the index are void, and `ahead` some rows that look-ups in order will want next.
 """
 
 from bisect import bisect_right
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from vfs.backing.tree_rows import EntryRow
 from vfs.errors import IndexDamaged
+from vfs.inode.ahead import InOrder
 from vfs.inode.limiter import MemoryLimiter
 
 Entry = tuple[int, int, int]
@@ -49,10 +50,14 @@ class EntrySource(Protocol):
 class Directory:
     """The entries of directory `ino`.
 
-    INVARIANT: `names` is in the order of cookies. INVARIANT: a complete directory has nothing in `removed`.
+    INVARIANT: `names` is in the order of cookies. INVARIANT: a complete directory has nothing in `removed` or
+    `ahead`. INVARIANT: what is in `ahead` is in the index, and neither in `names` nor in `removed`.
     """
 
-    __slots__ = ("_credit", "_limiter", "_listing", "_source", "complete", "ino", "names", "removed")
+    __slots__ = (
+        *("_credit", "_limiter", "_listing", "_looks", "_source"),
+        *("ahead", "complete", "ino", "names", "removed"),
+    )
 
     def __init__(
         self, ino: int, source: EntrySource, limiter: MemoryLimiter, *, complete: bool, entries: int = 0
@@ -65,12 +70,17 @@ class Directory:
         self.complete = complete
         self.names: dict[bytes, Entry] = {}
         self.removed: set[bytes] = set()
+        self.ahead: dict[bytes, Entry] = {}
+        self._looks: InOrder | None = None
         self._listing: list[tuple[bytes, int]] | None = None
 
     def get(self, name: bytes) -> Entry | None:
         """The entry of that name."""
         entry = self.names.get(name)
         if entry is not None or self.complete or name in self.removed:
+            return entry
+        entry = self.ahead.get(name)
+        if entry is not None:
             return entry
         if self._credit > 0:
             self._credit -= 1
@@ -79,6 +89,39 @@ class Directory:
             if self._load_small():
                 return self.names.get(name)
         return self._source.entry(self.ino, name)
+
+    def read_ahead(self, cookie: int) -> list[EntryRow]:
+        """Entries from that of a look-up on, whose inode was not in memory, that will be looked up next.
+
+        None unless look-ups come in the order of cookies.
+        """
+        looks = self._looks
+        if looks is None:
+            looks = self._looks = InOrder()
+        width = looks.width(cookie)
+        if not width:
+            return []
+        if self.complete:
+            rows = self._list_names(cookie - 1, width)
+        else:
+            rows = self._source.entries_after(self.ino, cookie - 1, width)
+            self._keep_ahead({name: (ino, at, kind) for name, ino, at, kind in rows})
+        if rows:
+            looks.reached(rows[-1][2])
+        return rows
+
+    def _keep_ahead(self, entries: dict[bytes, Entry]) -> None:
+        for name in self.removed.intersection(entries):
+            del entries[name]
+        for name in self.names.keys() & entries.keys():
+            del entries[name]
+        self._limiter.charge(self.ino, ENTRY_BYTES * (len(entries) - len(self.ahead)))
+        self.ahead = entries
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the limiter is charged for it."""
+        return ENTRY_BYTES * (len(self.names) + len(self.ahead))
 
     def name_of(self, ino: int) -> bytes | None:
         """A name that an inode has here; the time grows with the directory."""
@@ -98,6 +141,7 @@ class Directory:
         self.names[name] = entry
         if not self.complete:
             self.removed.discard(name)
+            self._outdate(name)
 
     def drop(self, name: bytes) -> None:
         """Remove an entry."""
@@ -105,6 +149,11 @@ class Directory:
             self._limiter.charge(self.ino, -ENTRY_BYTES)
         if not self.complete:
             self.removed.add(name)
+            self._outdate(name)
+
+    def _outdate(self, name: bytes) -> None:
+        if self.ahead.pop(name, None) is not None:
+            self._limiter.charge(self.ino, -ENTRY_BYTES)
 
     def list_after(self, cookie: int, limit: int) -> list[EntryRow]:
         """At most about `limit` entries with larger cookies, in order; empty only at the end."""
@@ -118,6 +167,7 @@ class Directory:
         rows = self._source.entries_after(self.ino, 0, COMPLETE_ENTRIES + 1)
         if len(rows) > COMPLETE_ENTRIES:
             return False
+        self._keep_ahead({})
         newer = self.names
         self.names = {
             name: (ino, cookie, kind)
@@ -181,6 +231,7 @@ class Directory:
 
     def forget_clean(self, dirty: Collection[bytes]) -> None:
         """Keep only the changes that the index does not have: the names in `dirty`."""
+        self._keep_ahead({})
         kept = {name: entry for name, entry in self.names.items() if name in dirty}
         self._limiter.charge(self.ino, -ENTRY_BYTES * (len(self.names) - len(kept)))
         self.removed = {name for name in dirty if name not in kept}
@@ -190,7 +241,7 @@ class Directory:
 
     def release(self) -> None:
         """Give back to the limiter what this directory was charged; whoever still looks asks the index."""
-        self._limiter.charge(self.ino, -ENTRY_BYTES * len(self.names))
-        self.names = {}
+        self._limiter.charge(self.ino, -self.memory_bytes)
+        self.names, self.ahead = {}, {}
         self.complete = False
         self._listing = None

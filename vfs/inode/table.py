@@ -12,22 +12,24 @@ from vfs.backing.index import Index
 from vfs.backing.transaction import InodeRow
 from vfs.backing.tree_rows import EntryRow
 from vfs.errors import IndexDamaged, NoEntry, Stale
-from vfs.inode.directory import ENTRY_BYTES, FIRST_COOKIE, Directory
+from vfs.inode.directory import FIRST_COOKIE, Directory, Entry
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
+from vfs.inode.invariants import check_inode
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.live_trees import LiveTrees
 from vfs.inode.offloaded import OffloadedFile
 from vfs.inode.segments import SegmentRows
 from vfs.inode.sequence import Sequence
 from vfs.inode.tracker import Capture, Tracker
-from vfs.inode.xattrs import XattrMemory, xattr_bytes
+from vfs.inode.xattrs import XattrMemory
+from vfs.numbers import TREE_SHIFT
 
 INODE_BYTES = 1024
 """What an inode in memory takes, roughly: the bound on clean ones follows from it."""
 
 PRELOAD_ENTRIES = 8
-"""So many missing inodes of a listing are worth one query for all of them."""
+"""So many missing inodes of neighbours are worth one query for all of them."""
 
 WHOLE_DIRECTORY_ENTRIES = 10_000
 """A directory with more entries keeps only what the index does not have yet, once that is committed."""
@@ -75,18 +77,26 @@ class InodeTable(LiveTrees):
             self.sweep()
 
     def preload(self, parent: int, rows: list[EntryRow]) -> None:
-        """Bring the inodes of listed entries into memory, those that are not there, with one query.
+        """Bring the inodes of a directory's entries into memory, those that are not there, all at once.
 
         What is damaged is for whoever asks for that very inode.
         """
-        inodes = self._inodes
-        missing = [row for row in rows if row[1] not in inodes]
+        inodes, tree = self._inodes, parent >> TREE_SHIFT
+        missing = [row[1] for row in rows if row[1] not in inodes and row[1] >> TREE_SHIFT == tree]
         if len(missing) < PRELOAD_ENTRIES:
             return
         with suppress(IndexDamaged):
-            for row in self._index.inodes_listed(parent, missing[0][2], missing[-1][2]):
-                if row[0] not in inodes and not self.tracker.is_held(row[0]):
+            for row in self._index.inode_rows(missing):
+                if not self.tracker.is_held(row[0]):
                     self._adopt(row)
+
+    def read_ahead(self, directory: Inode, entry: Entry) -> None:
+        """An entry was looked up whose inode is not in memory: bring it there with those that will be looked
+        up next, where look-ups come in the order of the directory. What is damaged is as in `preload`."""
+        with suppress(IndexDamaged):
+            rows = self.directory(directory).read_ahead(entry[1])
+            if rows:
+                self.preload(directory.ino, rows)
 
     def _adopt(self, row: InodeRow) -> Inode:
         inode = Inode(row, persisted=True)
@@ -372,19 +382,4 @@ class InodeTable(LiveTrees):
     def check_invariants(self) -> None:
         """Raise AssertionError where memory contradicts itself; tests call it after every step."""
         for inode in self.loaded():
-            assert not inode.dropped
-            memory_bytes = xattr_bytes(inode.xattrs or {})
-            memory_bytes += 0 if inode.file is None else inode.file.memory_bytes
-            memory_bytes += 0 if inode.directory is None else ENTRY_BYTES * len(inode.directory.names)
-            assert self._limiter.held_by(inode.ino) == memory_bytes
-            if inode.file is not None:
-                inode.file.check_invariants()
-                assert inode.file.size == inode.size, (inode.ino, inode.file.size, inode.size)
-                assert inode.file.allocated == inode.allocated
-            if inode.directory is not None:
-                cookies = [entry[1] for entry in inode.directory.names.values()]
-                assert cookies == sorted(set(cookies)), f"cookies of {inode.ino} out of order"
-                assert all(cookie < inode.cookie for cookie in cookies)
-                if inode.directory.complete:
-                    assert len(inode.directory.names) == inode.size
-                    assert not inode.directory.removed
+            check_inode(inode, self._limiter.held_by(inode.ino))
