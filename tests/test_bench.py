@@ -158,3 +158,11 @@ def test_without_vfs_it_says_what_to_do(tmp_path):
 
 def test_a_file_system_knows_its_type():
     assert filesystem_type("/proc") == "proc"
+
+
+def test_what_handlers_cost_is_printed_as_rows_of_markdown():
+    command = [sys.executable, "-m", "bench.handler_costs", "60", "1"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=100)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert {"create, release", "rename", "lookup in order, remounted"} <= {row[0] for row in rows}
+    assert all(float(row[2]) > 0 for row in rows)

@@ -1,4 +1,4 @@
-"""What a metadata request costs beside the binding: `python -m bench.requests [FILES [ROUNDS]]`.
+"""What a metadata request costs beside the binding: `python -m bench.handler_costs [FILES [ROUNDS]]`.
 
 Calls the handlers of the floor and of vfs in turn, in this process and without the kernel, with so many files
 (2,000) so often (5). Prints for each request the least CPU time of all rounds, in µs, as rows of Markdown;
