@@ -28,8 +28,8 @@ lint: setup ## ruff, with its rules for asynchronous code
 types: setup ## mypy, strict
 	$(BIN)/mypy
 
-test: setup ## every test; ARGS='-k name' goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## every test, two at a time; ARGS='-k name' goes to pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 crash: setup ## crash tests at every call to the disk, and 20 simulated lives, for each of SEEDS=20 seeds from FIRST=0 on; ARGS go to pytest
 	VFS_CRASH_SEEDS=$(or $(SEEDS),20) VFS_CRASH_FIRST_SEED=$(or $(FIRST),0) \

@@ -2,15 +2,20 @@
 
 Without one they are skipped with the reason; `--require-mounted` (what CI passes) turns every such skip, and
 a run in which no test of the real mount passed, into a failure. Never decides by the name of a test or file.
+Those marked `serial` run last, each while no other test runs in any worker (`-n 2`).
 """
 
 import os
 import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.alone import Room
 
 # How long one example takes says how busy the machine is; how long a test may take is pytest's business.
 settings.register_profile("vfs", deadline=None)
@@ -18,7 +23,10 @@ settings.load_profile("vfs")
 
 CAP_SYS_ADMIN = 1 << 21
 
-mounted_tests_passed = pytest.StashKey[int]()
+OF_THE_MOUNT = ("of the mount", True)
+
+room = pytest.StashKey[Room]()
+room_folder = pytest.StashKey[Path]()
 
 
 def why_nothing_can_be_mounted() -> str | None:
@@ -44,15 +52,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[mounted_tests_passed] = 0
+    if not hasattr(config, "workerinput"):  # the one that people see; it also has the tests without workers
+        config.stash[room_folder] = Path(tempfile.mkdtemp(prefix="vfs-tests-"))
+        config.pluginmanager.register(MountedTests(config), "mounted tests")
+    else:
+        config.stash[room_folder] = Path(config.workerinput["room"])
+    config.stash[room] = Room(config.stash[room_folder])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of pytest-xdist, for each worker that is to be started."""
+    node.workerinput["room"] = str(node.config.stash[room_folder])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[room].close()
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.stash[room_folder])
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=is_serial)  # last, so that the workers wait for each other only once
     reason = why_nothing_can_be_mounted()
     if reason is not None:
         for item in items:
             if item.get_closest_marker("mounted"):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def is_serial(item: pytest.Item) -> bool:
+    """Whether nothing may run beside it."""
+    return item.get_closest_marker("serial") is not None
+
+
+# Around everything else, the time-out above all: waiting is no part of a test.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with item.config.stash[room].inside(alone=is_serial(item)):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,8 +101,7 @@ def pytest_runtest_makereport(
     report = yield
     if not item.get_closest_marker("mounted"):
         return report
-    if report.when == "call" and report.passed:
-        item.config.stash[mounted_tests_passed] += 1
+    report.user_properties.append(OF_THE_MOUNT)  # what travels from a worker to who counts
     expected_to_fail = hasattr(report, "wasxfail")
     if report.skipped and not expected_to_fail and item.config.getoption("require_mounted"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
@@ -84,11 +122,21 @@ def pytest_make_collect_report(
     return report
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    none_ran = session.config.stash[mounted_tests_passed] == 0
-    if none_ran and exitstatus == pytest.ExitCode.OK and session.config.getoption("require_mounted"):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line("")
-            reporter.write_line("--require-mounted: no test of the real mount passed", red=True)
+class MountedTests:
+    """Counts those that passed, of all workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._required = config.getoption("require_mounted")
+        self._passed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed and OF_THE_MOUNT in map(tuple, report.user_properties):
+            self._passed += 1
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self._required and not self._passed and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.write_line("")
+                reporter.write_line("--require-mounted: no test of the real mount passed", red=True)

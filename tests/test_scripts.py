@@ -74,6 +74,7 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.serial
 @pytest.mark.mounted
 def test_mount_twice_unmount_as_told_and_mount_again(folder: Path) -> None:
     first = mount("store", "mount point", cwd=folder)

@@ -65,6 +65,7 @@ def measure(mounted: MountedStore, source: str) -> tuple[float, float]:
     return p99, typical
 
 
+@pytest.mark.serial
 def test_on_a_slow_disk_a_stat_does_not_wait(mounted: MountedStore) -> None:
     (mounted.path / "cold").write_bytes(os.urandom(1 << 20))
     mounted.unmount()
@@ -77,6 +78,7 @@ def test_on_a_slow_disk_a_stat_does_not_wait(mounted: MountedStore) -> None:
         assert p99 < slow / 4
 
 
+@pytest.mark.serial
 def test_on_this_disk(mounted: MountedStore) -> None:
     mounted.remount("attr_timeout=0")
     p99, sync = measure(mounted, SYNCER)

@@ -201,6 +201,7 @@ def test_a_kill_while_packing_loses_nothing(mounted: MountedStore, seed: int) ->
     check(mounted.path, contents)
 
 
+@pytest.mark.serial
 def test_an_unmount_does_not_wait_for_packing(mount_store: Mounter) -> None:
     mounted = mount_store("nopack", "compression=zstd:19")
     contents = {f"{number}": text(number, 8 * MIB) for number in range(6)}
@@ -235,6 +236,7 @@ print(longest)
 """
 
 
+@pytest.mark.serial
 def test_a_writer_is_slowed_down_before_the_backlog_passes_its_limit(mount_store: Mounter) -> None:
     mounted = mount_store("backlog=64M")
     size = 400
@@ -283,6 +285,7 @@ def test_who_maps_a_file_sees_the_same_while_it_is_packed(mounted: MountedStore)
     assert (mounted.path / "mapped").read_bytes() == text(9, 24 * MIB)
 
 
+@pytest.mark.serial
 def test_a_stat_is_answered_while_packing(mount_store: Mounter) -> None:
     mounted = mount_store("attr_timeout=0", "nopack")
     for number in range(24):

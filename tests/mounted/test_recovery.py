@@ -30,6 +30,7 @@ def read_cold(files: list[Path]) -> float:
     return taken
 
 
+@pytest.mark.serial
 def test_replay_is_about_as_fast_as_the_disk(mounted: MountedStore) -> None:
     chance = random.Random(17)
     with open(mounted.path / "file", "wb") as file:

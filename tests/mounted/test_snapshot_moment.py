@@ -133,6 +133,7 @@ def check_a_moment(folder: Path) -> int:
     return len(first)
 
 
+@pytest.mark.serial
 def test_on_a_quiet_mount_it_takes_less_than_50_ms(mounted: MountedStore) -> None:
     """From the request to the answer, with pages to hand over. The best of some: others work here as well."""
     seconds: list[float] = []

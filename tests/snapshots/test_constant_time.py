@@ -74,6 +74,7 @@ def times(work: Work) -> dict[str, float]:
     return found
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(600)
 def test_the_time_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     with store_of(tmp_path / "few", FEW) as few, store_of(tmp_path / "many", MANY) as many:
