@@ -2,6 +2,7 @@
 # costs a few hundredths of a second when that is done already.
 
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE # it would have each process that a test starts compile everything anew
 PYTHON_FILES := $(wildcard vfs tests bench)
 
 .PHONY: help setup check format format-check lint types test crash repair stress kill fuzz bench lock

@@ -11,8 +11,9 @@ checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$checkout/.venv
 setup_log=$checkout/.venv.log # what apt and pip said, for the case that one of them fails
 
-# Foreign module folders would shadow the locked packages, during the set-up and after it.
-unset PYTHONPATH PYTHONHOME
+# Foreign module folders would shadow the locked packages, during the set-up and after it. And where Python must
+# not keep what it has compiled, each daemon and command compiles two hundred files anew, which takes as long again.
+unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 export PIP_USER=0 # a setting that many have; in a virtual environment pip refuses it
 
 say() { printf '%s\n' "$*" >&2; }

@@ -7,6 +7,7 @@ Those marked `serial` run last, each while no other test runs in any worker (`-n
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -20,6 +21,10 @@ from tests.alone import Room
 # How long one example takes says how busy the machine is; how long a test may take is pytest's business.
 settings.register_profile("vfs", deadline=None)
 settings.load_profile("vfs")
+
+# Each process that a test starts would compile everything anew, which takes longer than all else it does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 CAP_SYS_ADMIN = 1 << 21
 
