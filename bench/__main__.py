@@ -1,4 +1,4 @@
-"""`python -m bench [speed|storage|sustained|snapshots|workloads] ...`: one group of measurements, else speed.
+"""`python -m bench [speed|requests|storage|...] ...`: one group of measurements; speed if none is named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import snapshots, speed, storage, sustained, workloads
+from bench import requests, snapshots, speed, storage, sustained, workloads
 
 
 class Group(Protocol):
@@ -27,6 +27,7 @@ class Group(Protocol):
 
 GROUPS: dict[str, Group] = {
     "speed": speed,
+    "requests": requests,
     "storage": storage,
     "sustained": sustained,
     "snapshots": snapshots,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.processes import cpu_seconds, die_with_parent, settle, write_calls
-from bench.registry import WORKLOADS
+from bench.registry import CLIENTS
 from bench.sizes import Sizes
 from bench.workload import Place
 
@@ -61,7 +61,7 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def _measure(specification: Specification, place: Place, start: Start) -> Outcome:
-    workload = WORKLOADS[specification.workload]
+    workload = CLIENTS[specification.workload]
     measure = workload.measure
     if specification.target == "zstd" and workload.reference is not None:
         measure = workload.reference
@@ -86,7 +86,7 @@ def _measure(specification: Specification, place: Place, start: Start) -> Outcom
 def main() -> None:
     die_with_parent(signal.SIGKILL)
     specification = Specification(**json.loads(sys.stdin.readline()))
-    workload = WORKLOADS[specification.workload]
+    workload = CLIENTS[specification.workload]
     place = specification.place()
     on_files = specification.target != "zstd"
     if on_files:

@@ -3,7 +3,7 @@
 Promises that runner and client mean the same workload by the same name; it never measures anything itself.
 """
 
-from bench import workloads_data, workloads_latency, workloads_metadata
+from bench import workloads_data, workloads_latency, workloads_metadata, workloads_requests
 from bench.workload import Row, Workload
 
 MOUNT_FIGURE = "mount-empty"
@@ -23,3 +23,9 @@ WORKLOADS: dict[str, Workload] = {
         _MOUNT,
     )
 }
+
+CLIENTS: dict[str, Workload] = {
+    **WORKLOADS,
+    **{workload.name: workload for workload in workloads_requests.OPERATIONS.values()},
+}
+"""What a client can do: also what only other groups of measurements run."""

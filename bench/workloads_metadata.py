@@ -81,7 +81,8 @@ def _unlink(place: Place) -> Measured:
 # -- the tree that look-ups and listings share ---------------------------------------------------
 
 
-def _listed(place: Place) -> list[str]:
+def listed_folders(place: Place) -> list[str]:
+    """The folders that are looked up in and listed."""
     return [f"{place.shared}/listed{number}" for number in range(place.sizes.listed_folders)]
 
 
@@ -96,8 +97,9 @@ def _prepare_folder(folder: str, entries: int) -> None:
     _make_files(f"{folder}/entry{number:06}" for number in range(entries))
 
 
-def _prepare_listed(place: Place) -> None:
-    for folder in _listed(place):
+def prepare_listed(place: Place) -> None:
+    """Make them, if they are not there yet."""
+    for folder in listed_folders(place):
         _prepare_folder(folder, place.sizes.listed_entries)
 
 
@@ -108,7 +110,7 @@ def _prepare_large(place: Place) -> None:
 def _look_up(name: str) -> Callable[[Place], Measured]:
     def measure(place: Place) -> Measured:
         count = place.sizes.listed_entries
-        paths = [f"{folder}/entry{number:06}" for folder in _listed(place) for number in range(count)]
+        paths = [f"{folder}/entry{number:06}" for folder in listed_folders(place) for number in range(count)]
 
         def work() -> None:
             for path in paths:
@@ -145,12 +147,12 @@ WORKLOADS = (
     Workload("mkdir", _row("mkdir"), _mkdir, modes=BOTH),
     Workload("rename", _row("rename"), _rename, _prepare_files, modes=BOTH),
     Workload("unlink", _row("unlink"), _unlink, _prepare_files, modes=BOTH),
-    Workload("lookup", _row("lookup"), _look_up("lookup"), _prepare_listed, cold=Cold.NAMES, modes=BOTH),
+    Workload("lookup", _row("lookup"), _look_up("lookup"), prepare_listed, cold=Cold.NAMES, modes=BOTH),
     Workload(
         "lookup-remounted",
         _row("lookup-remounted"),
         _look_up("lookup-remounted"),
-        _prepare_listed,
+        prepare_listed,
         cold=Cold.MOUNT,
         modes=BOTH,
         targets=("floor", "vfs"),
@@ -158,8 +160,8 @@ WORKLOADS = (
     Workload(
         "readdir-1000",
         _row("readdir-1000", "entries/s"),
-        _list("readdir-1000", _listed),
-        _prepare_listed,
+        _list("readdir-1000", listed_folders),
+        prepare_listed,
         cold=Cold.NAMES,
         modes=BOTH,
     ),
