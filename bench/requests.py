@@ -48,7 +48,7 @@ DATA = {"write", "read"}
 SHOWN = {
     "lookup": "lookup",
     "getattr": "getattr",
-    "create": "create (lookup, create, release)",
+    "create": "create (getattr, lookup, create, release)",
     "write": "write 4 KiB",
     "read": "read 4 KiB",
     "readdir": f"readdir of {LISTED:,}",

@@ -1,11 +1,23 @@
-"""Rows that wait for the kernel's next request: of a bounded number of directories, and never needed."""
+"""Rows that wait for the kernel's next request: of a bounded number of directories, and never needed. What one
+request brings is all that it has room for."""
 
+import math
 from pathlib import Path
+from typing import Any
+
+import pyfuse3
+import pytest
 
 import vfs
-from vfs.mount.listings import LISTINGS, Listings
+from vfs.limits import ROOT_INO
+from vfs.mount.adapter import Adapter
+from vfs.mount.listings import LISTINGS, READDIR_ROWS, Listings
+from vfs.mount.options import MountOptions
 
 FOLDERS = 3 * LISTINGS
+BUFFER_ENTRIES = READDIR_ROWS // 2 - 3
+NOBODY: Any = None
+TOKEN: Any = None
 
 
 def test_rows_of_many_open_directories_are_not_kept(tmp_path: Path) -> None:
@@ -21,3 +33,33 @@ def test_rows_of_many_open_directories_are_not_kept(tmp_path: Path) -> None:
                 names = [row[0] for row in listings.rows(folder, cookie)]
                 assert names == [b".", b"..", *(b"%d" % name for name in range(10))][cookie:]
                 assert len(listings) <= LISTINGS
+
+
+async def test_each_request_fills_the_kernels_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bytes] = []
+    room = 0
+
+    def reply(token: Any, name: bytes, entry: Any, cookie: int) -> bool:
+        nonlocal room, last
+        if room:
+            room, last = room - 1, cookie
+            told.append(name)
+            return True
+        return False
+
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    names = [b"%04d" % number for number in range(2 * READDIR_ROWS + 100)]
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        for name in names:
+            fs.mknod(ROOT_INO, name, 0o100644)
+        adapter = Adapter(fs, MountOptions())
+        handle = await adapter.opendir(ROOT_INO, NOBODY)
+        last, before, requests = 0, -1, 0
+        while last != before:
+            before, room = last, BUFFER_ENTRIES
+            await adapter.readdir(handle, last, TOKEN)
+            requests += 1
+        await adapter.releasedir(handle)
+    assert told == [b".", b"..", *names]
+    assert requests == math.ceil(len(told) / BUFFER_ENTRIES) + 1  # the last finds nothing

@@ -197,7 +197,7 @@ class Adapter(pyfuse3.Operations):
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         listings = self.listings
         listed = False  # an answer without entries would be the end
-        while not listed and (rows := listings.rows(fh, start_id)):
+        while rows := listings.rows(fh, start_id):  # until the kernel's buffer is full: each is a request
             for name, ino, cookie, kind in rows:
                 start_id = cookie
                 inode = listings.known(ino)
