@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from vfs.cli import output
+from vfs.cli import output, terminal
 from vfs.cli.requests import duration_text, print_requests
 from vfs.mount.requests import Requests, Upkeep
 
@@ -49,8 +49,9 @@ def test_the_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         "upkeep": upkeep.figures(),
     }
     screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=80, color_system=None)
-    monkeypatch.setattr(output, "Console", lambda: terminal)
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(terminal, "Console", lambda **options: console)
+    monkeypatch.setattr(output, "_is_terminal", lambda stream: True)
     print_requests(facts)
     shown = screen.getvalue().splitlines()
     lookup, getxattr = (next(line for line in shown if line.startswith(name)) for name in ("look", "getx"))

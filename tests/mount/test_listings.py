@@ -1,5 +1,5 @@
-"""Rows that wait for the kernel's next request: of a bounded number of directories, and never needed. What one
-request brings is all that it has room for."""
+"""Rows that wait for the kernel's next request: of a bounded number of directories, and never needed. One
+request brings all that it has room for."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_rows_of_many_open_directories_are_not_kept(tmp_path: Path) -> None:
 
 async def test_each_request_fills_the_kernels_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[bytes] = []
-    room = 0
+    room = last = 0
 
     def reply(token: Any, name: bytes, entry: Any, cookie: int) -> bool:
         nonlocal room, last
@@ -55,7 +55,7 @@ async def test_each_request_fills_the_kernels_buffer(tmp_path: Path, monkeypatch
             fs.mknod(ROOT_INO, name, 0o100644)
         adapter = Adapter(fs, MountOptions())
         handle = await adapter.opendir(ROOT_INO, NOBODY)
-        last, before, requests = 0, -1, 0
+        before, requests = -1, 0
         while last != before:
             before, room = last, BUFFER_ENTRIES
             await adapter.readdir(handle, last, TOKEN)
