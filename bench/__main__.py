@@ -1,4 +1,4 @@
-"""`python -m bench [speed|requests|storage|...] ...`: one group of measurements; speed if none is named.
+"""`python -m bench [GROUP] ...`: one group of measurements, of speed where none is named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import requests, snapshots, speed, storage, sustained, workloads
+from bench import fsync, replay, requests, snapshots, speed, storage, sustained, workloads
 
 
 class Group(Protocol):
@@ -32,6 +32,8 @@ GROUPS: dict[str, Group] = {
     "sustained": sustained,
     "snapshots": snapshots,
     "workloads": workloads,
+    "replay": replay,
+    "fsync": fsync,
 }
 
 
