@@ -24,7 +24,7 @@ from bench.results import spread
 from bench.targets import HostDirectory, Target, TargetFailed, VfsTarget, mounts
 
 PAGE_BYTES = 4096
-PROCESSES = (1, 2, 4, 8, 16)
+PROCESSES = {"full": (1, 2, 4, 8, 16), "quick": (1, 2, 4, 8, 16), "tiny": (1, 8)}
 SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 ROUNDS = {"full": 5, "quick": 2, "tiny": 1}
 GROUPED = 8
@@ -162,7 +162,7 @@ def _place(wanted: Path | None) -> Iterator[Path]:
 
 def main(arguments: argparse.Namespace, progress: Console, output: Console) -> int:
     begin, load = time.monotonic(), load_before(progress)
-    lines = [Line(count) for count in PROCESSES]
+    lines = [Line(count) for count in PROCESSES[arguments.sizes]]
     try:
         with _place(arguments.store_dir) as folder:
             for told in measure(arguments.vfs, folder, arguments.sizes, lines):

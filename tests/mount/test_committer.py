@@ -12,6 +12,7 @@ import vfs
 from vfs.backing.log import SyncTicket
 from vfs.contents import ReadPlan
 from vfs.errors import NoSpace, ReadOnly, StoreFailed
+from vfs.mount import committer as committer_module
 from vfs.mount.adapter import Adapter
 from vfs.mount.committer import Committer
 from vfs.mount.options import MountOptions
@@ -298,3 +299,71 @@ async def test_no_number_of_slow_reads_keeps_a_sync_or_a_checkpoint_from_beginni
         read_on.set()
     assert answers == [b"content"] * 100
     assert adapter.waiting == 0
+
+
+async def test_a_sync_waits_for_those_whom_the_last_one_has_answered(
+    fs: vfs.FileSystem, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "GATHER_SHARE", 1e9)
+    monkeypatch.setattr(committer_module, "GATHER_SECONDS", 60.0)
+    committer = Committer(fs)
+    gate.open.set()
+    answered: list[str] = []
+
+    async def commit_again_and_again(name: str) -> None:
+        while gate.syncs < 11:
+            fs.write_bytes(f"/{name}", b"%d" % gate.syncs)
+            await committer.commit()
+            answered.append(name)
+            await trio.sleep(0.001)  # the client has to be told, and to come back
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            for name in "abcde":
+                nursery.start_soon(commit_again_and_again, name)
+    assert len(answered) == 1 + 10 * 5, "the first sync knew of nobody else"
+
+
+async def test_a_sync_waits_in_vain_once_and_alone_nobody_waits(
+    fs: vfs.FileSystem, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "GATHER_SHARE", 1e9)
+    monkeypatch.setattr(committer_module, "GATHER_SECONDS", 0.01)
+    committer = Committer(fs)
+    fs.write_bytes("/file", b"of all")
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(committer.commit)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        gate.open.set()
+    fs.write_bytes("/file", b"of one, who waits for the others")
+    await committer.commit()
+    monkeypatch.setattr(committer_module, "GATHER_SECONDS", 60.0)
+    with trio.fail_after(30):
+        for number in range(3):
+            fs.write_bytes("/file", b"of one %d" % number)
+            await committer.commit()
+    assert gate.syncs == 5
+
+
+async def test_who_gives_up_while_a_sync_waits_for_others_leaves_it_to_them(
+    fs: vfs.FileSystem, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committer = Committer(fs)
+    fs.write_bytes("/file", b"of all")
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(committer.commit)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        gate.open.set()
+    monkeypatch.setattr(committer_module, "GATHER_SHARE", 1e9)
+    monkeypatch.setattr(committer_module, "GATHER_SECONDS", 60.0)
+    fs.write_bytes("/file", b"once more")
+    with trio.fail_after(30):
+        async with trio.open_nursery() as others, trio.open_nursery() as first:
+            first.start_soon(committer.commit)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            for _ in range(5):  # with the one that goes they are as many as before, and more
+                others.start_soon(committer.commit)
+            first.cancel_scope.cancel()
+    assert fs.log.synced_lsn == fs.log.last_lsn

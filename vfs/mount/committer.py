@@ -24,6 +24,10 @@ log = logging.getLogger("vfs")
 INDEX_THREADS = 1
 """An index transaction has a thread of its own, as a sync has: no slow reads keep either from it."""
 
+GATHER_SHARE = 0.5
+GATHER_SECONDS = 0.002
+"""How long a sync waits for company, of what the last one took: a wrong guess costs no more than that."""
+
 LOOK_SECONDS = 1.0
 """How often it is looked whether a checkpoint is due."""
 
@@ -39,6 +43,10 @@ class Committer:
         self._index_threads = trio.CapacityLimiter(INDEX_THREADS)
         self._thread = SyncThread()
         self._syncing: trio.Event | None = None
+        self._waiting = 0  # tasks inside of `commit`
+        self._crowd = 0  # how many there were when the last sync ended: what it has served, and the next ones
+        self._sync_seconds = 0.0  # how long that took
+        self._gathered = trio.Event()
         self._early = trio.Event()
         self._asked = trio.Event()
         self._answered = trio.Event()  # set when what was asked for has been tried
@@ -58,18 +66,33 @@ class Committer:
         """
         journal = self._fs.log
         lsn = journal.last_lsn
-        while journal.synced_lsn < lsn or anyway:
-            if self._syncing is not None:
-                await self._syncing.wait()  # it may have begun before our last record: look again
-            else:
-                anyway = False
-                await self._sync()
+        self._waiting += 1
+        try:
+            if self._waiting >= self._crowd:
+                self._gathered.set()
+            while journal.synced_lsn < lsn or anyway:
+                if self._syncing is not None:
+                    await self._syncing.wait()  # it may have begun before our last record: look again
+                else:
+                    anyway = False
+                    await self._sync()
+        finally:
+            self._waiting -= 1
         if journal.failed is not None:
             raise StoreFailed(journal.failed.reason)
+
+    async def _let_join(self) -> None:
+        """Let those come back whom the last sync has answered: one that began at once would serve half of a
+        crowd that fsyncs all the time, and the other half would wait for two. Alone nobody waits here."""
+        if self._waiting < self._crowd:
+            self._gathered = trio.Event()
+            with trio.move_on_after(min(self._sync_seconds * GATHER_SHARE, GATHER_SECONDS)):
+                await self._gathered.wait()
 
     async def _sync(self) -> None:
         done = self._syncing = trio.Event()
         try:
+            await self._let_join()
             # One task at a time: no await stands between begin_sync and the thread's start.
             begin = perf_counter_ns()
             ticket = self._fs.begin_sync()
@@ -81,6 +104,8 @@ class Committer:
             frames = ticket.lsn - self._fs.log.synced_lsn
             self._fs.end_sync(ticket, error)
             self.upkeep.commit.since(begin)
+            self._sync_seconds = (perf_counter_ns() - begin) / 1e9
+            self._crowd = self._waiting
             self.upkeep.committed(frames)
             broken = self._fs.log.failed
             if broken is not None:

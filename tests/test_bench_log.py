@@ -1,0 +1,64 @@
+"""The parts of the bench about the log: a tiny run of each gives every figure and cleans up.
+
+Promises to be quick; it never judges a figure.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.fsync import PROCESSES
+from bench.fsync import Line as FsyncLine
+from bench.replay import HEADING, RECORDS, Kind
+
+CHECKOUT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.mounted
+
+
+def tiny(group: str, folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """The rows of the table that a tiny run prints, and its JSON; all else is gone."""
+    (folder / "stores").mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", group, "--sizes", "tiny"),
+            *("--store-dir", folder / "stores", "--json", folder / "out.json"),
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list((folder / "stores").iterdir())
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+    rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    return rows, json.loads((folder / "out.json").read_text())
+
+
+def test_replay(tmp_path: Path) -> None:
+    rows, document = tiny("replay", tmp_path)
+    kinds = [Kind(**kind) for kind in document["kinds"]]
+    assert [kind.name for kind in kinds] == list(RECORDS["tiny"])
+    assert [kind.row() for kind in kinds] == rows[2:]
+    for kind in kinds:
+        assert kind.records >= RECORDS["tiny"][kind.name]
+        assert kind.log_bytes > 0
+        assert all(value > 0 for value in [*kind.mount_seconds, *kind.empty_mount_seconds, *kind.peak_bytes])
+    assert rows[0].count("|") == rows[2].count("|") == len(HEADING) + 1
+
+
+def test_fsync(tmp_path: Path) -> None:
+    rows, document = tiny("fsync", tmp_path)
+    lines = [FsyncLine(**line) for line in document["lines"]]
+    assert [line.processes for line in lines] == list(PROCESSES["tiny"])
+    assert [line.row() for line in lines] == rows[2:]
+    for line in lines:
+        assert line.ratios[0] > 0
+        assert line.syncs[0] > 0
+        assert set(line.rates) == set(line.gains) == {"host", "vfs"}
