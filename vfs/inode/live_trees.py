@@ -4,11 +4,13 @@ Promises that nothing stays in memory of a tree that is gone, and that the captu
 trees of its moment. Never decides what may be cloned or dropped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from vfs.backing.index import Index
 from vfs.backing.trees import Branch, Chain, Tree, Trees
 from vfs.inode.inode import Inode
+from vfs.inode.lookups import LookupCounts
 from vfs.inode.totals import Totals
 from vfs.inode.tracker import Tracker
 from vfs.numbers import LOCAL_MASK, MAIN_TREE, TREE_SHIFT, number_of, tree_of
@@ -19,7 +21,7 @@ class LiveTrees:
 
     tracker: Tracker
     _inodes: dict[int, Inode]
-    _lookups: dict[int, int]
+    _lookups: LookupCounts
 
     def _evict(self, inode: Inode) -> None:
         raise NotImplementedError
@@ -138,9 +140,9 @@ class LiveTrees:
 
     # --- after a rollback -------------------------------------------------------------------
 
-    def known_numbers(self) -> set[int]:
+    def known_numbers(self) -> Iterator[int]:
         """The inodes that somebody may know: those in memory, and those that the kernel was told of."""
-        return self._inodes.keys() | self._lookups.keys()
+        return chain(self._inodes, (number for number in self._lookups if number not in self._inodes))
 
     def knows(self, number: int) -> bool:
         """Whether an inode is one of these."""
@@ -158,7 +160,7 @@ class LiveTrees:
             return
         now.lookups, now.opens, now.version = inode.lookups, inode.opens, inode.version + 1
         self._evict(inode)
-        self._lookups.pop(number, None)
+        self._lookups.take(number)
         self._inodes[number] = now
 
     def read_at(self, number: int, time_ns: int) -> None:
@@ -176,7 +178,7 @@ class LiveTrees:
             opens = inode.opens
             inode.dropped = True
             self._evict(inode)
-        return self._lookups.pop(number, 0), opens
+        return self._lookups.take(number), opens
 
     # --- checkpoints ------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from vfs.inode.inode import Inode
 from vfs.inode.invariants import check_inode
 from vfs.inode.limiter import MemoryLimiter
 from vfs.inode.live_trees import LiveTrees
+from vfs.inode.lookups import LookupCounts
 from vfs.inode.offloaded import OffloadedFile
 from vfs.inode.segments import SegmentRows
 from vfs.inode.sequence import Sequence
@@ -51,7 +52,7 @@ class InodeTable(LiveTrees):
         self._xattrs = XattrMemory(index, limiter, self.tracker)
         self._segments = SegmentRows(index, self.tracker)
         self._inodes: dict[int, Inode] = {}
-        self._lookups: dict[int, int] = {}  # of inodes that the kernel knows and that are not in memory
+        self._lookups = LookupCounts()  # of inodes that the kernel knows and that are not in memory
         self._sweep_at = cached_inodes
         self.replaying = True  # nobody holds an inode now, and yet later records may name it
         meta = index.meta()
@@ -100,7 +101,7 @@ class InodeTable(LiveTrees):
 
     def _adopt(self, row: InodeRow) -> Inode:
         inode = Inode(row, persisted=True)
-        inode.lookups = self._lookups.pop(inode.ino, 0)
+        inode.lookups = self._lookups.take(inode.ino)
         self._keep(inode)
         return inode
 
@@ -153,11 +154,7 @@ class InodeTable(LiveTrees):
         """The kernel forgot so many of the times it was told of the inode."""
         inode = self._inodes.get(ino)
         if inode is None:
-            left = self._lookups.get(ino, 0) - count
-            if left > 0:
-                self._lookups[ino] = left
-            else:
-                self._lookups.pop(ino, None)
+            self._lookups.put(ino, max(0, self._lookups.get(ino) - count))
             return
         inode.lookups = max(0, inode.lookups - count)
         if inode.nlink == 0:
@@ -207,7 +204,7 @@ class InodeTable(LiveTrees):
     def _evict(self, inode: Inode) -> None:
         del self._inodes[inode.ino]
         if inode.lookups:
-            self._lookups[inode.ino] = inode.lookups
+            self._lookups.put(inode.ino, inode.lookups)
         self._xattrs.release(inode)
         if inode.file is not None:
             self._limiter.charge(inode.ino, -inode.file.memory_bytes)
