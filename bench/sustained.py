@@ -20,6 +20,7 @@ from rich.console import Console
 from bench.command import EXIT_FAILED, RESULTS, add_place, draw, load_before, store_parent
 from bench.keepers import room
 from bench.material import MIXED_KINDS, Mixture
+from bench.memory import status_bytes
 from bench.processes import filesystem_type
 from bench.report import Conditions, write_json
 from bench.sizes import MIB
@@ -41,18 +42,8 @@ class Progress:
     longest_write_seconds: float = 0.0
 
 
-def _memory(pid: int) -> dict[str, int]:
-    """VmRSS, VmHWM and RssAnon of a process, in bytes; nothing once it has ended."""
-    with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        names = ("VmRSS", "VmHWM", "RssAnon")
-        return {name: int(fields[name].split()[0]) * 1024 for name in names if name in fields}
-    return {}
-
-
 def _look(begin: float, pid: int, store: Path, progress: Progress) -> Moment:
-    memory = _memory(pid)
+    memory = status_bytes(pid, "VmRSS", "VmHWM", "RssAnon")
     return Moment(
         seconds=time.perf_counter() - begin,
         logical_bytes=progress.logical_bytes,
