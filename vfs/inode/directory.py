@@ -55,7 +55,7 @@ class Directory:
     """
 
     __slots__ = (
-        *("_credit", "_limiter", "_listing", "_looks", "_source"),
+        *("_credit", "_is_large", "_limiter", "_listing", "_looks", "_source"),
         *("ahead", "complete", "ino", "names", "removed"),
     )
 
@@ -65,6 +65,7 @@ class Directory:
         self.ino = ino
         # Looks into the index before it pays to read the directory whole; below 0 it never does.
         self._credit = entries // LOOK_SHARE if entries <= COMPLETE_ENTRIES else -1
+        self._is_large = entries > COMPLETE_ENTRIES  # then trying to read it whole takes as much for nothing
         self._source = source
         self._limiter = limiter
         self.complete = complete
@@ -158,7 +159,7 @@ class Directory:
     def list_after(self, cookie: int, limit: int) -> list[EntryRow]:
         """At most about `limit` entries with larger cookies, in order; empty only at the end."""
         if not self.complete:
-            if cookie < FIRST_COOKIE and self._load_small():
+            if cookie < FIRST_COOKIE and not self._is_large and self._load_small():
                 return self._list_names(cookie, limit)
             return self._merge(cookie, limit)
         return self._list_names(cookie, limit)
@@ -232,6 +233,8 @@ class Directory:
     def forget_clean(self, dirty: Collection[bytes]) -> None:
         """Keep only the changes that the index does not have: the names in `dirty`."""
         self._keep_ahead({})
+        if self.complete:
+            self._is_large = len(self.names) > COMPLETE_ENTRIES
         kept = {name: entry for name, entry in self.names.items() if name in dirty}
         self._limiter.charge(self.ino, -ENTRY_BYTES * (len(self.names) - len(kept)))
         self.removed = {name for name in dirty if name not in kept}
