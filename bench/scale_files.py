@@ -1,7 +1,7 @@
 """A store that grows to a million files, in folders of a thousand and in one folder, and what that costs.
 
-Promises that files are made through the mount, one request each, and that each store is looked at while it
-grows: mounting, the first names of a listing, looking names up, walking all of it. It never judges.
+Promises that the files that count are made through the mount, one request each, and that each store is looked
+at while it grows: mounting, the first names of a listing, looking names up, walking all of it.
 """
 
 import itertools
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import vfs
 from bench.memory import memory, most_memory
 from bench.processes import cpu_seconds
 from bench.scale_curves import Curve, Findings
@@ -85,21 +86,35 @@ class FilesPart:
         return self._findings.curve(PART, panel, name, unit, "files")
 
     def _grow(self, shape: Shape, home: Path, made: int, files: int) -> None:
-        wall = self._curve("creating", shape.name, "/s")
-        cpu = self._curve("creating, the daemon's CPU", shape.name, "µs")
+        """The last ones through the mount, those before in a program, which is quicker."""
+        begin = max(made, files - self._sizes.edge)
+        if begin > made:
+            self._grow_in_program(shape, home, made, begin)
+        wall = self._curve("creating through the mount", shape.name, "/s")
+        cpu = self._curve("creating a file, the daemon's CPU", shape.name, "µs")
         taken = self._curve("memory while files are made (own)", shape.name, "MiB")
         step = self._sizes.slice_files
-        with self._mounting.mounted(home) as daemon:
-            for first in range(made, files, step):
+        with self._mounting.mounted(home) as daemon, most_memory(daemon.pid) as most:
+            for first in range(begin, files, step):
                 end = min(first + step, files)
-                used, begin = cpu_seconds(daemon.pid), time.perf_counter()
+                used, clock = cpu_seconds(daemon.pid), time.perf_counter()
                 shape.make(daemon.mountpoint, first, end)
-                seconds, used = time.perf_counter() - begin, cpu_seconds(daemon.pid) - used
-                if end - first == step or first == 0:
-                    wall.points.setdefault(end, []).append((end - first) / seconds)
-                    cpu.points.setdefault(end, []).append(used / (end - first) * 1e6)
-                taken.points.setdefault(end, []).append(memory(daemon.pid).own_bytes / MIB)
+                seconds, used = time.perf_counter() - clock, cpu_seconds(daemon.pid) - used
+                wall.points.setdefault(files, []).append((end - first) / seconds)
+                cpu.points.setdefault(files, []).append(used / (end - first) * 1e6)
+        taken.points[files] = [most.own_bytes / MIB]
         self._say(f"{shape.name}: {files:,} files, the last at {wall.last:,.0f}/s")
+
+    def _grow_in_program(self, shape: Shape, home: Path, first: int, end: int) -> None:
+        used = time.process_time()
+        with vfs.open(home / "store") as fs:
+            for name, numbers in itertools.groupby(range(first, end), shape.folder):
+                root = fs.resolve("/").ino
+                found = fs.find(root, name.encode()) or fs.mkdir(root, name.encode(), 0o755)
+                for number in numbers:
+                    fs.mknod(found.ino, b"%07d" % number, 0o644)
+        used = (time.process_time() - used) / (end - first) * 1e6
+        self._curve("creating a file in a program, CPU", shape.name, "µs").points[end] = [used]
 
     def _look(self, shape: Shape, home: Path, files: int) -> None:
         figures = self._mounting.figures(home, self._sizes.mounts)
@@ -170,13 +185,13 @@ class FilesPart:
             self._at_most(f"of that left afterwards {what}", after.last, walk_bound_bytes(0) / MIB, "MiB")
 
     def _judge_creation(self, shape: Shape) -> None:
-        rates = self._curve("creating", shape.name, "/s").points
+        rates = self._curve("creating through the mount", shape.name, "/s").points
         edge, files = self._sizes.edge, self._sizes.files[-1]
         first = median([rate for end, values in rates.items() if end <= edge for rate in values])
-        last = median([rate for end, values in rates.items() if end > files - edge for rate in values])
+        last = median(rates[files])
         self._findings.claim(
             PART,
-            f"creating the last {edge:,} of {files:,} files, {shape.name}, to the first",
+            f"creating the last {edge:,} of {files:,} files, {shape.name}, to the first {edge:,}",
             f"{last / first:.2f} x ({first:,.0f} and {last:,.0f}/s)",
             f"≥ {FALL} x",
             holds=last / first >= FALL,

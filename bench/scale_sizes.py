@@ -29,7 +29,7 @@ class ScaleSizes:
     @property
     def edge(self) -> int:
         """How many of the first and the last files are compared."""
-        return max(self.slice_files, self.files[-1] // 10)
+        return self.files[-1] // 10
 
 
 FULL = ScaleSizes(
@@ -59,9 +59,9 @@ QUICK = ScaleSizes(
 )
 
 TINY = ScaleSizes(
-    files=(200,),
+    files=(20, 200),
     files_in_folder=100,
-    slice_files=100,
+    slice_files=10,
     looks=10,
     mounts=1,
     sparse_bytes=(64 * MIB,),

@@ -212,3 +212,28 @@ def test_walking_takes_no_memory_for_what_is_behind(stores: dict[int, Path]) -> 
             assert left < 2 * MIB
         finally:
             tracemalloc.stop()
+
+
+def test_snapshots(tmp_path: Path) -> None:
+    """Each more makes what a checkpoint asks of the index, and what the list of all is, a little longer."""
+    vfs.mkfs(tmp_path / "store")
+    found = []
+    with quiet(tmp_path / "store") as fs:
+        for number in range(100):
+            fs.write_bytes(f"/{number}", b"")
+        taken = 0
+        for before in (50, 250):
+            while taken < before:
+                fs.write_bytes(f"/{taken % 100}", b"%d" % taken)
+                fs.create_snapshot(f"s{taken}")
+                taken += 1
+            with counted(fs) as steps:
+                for number in range(20):
+                    fs.write_bytes(f"/{number}", b"%d" % taken)
+                    fs.checkpoint()
+                    assert fs.resolve(f"/.snapshots/s{taken - 1 - number}/{number}")
+            found.append(steps)
+    few, many = found
+    print(few, many)
+    assert many.calls - few.calls < 200 * 4, "their list is read once; nothing else is done for each of them"
+    assert many.statements - few.statements < 20 * 200 * 30, "30 for each snapshot at each checkpoint"

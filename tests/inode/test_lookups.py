@@ -27,7 +27,8 @@ def test_it_counts_as_a_dictionary_does(steps: list[tuple[int, int, bool]]) -> N
     assert sorted(counts) == sorted(expected)
     for number in expected:
         counts.put(number, 0)
-    assert not counts.pages and not list(counts)
+    assert not counts.pages
+    assert not list(counts)
 
 
 def test_numbers_next_to_each_other_take_three_bytes_each() -> None:

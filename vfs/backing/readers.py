@@ -128,10 +128,6 @@ class Readers:
         """The limits of a branch's readers, in order."""
         return self._limits.get(branch, [])
 
-    def floor(self, branch: int) -> int:
-        """The largest reader of a branch that is no live tree; 0: none."""
-        return next((limit for limit in reversed(self.of(branch)) if limit < LIVE), 0)
-
     def gap(self, branch: int, gone: int) -> Gap | None:
         """Where a reader has gone; None while there is still one with the same limit."""
         limits = self.of(branch)

@@ -9,7 +9,6 @@ from typing import Any
 import apsw
 
 from vfs.backing.packed import PackedTransaction
-from vfs.backing.readers import Readers
 from vfs.backing.trees import FIRST_CHAIN, LIVE, Branch, Chain, Snapshot, Tree, split_bits
 from vfs.numbers import LOCAL_MASK, MAIN_TREE, TREE_SHIFT
 
@@ -32,6 +31,13 @@ _SELECT_COOKIE = (
 _SELECT_SEGMENTS = (
     "SELECT segment, map, max(gen) FROM extent WHERE ino=? AND segment>=? AND gen<=? GROUP BY segment"
 )
+_SELECT_FLOORS = (
+    "SELECT branch, max(gen) FROM"
+    " (SELECT branch, gen FROM tree UNION ALL SELECT parent, gen FROM branch) WHERE gen<? GROUP BY branch"
+)
+"""The newest reader of each branch that is no live tree (`readers.py`); at each checkpoint, so not by loading
+all of them."""
+
 _SELECT_ATTRIBUTE = "SELECT name FROM xattr WHERE ino=? AND gen<=? ORDER BY gen DESC, name LIMIT 1"
 
 
@@ -64,9 +70,9 @@ class Transaction(PackedTransaction):
         if not self._layered:
             return 0
         if self._floors is None:
-            readers = Readers.load(self.query)
+            newest = dict(self.query(_SELECT_FLOORS, (LIVE,)))
             self._floors = {
-                tree: min(readers.floor(chain[0].base >> TREE_SHIFT), self._generation - 1)
+                tree: min(newest.get(chain[0].base >> TREE_SHIFT, 0), self._generation - 1)
                 for tree, chain in self._chains.items()
             }
         return self._floors[number >> TREE_SHIFT]

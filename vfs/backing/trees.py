@@ -122,6 +122,7 @@ class Trees:
         self.branches: dict[int, Branch] = {0: Branch(0, None, 0)}
         self.snapshots: dict[str, Snapshot] = {}
         self._trees: dict[int, Tree] = {}
+        self._live: dict[int, Tree] = {}  # INVARIANT: those of `_trees` that can change
         self._frozen: dict[tuple[int, int], int] = {}  # (snapshot, source) -> tree
         self._through: dict[int, dict[int, None]] = {}  # base of a branch -> trees
         self._levels = 0
@@ -187,7 +188,8 @@ class Trees:
         """Show a snapshot in the place of all that is live; KeyError when there is none of that name."""
         snapshot = self.snapshots[name].id
         shown = [tree for tree in self if tree.snapshot == snapshot]
-        self._trees, self._frozen, self._through, self.snapshots, self._levels = {}, {}, {}, {}, 0
+        self._trees, self._live, self._frozen, self._through = {}, {}, {}, {}
+        self.snapshots, self._levels = {}, 0
         for tree in shown:
             self.put(replace(tree, id=tree.source))
 
@@ -207,7 +209,7 @@ class Trees:
 
     def live(self) -> list[Tree]:
         """The trees that can change."""
-        return [tree for tree in self._trees.values() if tree.live]
+        return list(self._live.values())
 
     def of_snapshot(self, snapshot: int) -> list[Tree]:
         """The trees that a snapshot has frozen."""
@@ -249,7 +251,9 @@ class Trees:
             raise IndexDamaged("its snapshots and clones lie on too many branches")
         for level in tree.chain:
             self._through.setdefault(level.base, {})[tree.id] = None
-        if tree.snapshot:
+        if tree.live:
+            self._live[tree.id] = tree
+        else:
             self._frozen[tree.snapshot, tree.source] = tree.id
         return tree
 
@@ -292,7 +296,9 @@ class Trees:
         self._levels -= len(gone.chain)
         for level in gone.chain:
             del self._through[level.base][tree]
-        if gone.snapshot:
+        if gone.live:
+            del self._live[tree]
+        else:
             del self._frozen[gone.snapshot, gone.source]
 
     # --- snapshots that are about to go -----------------------------------------------------
@@ -333,7 +339,7 @@ class Trees:
 
     def chains(self) -> dict[int, Chain]:
         """Where rows of each live tree are written and looked for, as of this moment; in any thread."""
-        return {tree.id: tree.chain for tree in self if tree.live}
+        return {tree.id: tree.chain for tree in self.live()}
 
     def row_number(self, number: int) -> int:
         """What an inode is called in the rows of its tree's own branch."""

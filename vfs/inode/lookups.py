@@ -8,7 +8,7 @@ Never knows anything of an inode but its number.
 from collections.abc import Iterator
 
 PAGE_BITS = 7
-"""A page counts for 128 numbers in a row: at worst, one number a page, it takes some 300 bytes for that one."""
+"""A page counts for 128 numbers in a row; at worst, with one number a page, that one takes some 300 bytes."""
 
 PAGE = 1 << PAGE_BITS
 _REST = PAGE - 1
@@ -19,7 +19,7 @@ _MANY = 255
 class LookupCounts:
     """Counts by inode number; what has none counts 0.
 
-    INVARIANT: no page is all zeros. INVARIANT: a byte is 255 exactly where `_many` has the count.
+    INVARIANT: no page of `pages` is all zeros. INVARIANT: a byte is 255 exactly where `_many` has the count.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vfs.backing.store import Store
 from vfs.backing.tree_rows import EntryRow
-from vfs.backing.trees import Trees
+from vfs.backing.trees import Snapshot, Trees
 from vfs.errors import Exists, ReadOnly
 from vfs.inode.directory import Directory, Entry
 from vfs.inode.inode import Inode
@@ -32,20 +32,23 @@ class SnapshotEntries:
 
     def entry(self, parent: int, name: bytes) -> Entry | None:
         """The entry of one snapshot."""
-        return next(
-            (entry[1:] for entry in self.entries_after(parent, 0, LAST_NUMBER) if entry[0] == name), None
-        )
+        snapshot = self._trees.snapshots.get(name.decode(errors="surrogateescape"))
+        return None if snapshot is None else self._row(snapshot)[1:]
 
     def entries_after(self, parent: int, cookie: int, limit: int) -> list[EntryRow]:
         """Entries with larger cookies, the oldest snapshot first."""
         found: list[EntryRow] = []
         for snapshot in sorted(self._trees.snapshots.values()):
-            at = _FIRST_COOKIE + snapshot.id
-            if at > cookie and len(found) < limit:
-                tree = self._trees.frozen(snapshot.name)
-                assert tree is not None, "each snapshot has its main tree"
-                found.append((snapshot.name.encode(), tree.root_ino, at, DIRECTORY_KIND))
+            if len(found) == limit:
+                break
+            if _FIRST_COOKIE + snapshot.id > cookie:
+                found.append(self._row(snapshot))
         return found
+
+    def _row(self, snapshot: Snapshot) -> EntryRow:
+        tree = self._trees.frozen(snapshot.name)
+        assert tree is not None, "each snapshot has its main tree"
+        return snapshot.name.encode(), tree.root_ino, _FIRST_COOKIE + snapshot.id, DIRECTORY_KIND
 
     def names_of(self, parent: int, ino: int) -> list[bytes]:
         """The name of the snapshot with that root."""
@@ -77,7 +80,10 @@ class SnapshotDirectory(Namespace):
             *(*times, ROOT_INO, next_cookie, None),
         )
         inode = Inode(row, persisted=True)
-        inode.directory = Directory(SNAPSHOTS_INO, SnapshotEntries(trees), self.limiter, complete=False)
+        entries = SnapshotEntries(trees)
+        inode.directory = Directory(
+            SNAPSHOTS_INO, entries, self.limiter, complete=False, entries=len(snapshots)
+        )
         if self._made_up is not None:
             inode.version = self._made_up.version + 1
         table.make_up(inode)
