@@ -125,7 +125,6 @@ class FilesPart:
             self._look_up(shape, daemon.mountpoint, files)
             listing = self._curve("until the first name is listed", shape.name, "ms")
             listing.points[files] = [first_names(daemon.mountpoint / shape.folder(0)) * 1e3]
-        with self._mounting.mounted(home) as daemon:
             self._walk(shape, daemon.pid, daemon.mountpoint, files)
         self._say(
             f"{shape.name}: looked at with {files:,} files; mounting takes {figures.ratio:.2f} of empty"
@@ -187,7 +186,8 @@ class FilesPart:
     def _judge_creation(self, shape: Shape) -> None:
         rates = self._curve("creating through the mount", shape.name, "/s").points
         edge, files = self._sizes.edge, self._sizes.files[-1]
-        first = median([rate for end, values in rates.items() if end <= edge for rate in values])
+        early = [rate for end, values in rates.items() if end <= edge for rate in values]
+        first = median(early or rates[min(rates)])
         last = median(rates[files])
         self._findings.claim(
             PART,

@@ -59,7 +59,7 @@ QUICK = ScaleSizes(
 )
 
 TINY = ScaleSizes(
-    files=(20, 200),
+    files=(200,),
     files_in_folder=100,
     slice_files=10,
     looks=10,
