@@ -75,6 +75,7 @@ class FilesPart:
 
     def run(self, shape: Shape, home: Path) -> None:
         """Grow a store in `home`, look at it, and judge."""
+        vfs.mkfs(home / "store")
         made = 0
         for files in self._sizes.files:
             self._grow(shape, home, made, files)
