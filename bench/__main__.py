@@ -1,5 +1,4 @@
 """`python -m bench [GROUP] ...`: one group of measurements, of speed where none is named.
-"""`python -m bench [GROUP] ...`: one group of measurements (speed, storage, scale...), speed if not named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -13,8 +12,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import fsync, replay, requests, snapshots, speed, storage, sustained, workloads
-from bench import scale, snapshots, speed, storage, sustained, workloads
+from bench import fsync, replay, requests, scale, snapshots, speed, storage, sustained, workloads
 
 
 class Group(Protocol):
