@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import fsync, replay, requests, scale, snapshots, speed, storage, sustained, workloads
+from bench import fsync, replay, requests, scale, snapshots, speed, start, storage, sustained, workloads
 
 
 class Group(Protocol):
@@ -31,6 +31,7 @@ GROUPS: dict[str, Group] = {
     "storage": storage,
     "sustained": sustained,
     "snapshots": snapshots,
+    "start": start,
     "workloads": workloads,
     "replay": replay,
     "fsync": fsync,

@@ -1,7 +1,8 @@
 """What only some runs of a verb need: the library, for a store that no daemon serves, the daemon itself, and
 what draws on a terminal. Each name is imported with its first use.
 
-Promises that a verb that only asks a daemon imports nothing of the core.
+Promises that a verb that only asks a daemon imports nothing of the core. A daemon takes nothing from here
+once it serves: by then the files may be those of another version.
 """
 
 from typing import TYPE_CHECKING
