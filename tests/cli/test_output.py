@@ -1,16 +1,15 @@
 """What is printed: sizes for people, lines for pipes, nothing that a path could forge."""
 
-import io
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 import vfs
-from vfs.cli import main, output, terminal
+from tests.cli.screen import look_at_a_screen
+from vfs.cli import main
 from vfs.cli.output import one_line, print_facts, print_table, progress_bar, size_text
 
 
@@ -49,16 +48,8 @@ def test_facts_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ("store: /a\\nb\npid: -\nread_only: no\nlogical_bytes: 2048\no: a=1\n")
 
 
-def _look_at(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has all that is drawn go to that screen, as if it were a terminal."""
-    console = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(terminal, "Console", lambda **options: console)
-    monkeypatch.setattr(output, "_is_terminal", lambda stream: True)
-
-
 def test_facts_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    _look_at(screen, monkeypatch)
+    screen = look_at_a_screen(monkeypatch)
     print_facts({"store": "/[bold]x", "pid": 1234567, "logical_bytes": 2048, "files": 12345}, "[red]t")
     shown = screen.getvalue()
     for words in ("/[bold]x", "[red]t", "1234567", "2.0 KiB", "12,345"):
@@ -71,8 +62,7 @@ def test_tables_are_for_terminals(
     rows = [("[bold]stored", "1.0 MiB", "2.50")]
     print_table("[red]steps", ("", "size", "ratio"), rows)
     assert capsys.readouterr().out == ""
-    screen = io.StringIO()
-    _look_at(screen, monkeypatch)
+    screen = look_at_a_screen(monkeypatch)
     print_table("[red]steps", ("", "size", "ratio"), rows)
     for words in ("[red]steps", "ratio", "[bold]stored", "1.0 MiB", "2.50"):
         assert words in screen.getvalue()
@@ -85,8 +75,7 @@ def test_no_bar_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    _look_at(screen, monkeypatch)
+    screen = look_at_a_screen(monkeypatch)
     with progress_bar("checking [x]") as on_progress:
         on_progress(1, 2, "pages")
     assert "checking [x]: pages" in screen.getvalue()
@@ -100,8 +89,7 @@ def test_info_on_a_terminal_shows_each_step_once(monkeypatch: pytest.MonkeyPatch
         fs.write_bytes("/a", data + bytes(120 * 4096))
         fs.write_bytes("/b", data)
         fs.flush()
-    screen = io.StringIO()
-    _look_at(screen, monkeypatch)
+    screen = look_at_a_screen(monkeypatch)
     assert main(["info", str(store)]) == 0
     shown = screen.getvalue()
     for words, ratio in (

@@ -1,12 +1,10 @@
 """The table of requests for people: durations with three digits, what never occurred left out."""
 
-import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from vfs.cli import output, terminal
+from tests.cli.screen import look_at_a_screen
 from vfs.cli.requests import duration_text, print_requests
 from vfs.mount.requests import Requests, Upkeep
 
@@ -48,10 +46,7 @@ def test_the_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         "requests": requests.figures(),
         "upkeep": upkeep.figures(),
     }
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
-    monkeypatch.setattr(terminal, "Console", lambda **options: console)
-    monkeypatch.setattr(output, "_is_terminal", lambda stream: True)
+    screen = look_at_a_screen(monkeypatch, width=80)
     print_requests(facts)
     shown = screen.getvalue().splitlines()
     lookup, getxattr = (next(line for line in shown if line.startswith(name)) for name in ("look", "getx"))
