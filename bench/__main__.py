@@ -1,4 +1,5 @@
 """`python -m bench [GROUP] ...`: one group of measurements, of speed where none is named.
+"""`python -m bench [GROUP] ...`: one group of measurements, those of GROUPS; speed if none is named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -13,6 +14,7 @@ from typing import Protocol
 from rich.console import Console
 
 from bench import fsync, replay, requests, scale, snapshots, speed, start, storage, sustained, workloads
+from bench import handshake, snapshots, speed, storage, sustained, workloads
 
 
 class Group(Protocol):
@@ -36,6 +38,7 @@ GROUPS: dict[str, Group] = {
     "replay": replay,
     "fsync": fsync,
     "scale": scale,
+    "handshake": handshake,
 }
 
 

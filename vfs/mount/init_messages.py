@@ -44,7 +44,7 @@ BITS = {
 }
 """The bits of the flags by their names, FUSE_ in front left out."""
 
-WANTED = ("cache_symlinks", "handle_killpriv_v2")
+WANTED = ("parallel_dirops", "cache_symlinks", "handle_killpriv_v2")
 UNWANTED = ("auto_inval_data",)
 
 
