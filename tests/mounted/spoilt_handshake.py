@@ -1,0 +1,32 @@
+"""The vfs command, whose daemon meets with something unexpected in its handshake with the kernel: its first
+argument says with what."""
+
+import errno
+import os
+import sys
+from types import SimpleNamespace
+
+from vfs.cli import main
+from vfs.mount import handshake, init_messages
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def spoil(way: str) -> None:
+    match way:
+        case "no sockets":
+            sockets = SimpleNamespace(socketpair=refuse, AF_UNIX=None, SOCK_SEQPACKET=None)
+            handshake.socket = sockets  # type: ignore[assignment, attr-defined]
+        case "no session":
+            handshake.FUSE_DEVICE = os.makedev(10, 1)
+        case "a strange request":
+            init_messages.INIT = 1
+        case "nothing offered":
+            init_messages.WANTED = ()  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    spoil(sys.argv.pop(1))
+    sys.exit(main())
