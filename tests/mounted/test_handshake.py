@@ -14,7 +14,7 @@ from tests.mounted import spoilt_handshake
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore, vfs
 from tests.mounted.namespace import in_namespace
-from tests.mounted.programs import as_nobody, needs_root
+from tests.mounted.programs import as_nobody, needs_root, run
 from vfs.mount.init_messages import WANTED
 
 pytestmark = pytest.mark.mounted
@@ -145,8 +145,8 @@ def test_capabilities_go_with_a_write_also_of_a_file_that_had_none_for_long(shar
 
 
 @needs_root
-def test_a_program_that_was_emptied_and_written_anew_has_no_rights(mount_store: Mounter) -> None:
-    """The answers to O_TRUNC and to the writes after it have no mode in them, and nobody asks for it."""
+def test_a_program_that_was_emptied_or_written_anew_has_no_rights(mount_store: Mounter) -> None:
+    """The answers to O_TRUNC and to a write have no mode in them: the kernel must be told that it changed."""
     mounted = mount_store("allow_other,suid")
     mounted.path.chmod(0o777)
     for flags in ("O_WRONLY | os.O_TRUNC", "O_WRONLY"):
@@ -165,3 +165,6 @@ def test_a_program_that_was_emptied_and_written_anew_has_no_rights(mount_store: 
             cwd=mounted.path,
         )
         assert user == "65534\n"
+        program.chmod(0o4777)
+        as_nobody("os.open('program', os.O_WRONLY | os.O_TRUNC)", cwd=mounted.path)
+        assert run("stat", "-c", "%a", program) == "777\n"  # asks the kernel for nothing but the mode
