@@ -35,9 +35,9 @@ SIZES = {"full": 20, "quick": 5, "tiny": 1}
 
 
 class Work(NamedTuple):
-    """What is done how often on a mount, and how one of it is called."""
+    """What is done, so many times, on a mount, and how one of it is called."""
 
-    unit: str
+    one: str
     prepare: Callable[[Path, int], object]
     measure: Callable[[Path, int], object]
 
@@ -111,11 +111,11 @@ def look_up(folder: Path, count: int) -> None:
 
 
 WORKS = {
-    "100-byte append": Work("append", nothing, append),
-    "4 KiB append + fsync": Work("append", nothing, append_and_sync),
-    "tar -x of files of 1 KiB": Work("file", pack_up, unpack),
-    "readlink, again": Work("link", make_links, read_links),
-    f"look-ups by {LOOKING_UP} processes in one directory": Work("name", nothing, look_up),
+    "append": Work("100-byte append", nothing, append),
+    "append+fsync": Work("4 KiB append + fsync", nothing, append_and_sync),
+    "untar": Work("file of 1 KiB by tar -x", pack_up, unpack),
+    "readlink": Work("readlink, not the first one", make_links, read_links),
+    "look-up": Work(f"look-up by one of {LOOKING_UP} processes in one directory", nothing, look_up),
 }
 
 
@@ -143,11 +143,11 @@ def measure(name: str, way: str, count: int, home: Path) -> Sample:
 
 def markdown(samples: list[Sample]) -> str:
     """A row for each work: medians, and how much faster it is, with the least and the most of the rounds."""
-    rows = ["| work | requests without | with | µs without | with | faster |", "| --- |" + " ---: |" * 5]
-    for name, work in WORKS.items():
+    rows = ["| one of it | requests without | with | µs without | with | faster |", "| --- |" + " ---: |" * 5]
+    for name in dict.fromkeys(one.work for one in samples):
         without, with_it = ([one for one in samples if one[:2] == (name, way)] for way in WAYS)
         faster = spread([old.us / new.us for old, new in zip(without, with_it, strict=True)])
-        cells = [f"{name}, each {work.unit}"]
+        cells = [WORKS[name].one]
         for figure in ("requests", "us"):
             for found in (without, with_it):
                 median = spread([getattr(one, figure) for one in found])
@@ -161,6 +161,7 @@ def markdown(samples: list[Sample]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", choices=SIZES, default="full", help="how much (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS), help="works (default: all)")
     add_place(parser, RESULTS / "handshake.json")
 
 
@@ -170,7 +171,7 @@ def main(arguments: argparse.Namespace, progress: Console, output: Console) -> i
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="vfs-bench-", dir=store_parent(arguments.store_dir)) as folder:
         for number in range(arguments.rounds):
-            for name in WORKS:
+            for name in arguments.only:
                 for way in random.sample(list(WAYS), len(WAYS)):
                     with fresh(Path(folder) / "home") as home:
                         samples.append(measure(name, way, count, home))
