@@ -17,8 +17,8 @@ import select
 import socket
 import stat
 
-import pyfuse3
 import trio
+from pyfuse3 import main as serve_session
 
 from vfs.mount.init_messages import Agreed, amended
 
@@ -92,7 +92,7 @@ async def _answer_one(session: int, ours: socket.socket) -> None:
     """Have libfuse's loop answer what lies in the socket, and end."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_dismiss, session, ours)
-        await pyfuse3.main(1, 1)
+        await serve_session(1, 1)
         nursery.cancel_scope.cancel()
 
 
