@@ -65,9 +65,7 @@ class Probe:
             raise TargetFailed("the process that samples has failed")
         samples = json.loads(output.splitlines()[-1])
         periods = {"stat": self._period, "read": self._period, "cold": self._period * COLD_EVERY}
-        return {
-            kind: expected((duration for _, duration in samples[kind]), periods[kind]) for kind in KINDS
-        }
+        return {kind: expected((duration for _, duration in samples[kind]), periods[kind]) for kind in KINDS}
 
     def __exit__(self, *error: object) -> None:
         if self._process.poll() is None:

@@ -23,7 +23,7 @@ from bench.workloads_data import PAGE_BYTES
 from bench.workloads_latency import AT_FDCWD, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, STATX_BYTES
 
 COLD_EVERY = 10
-"""Cold reads bring pages into the cache of the disk: fewer of them, so that there are always cold ones left."""
+"""Cold reads bring pages into the cache of the disk: few of them, so that there are cold ones left."""
 
 NAMES = ("watched", "resident", "cold")
 WARM_UP_SAMPLES = 20

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import vfs
+import vfs.inode.after_commit
 import vfs.inode.directory
-import vfs.inode.table
 from vfs.inode.ahead import MOST_WIDTH
 
 MANY = 300
@@ -18,7 +18,7 @@ def test_each_is_found_without_a_look_at_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: int
 ) -> None:
     # As with more directories than are read as a whole.
-    monkeypatch.setattr(vfs.inode.table, "WHOLE_DIRECTORY_ENTRIES", 3)
+    monkeypatch.setattr(vfs.inode.after_commit, "WHOLE_DIRECTORY_ENTRIES", 3)
     monkeypatch.setattr(vfs.inode.directory, "COMPLETE_ENTRIES", 2)
     store = tmp_path / "store"
     vfs.mkfs(store)

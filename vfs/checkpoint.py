@@ -24,6 +24,7 @@ from vfs.backing.store import Store
 from vfs.backing.transaction import Transaction
 from vfs.contents import Contents
 from vfs.errors import DataDamaged, IndexUnwritten, NoSpace, StoreFailed, VfsError
+from vfs.inode.after_commit import AfterCommit
 from vfs.inode.tracker import Capture
 from vfs.limits import MIB
 from vfs.references import References
@@ -43,6 +44,9 @@ AGE_SECONDS = 60.0
 SLICE = 500
 """Things captured between two looks at what clients want: about a millisecond."""
 
+TIDY_SLICE = 2_000
+"""Things let go of after the commit, between two looks at what clients want: the same."""
+
 
 class Checkpoints(Contents):
     """A journal that knows when its index should catch up, and how."""
@@ -56,6 +60,7 @@ class Checkpoints(Contents):
         self._action: Action | None = None  # of the checkpoint under way
         self._in_doubt = False  # nobody knows what became of the action
         self._swapped_bytes = 0  # that packing took out of chunks since the last checkpoint
+        self._after_commit: AfterCommit | None = None  # of the last one, while there is something left to do
 
     @property
     def checkpoint_due(self) -> bool:
@@ -95,11 +100,15 @@ class Checkpoints(Contents):
             self.abandon_checkpoint()
             raise
         self.end_checkpoint()
+        self._finish_tidying()
+        if self.autopilot:
+            self.store.storage.wait_until_freed()
 
     # --- the steps, for a daemon that lets clients in between them ---------------------------
 
     def begin_checkpoint(self, *, closing: bool = False, action: Action | None = None) -> None:
         """This moment's state is the one to bring into the index; with it the action, if it can be."""
+        self._finish_tidying()
         if action is not None:
             action.begin(self.table)
         if closing or isinstance(action, Rollback):
@@ -157,18 +166,38 @@ class Checkpoints(Contents):
         return shows
 
     def end_checkpoint(self) -> None:
-        """The index has it: let go of memory and of chunks."""
-        self.table.after_commit()
+        """The index has it: let go of chunks and of memory, which a daemon does in slices (`tidy`)."""
+        self._after_commit = self.table.after_commit()
         action, self._action = self._action, None
         if action is not None:
+            if isinstance(action, Rollback):
+                self._finish_tidying()  # what is in memory becomes another state
             action.end(self.table)
         self.memory_wants_checkpoint = False
         self.unindexed_bytes -= self._captured_bytes
         self._room_bytes = 0  # the index has grown
         self._swapped_bytes = 0
         self.limiter.stop_waiting()
-        self.relieve()
+        self._to_relieve.clear()  # all can be asked anew: what they hold may be in the index now
         self.remove_dead_chunks()
+        if self.autopilot:
+            self._finish_tidying()
+
+    def tidy(self) -> bool:
+        """Let go of some of what memory held for the last checkpoint; True when all of that has gone."""
+        work = self._after_commit
+        if work is not None:
+            if not work.step(TIDY_SLICE):
+                return False
+            self._after_commit = None
+        self.relieve()
+        return not self.limiter.over
+
+    def _finish_tidying(self) -> None:
+        work, self._after_commit = self._after_commit, None
+        if work is not None:
+            work.finish()
+            self.relieve()
 
     def abandon_checkpoint(self) -> None:
         """The commit failed: all stays in the log and in memory, and is tried again later."""

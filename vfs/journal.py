@@ -30,6 +30,9 @@ ROW_BYTES = 64
 CACHE_BYTES = 64 * MIB
 """Memory for what can be read again: half of it what files hold, a quarter each inodes and decoded blocks."""
 
+RELIEF_OWNERS = 100
+"""Owners of memory that one operation asks to give some up: some milliseconds where each has to log it."""
+
 INO_SEQUENCE = "ino"
 
 RELATIME_NS = 24 * 3600 * 10**9
@@ -62,6 +65,7 @@ class Journal:
             store.index, self.limiter, self._settle, cached_inodes=max(1000, cache_bytes // 4 // INODE_BYTES)
         )
         self.memory_wants_checkpoint = False
+        self._to_relieve: list[int] = []  # owners of memory still to be asked, the coldest last
         self.short_of_room = False  # a checkpoint may free chunks of the log
         self.unindexed_bytes = 0  # room that the next checkpoint may need for what was recorded
         self._room_bytes = 0  # may be written before the free space is asked for again
@@ -185,17 +189,22 @@ class Journal:
         return self.memory_wants_checkpoint and self.limiter.used_bytes > 2 * self.limiter.limit_bytes
 
     def relieve(self) -> None:
-        """Bring memory well under its bound again, the coldest first; what is left over wants a checkpoint.
+        """Bring memory well under its bound again, the coldest first; what is left wants a checkpoint.
 
-        Looks at all owners and all changes once, so it gives back enough not to be called soon again.
+        In a daemon it asks a few owners, and leaves the others to whoever comes next: asking them all would
+        take as long as some hundred requests.
         """
-        if not self.limiter.over:
+        limiter, asked = self.limiter, self._to_relieve
+        if not limiter.over:
             return
-        held = self.table.tracker.held_names()
-        for ino in self.limiter.owners():
-            if self.limiter.relieved:
+        if not asked or self.autopilot:
+            asked = self._to_relieve = limiter.owners()[::-1]
+        directories: dict[int, Inode] = {}
+        for _ in range(len(asked) if self.autopilot else min(RELIEF_OWNERS, len(asked))):
+            if limiter.relieved:
+                asked.clear()
                 return
-            inode = self.table.in_memory(ino)
+            inode = self.table.in_memory(asked.pop())
             if inode is None:
                 continue
             self.table.shed_xattrs(inode)
@@ -205,11 +214,19 @@ class Journal:
                     self._settle(inode)
                 inode.file.shed()
                 inode.file.drop_clean_segments()
-            elif inode.directory is not None:
-                self.table.shrink_directory(inode, held)
-        if self.limiter.over:
-            self.limiter.wait()
+            elif inode.directory is not None and inode.persisted:
+                directories[inode.ino] = inode
+        self._shrink(directories)
+        if not asked and limiter.over:
+            limiter.wait()
             self.memory_wants_checkpoint = True
+
+    def _shrink(self, directories: dict[int, Inode]) -> None:
+        if directories:
+            held = self.table.tracker.held_names(directories)
+            for ino, inode in directories.items():
+                if not self.limiter.relieved:
+                    self.table.shrink_directory(inode, held[ino])
 
     # --- numbers ----------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import vfs.attributes
 import vfs.backing.log
 import vfs.checkpoint
 import vfs.contents
+import vfs.inode.after_commit
 import vfs.inode.ahead
 import vfs.inode.directory
 import vfs.inode.table
@@ -59,7 +60,7 @@ class Bounds(NamedTuple):
         stamping = (vfs.snapshots.actions, vfs.snapshots.snapshotting)
         for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, *stamping):
             patch.setattr(module, "now_ns", time.time_ns)  # so that each change has a time of its own
-        patch.setattr(vfs.inode.table, "WHOLE_DIRECTORY_ENTRIES", self.whole_directory_entries)
+        patch.setattr(vfs.inode.after_commit, "WHOLE_DIRECTORY_ENTRIES", self.whole_directory_entries)
 
     def after_step(self, fs: FileSystem) -> None:
         """What time would bring."""

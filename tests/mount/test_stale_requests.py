@@ -57,7 +57,7 @@ def roll_back(adapter: Adapter, *numbers: int) -> Outdated:
     adapter.fs.checkpoint()
     table = adapter.fs.table
     held = [
-        Held(number, *table.let_go(number), table.look_at(number) is not None, False) for number in numbers
+        Held(number, *table.let_go(number), number in table.look_at([number]), False) for number in numbers
     ]
     return adapter.nodes.follow(RolledBack("before", held, [], []))
 

@@ -8,7 +8,8 @@ import copy
 import errno
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import apsw
@@ -85,6 +86,9 @@ class SimulatedFile:
         with self._storage.lock:
             self._check()
             return memoryview(bytes(self._node.content))
+
+    def unmap(self) -> None:
+        pass  # nothing is mapped here
 
     def fault_in(self, length: int, offset: int) -> None:
         with self._storage.lock:
@@ -206,6 +210,18 @@ class SimulatedStorage:
             self._file(name)
             folder, last = self._locate(name)
             folder.change(Name(last, None))
+
+    def free(self, step: Callable[[], None]) -> Future[None]:
+        done: Future[None] = Future()
+        try:
+            step()
+            done.set_result(None)
+        except OSError as error:
+            done.set_exception(error)
+        return done
+
+    def wait_until_freed(self) -> None:
+        pass  # it was done at once
 
     def list(self, folder: str) -> list[str]:
         return sorted(self._folder(folder).names)

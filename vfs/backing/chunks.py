@@ -12,7 +12,9 @@ needs no lock: two threads that verify the same piece store the same answer.
 import threading
 from bisect import bisect_right, insort
 from collections import OrderedDict
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
@@ -89,6 +91,8 @@ class ChunkList:
         self.numbers = numbers
         """INVARIANT: sorted."""
         self._removed: list[int] = []
+        self._leaving: list[tuple[int, Future[None]]] = []
+        """Those whose files are being unlinked elsewhere: a busy disk keeps whoever does that waiting."""
         self._first_lsns: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
 
@@ -130,18 +134,20 @@ class ChunkList:
         self._removed.append(number)
 
     def unlink_removed(self, below: int) -> None:
-        """Unlink what was removed and lies before chunk `below`; list it again where the system refuses."""
+        """Have what was removed and lies before chunk `below` unlinked; soon after, or with the next call,
+        what the system refused is listed again."""
         for number in [number for number in self._removed if number < below]:
             self._removed.remove(number)
-            try:
-                self._storage.unlink(chunk_name(number))
-            except FileNotFoundError:
-                pass
-            except OSError:
+            unlink = partial(self._storage.unlink, chunk_name(number))
+            self._leaving.append((number, self._storage.free(unlink)))
+        for number, unlinked in [each for each in self._leaving if each[1].done()]:
+            self._leaving.remove((number, unlinked))
+            error = unlinked.exception()
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 insort(self.numbers, number)
-                continue
-            self._first_lsns.pop(number, None)
-            self._sizes.pop(number, None)
+            else:
+                self._first_lsns.pop(number, None)
+                self._sizes.pop(number, None)
 
 
 class KnownFrame:
@@ -229,6 +235,10 @@ class ReadableChunk:
             return self._file.resident(end - begin, begin)
         return self._file.resident(length, start)
 
+    def unmap(self) -> None:
+        """Give back what reading through the mapping took; nobody reads any more."""
+        self._file.unmap()
+
     def _read_ahead(self, start: int, length: int) -> None:
         """Ask the disk for what a sequential reader will want next, while this read is verified.
 
@@ -302,9 +312,11 @@ class ChunkReader:
         self._active = ReadableChunk(number, file, self._uuid, sealed=False)
 
     def forget(self, number: int) -> None:
-        """Let go of a chunk that is about to be removed."""
+        """Let go of a chunk that is about to be removed, and that nobody reads any more."""
         with self._lock:
-            self._sealed.pop(number, None)
+            found = self._sealed.pop(number, None)
+        if found is not None:
+            self._storage.free(found.unmap)
 
     def close(self) -> None:
         """Let go of all chunks."""

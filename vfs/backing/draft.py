@@ -4,7 +4,8 @@ Promises that nothing of the store is ever written through it, so a repair can b
 away. Never makes anything durable: `vfs/repair/placing.py` does, once somebody has said yes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from contextlib import suppress
 
 import apsw
@@ -83,6 +84,12 @@ class DraftStorage:
         if self.above_has(name):
             self.above.unlink(name)
         self.removed.add(name)
+
+    def free(self, step: Callable[[], None]) -> Future[None]:
+        return self.above.free(step)
+
+    def wait_until_freed(self) -> None:
+        self.above.wait_until_freed()
 
     def list(self, folder: str) -> list[str]:
         names: set[str] = set()

@@ -66,3 +66,8 @@ def populate(address: int, length: int) -> bool:
         if number not in (errno.EINTR, errno.EAGAIN):
             raise OSError(number, os.strerror(number))
     return True
+
+
+def drop_pages(address: int, length: int) -> None:
+    """Take pages of a file out of a mapping, from a page's start on; whoever looks there gets them again."""
+    _madvise(address, length, mmap.MADV_DONTNEED)

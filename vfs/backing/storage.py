@@ -9,9 +9,10 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -65,6 +66,9 @@ class StorageFile(Protocol):
     def prefetch(self, length: int, offset: int) -> None:
         """Ask for a range that will be read soon, without waiting for it; a hint, never an error."""
 
+    def unmap(self) -> None:
+        """Give back the pages of the mapping, which nobody looks at any more."""
+
     def drop_cache(self, offset: int) -> None:
         """Forget clean cached pages from offset on, so that the next read sees what the disk holds."""
 
@@ -93,6 +97,13 @@ class Storage(Protocol):
 
     def unlink(self, name: str) -> None:
         """Remove a file."""
+
+    def free(self, step: Callable[[], None]) -> Future[None]:
+        """Do something that only gives room or memory back, and may take long: in another thread, if there
+        are threads, one after the other. What went wrong is in the future."""
+
+    def wait_until_freed(self) -> None:
+        """Return when all of that has been done."""
 
     def list(self, folder: str) -> list[str]:
         """Return the sorted names in a folder."""
@@ -165,7 +176,15 @@ class DirectoryStorage:
             with disk_call("removal of", name):
                 os.unlink(last, dir_fd=folder)
         finally:
-            self._freed = self._freeing.submit(os.close, held)
+            self.free(partial(os.close, held))
+
+    def free(self, step: Callable[[], None]) -> Future[None]:
+        self._freed = self._freeing.submit(step)
+        return self._freed
+
+    def wait_until_freed(self) -> None:
+        while (last := self._freed) is not None and not last.done():
+            wait([last])  # an unlink has the file's room given back behind it
 
     def list(self, folder: str) -> list[str]:
         with disk_call("listing of", folder or "the store"):
@@ -194,7 +213,7 @@ class DirectoryStorage:
     def space(self) -> Space:
         host = os.fstatvfs(self.fileno())
         if self._freed is not None and host.f_bavail * host.f_frsize < NEARLY_FULL_BYTES:
-            self._freed.result()
+            self.wait_until_freed()
             host = os.fstatvfs(self.fileno())
         unit, kept = host.f_frsize, host.f_bfree - host.f_bavail
         return Space(host.f_blocks * unit, host.f_bavail * unit, host.f_files, host.f_favail, kept * unit)

@@ -12,6 +12,7 @@ from vfs.backing.index import Index
 from vfs.backing.transaction import InodeRow
 from vfs.backing.tree_rows import EntryRow
 from vfs.errors import IndexDamaged, NoEntry, Stale
+from vfs.inode.after_commit import AfterCommit
 from vfs.inode.directory import FIRST_COOKIE, Directory, Entry
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
@@ -32,8 +33,8 @@ INODE_BYTES = 1024
 PRELOAD_ENTRIES = 8
 """So many missing inodes of neighbours are worth one query for all of them."""
 
-WHOLE_DIRECTORY_ENTRIES = 10_000
-"""A directory with more entries keeps only what the index does not have yet, once that is committed."""
+SWEEP_STEP = 4
+"""Inodes that are looked at for each one that comes: two looks let one go, so that half of it keeps up."""
 
 
 class InodeTable(LiveTrees):
@@ -52,8 +53,14 @@ class InodeTable(LiveTrees):
         self._xattrs = XattrMemory(index, limiter, self.tracker)
         self._segments = SegmentRows(index, self.tracker)
         self._inodes: dict[int, Inode] = {}
+<<<<<<< HEAD
         self._lookups = LookupCounts()  # of inodes that the kernel knows and that are not in memory
         self._sweep_at = cached_inodes
+=======
+        self._lookups: dict[int, int] = {}  # of inodes that the kernel knows and that are not in memory
+        self._hand: list[int] = []
+        """Inodes that are still to be looked at in this round of forgetting, the next one last."""
+>>>>>>> 528f2f9 (No long step in the owner's thread: memory follows a commit in slices, sweeps and relief are bounded, chunks go elsewhere, garbage is looked for in small steps)
         self.replaying = True  # nobody holds an inode now, and yet later records may name it
         meta = index.meta()
         self._begin_trees(index, meta)
@@ -74,8 +81,8 @@ class InodeTable(LiveTrees):
 
     def _keep(self, inode: Inode) -> None:
         self._inodes[inode.ino] = inode
-        if len(self._inodes) >= self._sweep_at and not self.replaying:  # replay brings in what it changes
-            self.sweep()
+        if len(self._inodes) > self._cached_inodes and not self.replaying:  # replay brings in what it changes
+            self.sweep(SWEEP_STEP)
 
     def preload(self, parent: int, rows: list[EntryRow]) -> None:
         """Bring the inodes of a directory's entries into memory, those that are not there, all at once.
@@ -182,24 +189,36 @@ class InodeTable(LiveTrees):
         numbers.update(inode.ino for inode in list(self._inodes.values()) if not inode.nlink)
         for ino in sorted(numbers):
             self.drop_if_unheld(self.get(ino))
-        self.sweep_if_over()
+        if self.crowded:
+            self.sweep()
 
-    def sweep(self) -> None:
-        """Forget inodes that nobody has open or changed, and that were not used since the last sweep.
+    def begin_sweep(self) -> None:
+        """Have the next `sweep` begin with a new round."""
+        self._hand = list(reversed(self._inodes))
 
-        An entry changes together with its directory's times: a directory with changed entries is held too.
+    def sweep(self, most: int | None = None) -> bool:
+        """Forget inodes that nobody has open or changed, and that were not used since they were looked at the
+        last time. Looks at so many, or at all; False when there is nothing more to be done in this round.
+
+        A table can be large, and who adds an inode must not wait for a walk through all of it. An entry
+        changes together with its directory's times: a directory with changed entries is held too.
         """
-        budget = len(self._inodes) - self._cached_inodes // 2
-        for ino in list(self._inodes):
-            if budget <= 0:
+        if most is None or not self._hand:
+            self.begin_sweep()
+        inodes, hand = self._inodes, self._hand
+        spare = len(inodes) - self._cached_inodes // 2
+        for _ in range(len(hand) if most is None else min(most, len(hand))):
+            if spare <= 0:
                 break
-            inode = self._inodes[ino]
+            inode = inodes.get(hand.pop())
+            if inode is None:
+                continue
             if inode.used:
                 inode.used = False
-            elif not (inode.opens or not inode.nlink or self.tracker.is_held(ino)):
+            elif not (inode.opens or not inode.nlink or self.tracker.is_held(inode.ino)):
                 self._evict(inode)
-                budget -= 1
-        self._sweep_at = max(self._cached_inodes, len(self._inodes) + self._cached_inodes // 4)
+                spare -= 1
+        return spare > 0 and bool(hand)
 
     def _evict(self, inode: Inode) -> None:
         del self._inodes[inode.ino]
@@ -326,30 +345,15 @@ class InodeTable(LiveTrees):
         meta = {**meta, **self.totals.to_meta(), "generation": generation, "next_tree": self.trees.next_id}
         self.tracker.begin(Capture(lsn, meta, sequences, generation, chains, clones))
 
-    def after_commit(self) -> None:
-        """The index has the capture: what only mirrored it may go."""
-        capture = self.tracker.committed()
-        large: dict[int, Inode] = {}
-        for (ino, name), inode in capture.taken_entries.items():
-            directory = inode.directory
-            if directory is None or inode.dropped:
-                continue
-            if directory.complete:
-                if len(directory.names) > WHOLE_DIRECTORY_ENTRIES:
-                    large[ino] = inode
-            elif (ino, name) not in self.tracker.entries:
-                directory.forget(name)
-        if large:
-            held = self.tracker.held_names()
-            for inode in large.values():
-                self.shrink_directory(inode, held)
-        self.sweep_if_over()
+    def after_commit(self) -> AfterCommit:
+        """The index has the capture: what only mirrored it may go, in slices, before the next one begins."""
+        return AfterCommit(self, self.tracker.committed())
 
-    def shrink_directory(self, inode: Inode, held: dict[int, set[bytes]]) -> None:
+    def shrink_directory(self, inode: Inode, held: set[bytes]) -> None:
         """Keep of a directory only what the index does not have; `held` is what the tracker says of that."""
-        directory, names = inode.directory, held.get(inode.ino, set())
-        if directory is not None and inode.persisted and not directory.names.keys() <= names:
-            directory.forget_clean(names)
+        directory = inode.directory
+        if directory is not None and inode.persisted and not directory.names.keys() <= held:
+            directory.forget_clean(held)
 
     def shed_if_over(self) -> None:
         """Give back memory without logging anything, as replay must: what already has a place in the log."""
@@ -367,10 +371,10 @@ class InodeTable(LiveTrees):
                 inode.file.drop_clean_segments()
         self._limiter.wait()
 
-    def sweep_if_over(self) -> None:
-        """Sweep when there are more inodes in memory than wanted."""
-        if len(self._inodes) > self._cached_inodes:
-            self.sweep()
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more inodes in memory than wanted."""
+        return len(self._inodes) > self._cached_inodes
 
     def loaded(self) -> Iterator[Inode]:
         """All inodes in memory (checks and tests)."""

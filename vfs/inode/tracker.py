@@ -6,7 +6,7 @@ it is gathered in slices with live operations in between: whoever is about to ch
 Never writes the index: the checkpoint carries a `Capture` there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vfs.backing.transaction import InodeRow
@@ -212,14 +212,15 @@ class Tracker:
         for key, directory in capture.taken_entries.items():
             self.entries.setdefault(key, directory)
 
-    def held_names(self) -> dict[int, set[bytes]]:
-        """By directory the names that may not be dropped from memory, removed ones among them: the index does
-        not have them as they are."""
-        held: dict[int, set[bytes]] = {}
+    def held_names(self, directories: Iterable[int]) -> dict[int, set[bytes]]:
+        """For each of these directories the names that may not be dropped from memory, removed ones too: the
+        index does not have them as they are."""
+        held: dict[int, set[bytes]] = {ino: set() for ino in directories}
         taken = {} if self.capture is None else self.capture.taken_entries
         for entries in (self.entries, self._pending_entries, taken):
             for ino, name in entries:
-                held.setdefault(ino, set()).add(name)
+                if ino in held:
+                    held[ino].add(name)
         return held
 
     def changed_inodes(self) -> set[int]:

@@ -33,6 +33,7 @@ from vfs.filesystem import FileSystem
 from vfs.mount.ahead import ReadAhead
 from vfs.mount.answers import Answers, statvfs_data
 from vfs.mount.committer import Committer
+from vfs.mount.cycles import Cycles
 from vfs.mount.handlers import atomic, atomic_by_node, waiting
 from vfs.mount.listings import Listings
 from vfs.mount.nodes import NodeIds
@@ -79,6 +80,7 @@ class Adapter(pyfuse3.Operations):
             await nursery.start(self.packer.run)
             nursery.start_soon(self._ahead.run)
             nursery.start_soon(watch_turns, self.requests, self.committer.upkeep)
+            nursery.start_soon(Cycles().run)
             task_status.started()
 
     def activity(self) -> dict[str, Any]:

@@ -127,6 +127,10 @@ class Committer:
         with self.upkeep.slice.timed():
             return self._fs.gather_checkpoint()
 
+    def _tidy(self) -> bool:
+        with self.upkeep.slice.timed():
+            return self._fs.tidy()
+
     async def checkpoint(self, *, anyway: bool = False, action: Action | None = None) -> None:
         """Take a checkpoint in slices; nothing to do when it would be useless, unless one is wanted `anyway`,
         for what only its end may remove.
@@ -154,6 +158,8 @@ class Committer:
                 raise
             with self.upkeep.slice.timed():
                 fs.end_checkpoint()
+            while not self._tidy():
+                await trio.lowlevel.checkpoint()
             self.upkeep.checkpoint.since(begin)
 
     async def up_to_date(self) -> None:

@@ -112,12 +112,20 @@ class Packer:
     async def flush(self, on_progress: OnProgress) -> int:
         """Pack everything that is stored at this moment; returns the bytes that left the log."""
         async with self.exclusive:
-            return await self._pack_everything(on_progress)
+            packed = await self._pack_everything(on_progress)
+        await self._freed()
+        return packed
 
     async def collect(self, *, dry_run: bool, on_progress: OnProgress) -> Collection:
         """Give back what no file refers to; what came of it."""
         async with self.exclusive:
-            return await self._collect(asked=True, eager=True, dry_run=dry_run, on_progress=on_progress)
+            report = await self._collect(asked=True, eager=True, dry_run=dry_run, on_progress=on_progress)
+        await self._freed()
+        return report
+
+    async def _freed(self) -> None:
+        """Whoever has asked for it finds the room on the disk."""
+        await trio.to_thread.run_sync(self._fs.store.storage.wait_until_freed, limiter=self._threads)
 
     async def _pack_everything(self, on_progress: OnProgress | None) -> int:
         fs = self._fs

@@ -5,16 +5,14 @@ where this user may not. Never touches another process or mount.
 """
 
 import ctypes
-import gc
 import logging
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-log = logging.getLogger("vfs")
+from vfs.mount.cycles import shorten
 
-YOUNG_OBJECTS = 50_000
-"""New objects between two collections: each inode is one, and hardly anything here is ever a cycle."""
+log = logging.getLogger("vfs")
 
 SWITCH_SECONDS = 0.0001
 """How long a worker thread may keep the interpreter from the thread that answers requests.
@@ -36,9 +34,7 @@ READ_AHEAD_KIB = 1024
 
 def tune_process() -> None:
     """Call once, when everything is imported and before requests are served."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    shorten()
     sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(OSError, AttributeError):  # another C library may not have it
         mallopt = ctypes.CDLL(None).mallopt

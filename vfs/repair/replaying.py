@@ -130,4 +130,4 @@ def _commit(index: Index, table: InodeTable) -> None:
     assert capture is not None, "it was begun above"
     with index.transaction() as transaction:
         write_capture(transaction, capture)
-    table.after_commit()
+    table.after_commit().finish()

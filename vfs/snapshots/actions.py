@@ -115,9 +115,11 @@ class DeleteSnapshots:
 
     def begin(self, table: InodeTable) -> None:
         self._snapshots = [known(table, name) for name in self._names]
+        # All at once: each look for what is in memory of a tree is one at all inodes there.
+        table.evict_trees(
+            {tree.id for snapshot in self._snapshots for tree in table.trees.of_snapshot(snapshot.id)}
+        )
         for snapshot in self._snapshots:
-            for tree in table.trees.of_snapshot(snapshot.id):
-                table.evict_tree(tree.id)
             table.trees.withhold(snapshot)
 
     def write(self, transaction: Transaction) -> None:

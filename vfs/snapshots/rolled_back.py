@@ -55,9 +55,10 @@ def roll_back(table: InodeTable, live: list[Tree], totals: Totals, kept_as: str)
     for tree in live:
         found = table.trees.get(tree.id)
         assert found is not None, "it was put there"
-        for number in _changed(table, tree.id, before.get(tree.id), found.chain):
-            inode = table.in_memory(number)
-            row = table.look_at(number)
+        changed = _changed(table, tree.id, before.get(tree.id), found.chain)
+        rows = table.look_at(changed)
+        for number in changed:
+            inode, row = table.in_memory(number), rows.get(number)
             nameless = inode is not None and not inode.nlink
             if row is not None and row.is_directory and not nameless:
                 table.refresh(number, row)
