@@ -102,7 +102,11 @@ class Checkpoints(Contents):
         self.end_checkpoint()
         self._finish_tidying()
         if self.autopilot:
-            self.store.storage.wait_until_freed()
+            self.wait_until_freed()
+
+    def wait_until_freed(self) -> None:
+        """Return when the room of chunks and packs that were removed is the disk's again; any thread."""
+        self.store.storage.wait_until_freed()
 
     # --- the steps, for a daemon that lets clients in between them ---------------------------
 

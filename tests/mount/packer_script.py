@@ -78,6 +78,9 @@ class Script:
     def roll_log(self) -> bool:
         return True
 
+    def wait_until_freed(self) -> None:
+        assert threading.get_ident() != self.owner
+
     def begin_pack(self, *, everything: bool, last_chunk: int | None) -> Work:
         assert threading.get_ident() == self.owner
         assert last_chunk == (7 if everything else None)

@@ -125,7 +125,7 @@ class Packer:
 
     async def _freed(self) -> None:
         """Whoever has asked for it finds the room on the disk."""
-        await trio.to_thread.run_sync(self._fs.store.storage.wait_until_freed, limiter=self._threads)
+        await trio.to_thread.run_sync(self._fs.wait_until_freed, limiter=self._threads)
 
     async def _pack_everything(self, on_progress: OnProgress | None) -> int:
         fs = self._fs
