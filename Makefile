@@ -52,10 +52,7 @@ fuzz: setup ## coverage-guided fuzzing, SECONDS=60 for each target or for TARGET
 	@for target in $(or $(TARGET),superblock frames records maps packs blocks clones trees); do \
 		$(BIN)/python -m tests.fuzz.fuzz $$target $(or $(SECONDS),60) || exit 1; done
 
-bench: setup ## the workloads against the floor and the host; ARGS go to the bench (requests, storage, sustained, snapshots, workloads)
-bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained, snapshots, workloads, scale)
-bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained, snapshots, workloads, handshake)
-bench: setup ## the workloads against the floor and the host; ARGS go to the bench (storage, sustained, snapshots, workloads, tail)
+bench: setup ## the workloads against the floor and the host; ARGS go to the bench (`python -m bench --help` lists its groups)
 	$(BIN)/python -m bench $(ARGS)
 
 # uv is only the tool that makes the lock files; nothing else needs it. UPGRADE=1 takes the newest versions.

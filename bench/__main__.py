@@ -1,6 +1,4 @@
 """`python -m bench [GROUP] ...`: one group of measurements, of speed where none is named.
-"""`python -m bench [GROUP] ...`: one group of measurements, those of GROUPS; speed if none is named.
-"""`python -m bench [GROUP] ...`: one group of measurements; speed if none is named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
@@ -14,9 +12,20 @@ from typing import Protocol
 
 from rich.console import Console
 
-from bench import fsync, replay, requests, scale, snapshots, speed, start, storage, sustained, workloads
-from bench import handshake, snapshots, speed, storage, sustained, workloads
-from bench import snapshots, speed, storage, sustained, tail, workloads
+from bench import (
+    fsync,
+    handshake,
+    replay,
+    requests,
+    scale,
+    snapshots,
+    speed,
+    start,
+    storage,
+    sustained,
+    tail,
+    workloads,
+)
 
 
 class Group(Protocol):

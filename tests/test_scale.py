@@ -17,7 +17,7 @@ import pytest
 import vfs
 from vfs import FileSystem
 from vfs.backing.storage import DirectoryStorage
-from vfs.inode.table import WHOLE_DIRECTORY_ENTRIES
+from vfs.inode.after_commit import WHOLE_DIRECTORY_ENTRIES
 
 MIB = 1 << 20
 FEW, MANY = 5_000, 20_000
@@ -104,7 +104,7 @@ def test_looking_a_name_up(stores: dict[int, Path]) -> None:
         for number in range(0, files, files // 50):
             assert fs.find(folder, b"%07d" % number) is not None
             assert fs.find(folder, b"%07d." % number) is None
-            fs.table.evict_tree(0)
+            fs.table.evict_trees((0,))
 
     few, many = steps_of(stores, look)
     assert few.statements > 50, "they are looked for in the index"
@@ -115,7 +115,7 @@ def test_the_first_names_of_a_listing(stores: dict[int, Path]) -> None:
     def begin(fs: FileSystem, files: int) -> None:
         rows = fs.readdir(fs.resolve("/all").ino, 0, 256)
         assert len(rows) == 258
-        fs.table.evict_tree(0)
+        fs.table.evict_trees((0,))
 
     few, many = steps_of(stores, begin)
     assert few.statements < 100 * 256, "it asks for the rows that it shows, and for no others"

@@ -4,12 +4,8 @@ Promises that nothing stays in memory of a tree that is gone, and that the captu
 trees of its moment. Never decides what may be cloned or dropped.
 """
 
-<<<<<<< HEAD
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
-=======
-from collections.abc import Collection, Iterable
->>>>>>> 528f2f9 (No long step in the owner's thread: memory follows a commit in slices, sweeps and relief are bounded, chunks go elsewhere, garbage is looked for in small steps)
 
 from vfs.backing.index import Index
 from vfs.backing.trees import Branch, Chain, Tree, Trees

@@ -53,14 +53,9 @@ class InodeTable(LiveTrees):
         self._xattrs = XattrMemory(index, limiter, self.tracker)
         self._segments = SegmentRows(index, self.tracker)
         self._inodes: dict[int, Inode] = {}
-<<<<<<< HEAD
         self._lookups = LookupCounts()  # of inodes that the kernel knows and that are not in memory
-        self._sweep_at = cached_inodes
-=======
-        self._lookups: dict[int, int] = {}  # of inodes that the kernel knows and that are not in memory
         self._hand: list[int] = []
         """Inodes that are still to be looked at in this round of forgetting, the next one last."""
->>>>>>> 528f2f9 (No long step in the owner's thread: memory follows a commit in slices, sweeps and relief are bounded, chunks go elsewhere, garbage is looked for in small steps)
         self.replaying = True  # nobody holds an inode now, and yet later records may name it
         meta = index.meta()
         self._begin_trees(index, meta)
