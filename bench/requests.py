@@ -29,6 +29,7 @@ from rich.console import Console
 from bench import live_profile
 from bench.command import EXIT_FAILED, EXIT_SHORT, RESULTS, add_place, load_before, store_parent
 from bench.counted import count_requests
+from bench.counting_cost import counting_us
 from bench.layers import LISTED, Layers, Measuring, harness
 from bench.operations import operations
 from bench.processes import filesystem_type
@@ -58,6 +59,9 @@ HEADINGS = (
     *("sum", "counted", "share", "vfs − floor", "later"),
 )
 PASSES = {"full": 15, "quick": 5, "tiny": 1}
+COUNTED = 20_000
+"""Requests in a pass over what counting costs."""
+
 LISTINGS = 5
 """In a pass over a layer; of other operations as many as on the mount."""
 
@@ -115,14 +119,16 @@ def page_entries(samples: Sequence[Sample]) -> int:
     return max(1, round(LISTED / max(1.0, requests_each(samples, "readdir") - 3)))
 
 
-def measure_layers(samples: Sequence[Sample], folder: Path, count: int, passes: int) -> dict[str, Layers]:
-    """By operation."""
+def measure_layers(
+    samples: Sequence[Sample], folder: Path, count: int, passes: int
+) -> tuple[dict[str, Layers], Spread]:
+    """By operation; and what counting adds to each request."""
     found = {}
     with harness(folder) as made:
         for name, steps in operations(page_entries(samples)).items():
             each = LISTINGS if name == "readdir" else count
             found[name] = Measuring(made, steps, each).run(passes)
-    return found
+        return found, counting_us(made, COUNTED, passes)
 
 
 def lines(
@@ -210,17 +216,22 @@ def main(arguments: argparse.Namespace, progress: Console, output: Console) -> i
             say=lambda text: progress.print(text, markup=False, highlight=False),
         )
         run.run()
-        layers = measure_layers(run.samples, folder, sizes.files, PASSES[arguments.sizes])
+        layers, counting = measure_layers(run.samples, folder, sizes.files, PASSES[arguments.sizes])
         found = lines(run.samples, layers, count_requests(arguments.vfs, folder, sizes))
         profiles = live_profile.profile(targets["vfs"], folder, sizes, progress) if arguments.profile else {}
         kind = filesystem_type(name)
     print("\n".join(markdown(found)))
+    print(f"\nof which counting, in µs a request: {_spread(counting)}")
     if profiles:
         print("\n" + "\n".join(live_profile.markdown(profiles, {line.operation: line for line in found})))
     versions = {target: each.version() for target, each in targets.items()}
     seconds = time.monotonic() - begin
     conditions = Conditions(dataclasses.asdict(sizes), versions, kind, run.readahead_kib, load, seconds)
-    more = {"requests": [asdict(line) for line in found], "profiles": profiles}
+    more = {
+        "requests": [asdict(line) for line in found],
+        "counting_us": asdict(counting),
+        "profiles": profiles,
+    }
     write_json(arguments.json, conditions, [], run.samples, run.skips, more)
     print_verdicts(progress, [], run.skips)
     progress.print(f"{seconds:.0f} s; JSON: {arguments.json}", markup=False)

@@ -119,7 +119,10 @@ def test_a_tiny_run_gives_every_row_and_leaves_nothing(tmp_path):
     skipped = {skip["workload"] for skip in document["skipped"]}
     expected = [name for name in OPERATIONS if figure(name) not in skipped]
     assert [line["operation"] for line in document["requests"]] == expected
-    head, _, *rows = done.stdout.splitlines()
+    *table, empty, counting = done.stdout.splitlines()
+    assert (empty, counting.split(":")[0]) == ("", "of which counting, in µs a request")
+    assert document["counting_us"]["median"] > 0
+    head, _, *rows = table
     assert head == f"| {' | '.join(HEADINGS)} |"
     assert [row.split(" | ")[0] for row in rows] == [f"| {SHOWN[name]}" for name in expected]
     for line in document["requests"]:
