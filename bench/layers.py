@@ -93,6 +93,9 @@ class Steps(Protocol):
 
     def prepare(self, harness: Harness, count: int) -> None: ...
 
+    def warm(self) -> None:
+        """Bring back into the page cache what the checkpoint's sync may have dropped from it."""
+
     async def handlers(self) -> None:
         """All of it, as the kernel asks for it."""
 
@@ -144,6 +147,7 @@ class Measuring:
     def _prepare(self) -> None:
         self._steps.prepare(self._harness, self._count)
         self._harness.fs.checkpoint()
+        self._steps.warm()
 
     def _pass(self) -> Layers:
         self._prepare()

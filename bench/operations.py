@@ -19,6 +19,9 @@ WRITTEN_BYTES = 1 << 20
 class _Operation:
     """What most of them are like."""
 
+    def warm(self) -> None:
+        """Nothing is read from the disk."""
+
     def replies(self) -> None:
         """The answer is a number, or bytes that are there."""
 
@@ -149,6 +152,10 @@ class _Read(_Operation):
         for offset in range(0, len(data), WRITTEN_BYTES):
             harness.fs.write(self.ino, offset, data[offset : offset + WRITTEN_BYTES])
         harness.fs.open(self.ino)
+
+    def warm(self) -> None:
+        for offset in self.offsets:
+            self.h.fs.read(self.ino, offset, len(PIECE))
 
     async def handlers(self) -> None:
         read, ino = self.h.adapter.read, self.ino
