@@ -86,6 +86,7 @@ def unpack(folder: Path, count: int) -> None:
 def make_links(folder: Path, count: int) -> None:
     for number in range(100):
         os.symlink("target", folder / f"link{number}")
+        os.readlink(folder / f"link{number}")
 
 
 def read_links(folder: Path, count: int) -> None:
