@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.command import EXIT_FAILED, EXIT_SHORT, RESULTS, add_place, load_before, store_parent
+from bench.hops import hop_rows
 from bench.processes import die_with_parent, filesystem_type
 from bench.results import spread
 from bench.targets import HostDirectory, Target, TargetFailed, VfsTarget, mounts
@@ -27,6 +28,7 @@ PAGE_BYTES = 4096
 PROCESSES = {"full": (1, 2, 4, 8, 16), "quick": (1, 2, 4, 8, 16), "tiny": (1, 8)}
 SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 ROUNDS = {"full": 5, "quick": 2, "tiny": 1}
+HOPS = {"full": 2000, "quick": 500, "tiny": 10}
 GROUPED = 8
 LEAST_GAIN = 3.0
 """What so many processes get together, over what one gets."""
@@ -182,6 +184,7 @@ def main(arguments: argparse.Namespace, progress: Console, output: Console) -> i
         f"{ratio.median:.2f} (budget {LEAST_RATIO})",
         soft_wrap=True,
     )
+    output.print("\n".join(hop_rows(HOPS[arguments.sizes])), markup=False, highlight=False, soft_wrap=True)
     document = {
         "conditions": {"sizes": arguments.sizes, "store_filesystem": kind, "load_before": load},
         "seconds": time.monotonic() - begin,

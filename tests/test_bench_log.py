@@ -57,7 +57,8 @@ def test_fsync(tmp_path: Path) -> None:
     rows, document = tiny("fsync", tmp_path)
     lines = [FsyncLine(**line) for line in document["lines"]]
     assert [line.processes for line in lines] == list(PROCESSES["tiny"])
-    assert [line.row() for line in lines] == rows[2:]
+    assert [line.row() for line in lines] == rows[2 : 2 + len(lines)]
+    assert [row.split(" | ")[0] for row in rows[-2:]] == ["| trio.to_thread", "| mount/sync_thread.py"]
     for line in lines:
         assert line.ratios[0] > 0
         assert line.syncs[0] > 0

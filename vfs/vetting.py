@@ -142,7 +142,8 @@ def _create(change: Create, table: InodeTable) -> None:
 
 
 def _entry(table: InodeTable, parent: int, name: bytes, cookie: int | None = None) -> Inode:
-    _live(table, parent)
+    if parent > LOCAL_MASK:
+        _live(table, parent)
     directory = table.get(parent)
     if not directory.is_directory:
         raise ValueError(f"inode {parent} is no directory")
