@@ -20,6 +20,7 @@ from vfs.errors import (
 from vfs.inode.inode import Inode
 from vfs.journal import Journal
 from vfs.limits import XATTR_BYTES, XATTR_LIST_BYTES, XATTR_NAME_BYTES, XATTR_VALUE_BYTES
+from vfs.numbers import LOCAL_MASK
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
@@ -42,24 +43,30 @@ class Attributes(Journal):
         mtime_ns: int | None = None,
         ctime_ns: int | None = None,
     ) -> Inode:
-        """chmod, chown and utimens in one; what is None stays. Without `ctime_ns` it is now."""
-        self.writable(ino)
+        """chmod, chown and utimens in one; what is None stays. Without `ctime_ns` it is now.
+
+        Nothing is recorded where all is so already: with its write-back cache the kernel sends the times of
+        each file that it has renamed or unlinked, and mostly they are those that we gave it.
+        """
+        if self.read_only or ino > LOCAL_MASK or self.log.failed is not None:
+            self.writable(ino)
         inode = self.table.get(ino)
         new_mode = inode.mode if mode is None else stat.S_IFMT(inode.mode) | stat.S_IMODE(mode)
         if (uid is not None or gid is not None) and mode is None and not inode.is_directory:
             new_mode = without_privileges(new_mode)
-        self.table.tracker.before_logging(inode)
-        self.record(
-            SetAttributes(
-                ino,
-                new_mode,
-                inode.uid if uid is None else uid,
-                inode.gid if gid is None else gid,
-                inode.atime_ns if atime_ns is None else _bounded(atime_ns),
-                inode.mtime_ns if mtime_ns is None else _bounded(mtime_ns),
-                now_ns() if ctime_ns is None else _bounded(ctime_ns),
-            )
-        )
+        uid = inode.uid if uid is None else uid
+        gid = inode.gid if gid is None else gid
+        atime_ns = inode.atime_ns if atime_ns is None else _bounded(atime_ns)
+        mtime_ns = inode.mtime_ns if mtime_ns is None else _bounded(mtime_ns)
+        ctime_ns = now_ns() if ctime_ns is None else _bounded(ctime_ns)
+        if (
+            ctime_ns != inode.ctime_ns
+            or mtime_ns != inode.mtime_ns
+            or atime_ns != inode.atime_ns
+            or (new_mode, uid, gid) != (inode.mode, inode.uid, inode.gid)
+        ):
+            self.table.tracker.before_logging(inode)
+            self.record(SetAttributes(ino, new_mode, uid, gid, atime_ns, mtime_ns, ctime_ns))
         return inode
 
     def chown_to_nobody_else(self, ino: int, caller_uid: int, *, ctime_ns: int | None = None) -> Inode:
@@ -144,4 +151,4 @@ class Attributes(Journal):
 
 
 def _bounded(time: int) -> int:
-    return max(-_TIME_LIMIT, min(_TIME_LIMIT, time))
+    return time if -_TIME_LIMIT <= time <= _TIME_LIMIT else _TIME_LIMIT if time > 0 else -_TIME_LIMIT

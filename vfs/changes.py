@@ -119,14 +119,16 @@ class Rename(Change, frozen=True, tag=4):
 
     def apply(self, table: InodeTable, place: DataPlace) -> None:
         inode = table.get(self.ino)
-        parent, new_parent = table.get(self.parent), table.get(self.new_parent)
+        parent = table.get(self.parent)
+        new_parent = parent if self.new_parent == self.parent else table.get(self.new_parent)
         if self.replaced:
             table.drop_entry(new_parent, self.new_name)
             table.set_links(table.get(self.replaced), self.replaced_nlink, self.time_ns)
         table.drop_entry(parent, self.name)
         table.put_entry(new_parent, self.new_name, self.ino, self.cookie, inode.mode)
         inode.entered = self.cookie
-        table.stamp_directory(parent, self.time_ns, self.parent_nlink)
+        if new_parent is not parent:
+            table.stamp_directory(parent, self.time_ns, self.parent_nlink)
         table.stamp_directory(new_parent, self.time_ns, self.new_parent_nlink)
         table.move(inode, self.new_parent, self.time_ns)
 

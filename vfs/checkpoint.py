@@ -247,11 +247,13 @@ def write_capture(transaction: Transaction, capture: Capture) -> None:
     references = References()
     transaction.write_as(capture.generation, capture.chains)
     transaction.drop_entries(iter(capture.dropped_entries))
-    transaction.put_entries(iter(capture.entries))
+    # They were gathered newest first. In the order of the changes they mostly come in that of their keys, and
+    # take a fifth less time so; sorting them would hold up the owner's thread.
+    transaction.put_entries(reversed(capture.entries))
     for ino in capture.dropped:
         _void(transaction, ino, 0, references, hide=False)  # with their inode what shows below is gone
     transaction.drop_inodes(capture.dropped)
-    transaction.put_inodes(iter(capture.inodes))
+    transaction.put_inodes(reversed(capture.inodes))
     for ino, attributes in capture.xattrs:
         transaction.put_xattrs(ino, attributes)
     _write_segments(transaction, capture, references)

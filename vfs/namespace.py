@@ -22,13 +22,14 @@ from vfs.errors import (
     NotADirectory,
     NotEmpty,
     NotPermitted,
+    ReadOnly,
     TooManyLinks,
 )
 from vfs.inode.directory import Entry
 from vfs.inode.inode import Inode
 from vfs.journal import Journal
 from vfs.limits import LINKS, NAME_BYTES, ROOT_INO, TARGET_BYTES
-from vfs.numbers import tree_of
+from vfs.numbers import LOCAL_MASK, tree_of
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -41,7 +42,7 @@ NODE_KINDS = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IF
 
 
 class Caller(NamedTuple):
-    """Who asks: decides the owner of what is created."""
+    """Who asks: decides the owner of what is created. Any pair of uid and gid will do."""
 
     uid: int = 0
     gid: int = 0
@@ -69,6 +70,8 @@ class Namespace(Journal):
     def _existing(self, directory: Inode, name: bytes) -> tuple[Inode, Entry]:
         entry = self._entry(directory, name)
         if entry is None:
+            if self._made_up_under(directory.ino, name) is not None:
+                raise ReadOnly("snapshots do not change")
             if len(name) > NAME_BYTES:
                 raise NameTooLong(_shown(name))
             raise NoEntry(_shown(name))
@@ -101,7 +104,8 @@ class Namespace(Journal):
 
     def _place_for(self, parent: int, name: bytes) -> Inode:
         """The directory that is to get a new entry; raises what keeps it from it."""
-        self.writable(parent)
+        if self.read_only or parent > LOCAL_MASK or self.log.failed is not None:
+            self.writable(parent)
         directory = self._directory(parent)
         if len(name) > NAME_BYTES:
             raise NameTooLong(_shown(name))
@@ -109,6 +113,9 @@ class Namespace(Journal):
             raise InvalidArgument(f"not a name: {_shown(name)}")
         if not directory.nlink:
             raise NoEntry("the directory was removed")
+        made_up = parent == ROOT_INO and self._made_up_under(parent, name) is not None
+        if made_up and self._entry(directory, name) is None:
+            raise Exists("snapshots are found there")
         return directory
 
     # --- looking ----------------------------------------------------------------------------
@@ -173,7 +180,9 @@ class Namespace(Journal):
 
     # --- creating ---------------------------------------------------------------------------
 
-    def mknod(self, parent: int, name: bytes, mode: int, rdev: int = 0, caller: Caller = ROOT) -> Inode:
+    def mknod(
+        self, parent: int, name: bytes, mode: int, rdev: int = 0, caller: tuple[int, int] = ROOT
+    ) -> Inode:
         """A file, fifo, socket or device. A mode without a type makes a regular file."""
         kind = stat.S_IFMT(mode) or stat.S_IFREG
         if kind in (stat.S_IFDIR, stat.S_IFLNK):
@@ -183,11 +192,11 @@ class Namespace(Journal):
         rdev = rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
         return self._create(parent, name, kind | stat.S_IMODE(mode), rdev, caller, None)
 
-    def mkdir(self, parent: int, name: bytes, mode: int, caller: Caller = ROOT) -> Inode:
+    def mkdir(self, parent: int, name: bytes, mode: int, caller: tuple[int, int] = ROOT) -> Inode:
         """A directory."""
         return self._create(parent, name, stat.S_IFDIR | stat.S_IMODE(mode), 0, caller, None)
 
-    def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller = ROOT) -> Inode:
+    def symlink(self, parent: int, name: bytes, target: bytes, caller: tuple[int, int] = ROOT) -> Inode:
         """A symbolic link."""
         if not target:
             raise NoEntry("an empty target")
@@ -196,7 +205,7 @@ class Namespace(Journal):
         return self._create(parent, name, stat.S_IFLNK | 0o777, 0, caller, target)
 
     def _create(
-        self, parent: int, name: bytes, mode: int, rdev: int, caller: Caller, target: bytes | None
+        self, parent: int, name: bytes, mode: int, rdev: int, caller: tuple[int, int], target: bytes | None
     ) -> Inode:
         directory = self._place_for(parent, name)
         if self._entry(directory, name) is not None:
@@ -210,12 +219,9 @@ class Namespace(Journal):
                 mode |= stat.S_ISGID
         ino = self.new_ino(parent)
         nlink = directory.nlink
-        self.record(
-            Create(
-                *(parent, name, directory.cookie, ino, mode, uid, gid, rdev, now_ns()),
-                *(nlink + 1 if is_directory else nlink, 2 if is_directory else 1, target),
-            )
-        )
+        up, links = (nlink + 1, 2) if is_directory else (nlink, 1)
+        cookie, now = directory.cookie, now_ns()
+        self.record(Create(parent, name, cookie, ino, mode, uid, gid, rdev, now, up, links, target))
         return self.table.get(ino)
 
     def link(self, ino: int, parent: int, name: bytes) -> Inode:
@@ -240,10 +246,11 @@ class Namespace(Journal):
 
     def unlink(self, parent: int, name: bytes) -> None:
         """Remove a name of anything but a directory."""
-        self.writable(parent)
+        if self.read_only or parent > LOCAL_MASK or self.log.failed is not None:
+            self.writable(parent)
         directory = self._directory(parent)
         inode, _ = self._existing(directory, name)
-        if inode.is_directory:
+        if inode.mode & 0o170000 == 0o040000:
             raise IsADirectory(_shown(name))
         self.table.tracker.before_logging(inode)
         self.record(Unlink(parent, name, inode.ino, inode.nlink - 1, directory.nlink, now_ns()))
@@ -270,9 +277,12 @@ class Namespace(Journal):
         if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
             raise InvalidArgument(f"rename flags {flags:#x}")
         target_directory = self._place_for(new_parent, new_name)
-        self.writable(parent)
-        _same_tree(parent, new_parent)
-        directory = self._directory(parent)
+        if parent == new_parent:
+            directory = target_directory
+        else:
+            self.writable(parent)
+            _same_tree(parent, new_parent)
+            directory = self._directory(parent)
         inode, _ = self._existing(directory, name)
         replaced = self._entry(target_directory, new_name)
         if flags == RENAME_NOREPLACE and replaced is not None:
@@ -280,7 +290,8 @@ class Namespace(Journal):
         if flags == RENAME_EXCHANGE:
             self._exchange(directory, name, inode, target_directory, new_name)
         elif replaced is None:
-            self._refuse_loop(inode, target_directory)
+            if parent != new_parent:
+                self._refuse_loop(inode, target_directory)
             self._rename(directory, name, inode, target_directory, new_name, None)
         elif replaced[0] != inode.ino:  # two names of one inode: POSIX wants nothing to be done
             other = self.named(target_directory, replaced)
@@ -304,24 +315,14 @@ class Namespace(Journal):
         else:
             nlink = directory.nlink - moved
             new_nlink = new_directory.nlink + moved - lost
-        replaced_nlink = 0 if replaced is None or lost else replaced.nlink - 1
+        gone = gone_nlink = 0
         self.table.tracker.before_logging(inode)
         if replaced is not None:
+            gone, gone_nlink = replaced.ino, 0 if lost else replaced.nlink - 1
             self.table.tracker.before_logging(replaced)
+        old, new, cookie, now = directory.ino, new_directory.ino, new_directory.cookie, now_ns()
         self.record(
-            Rename(
-                directory.ino,
-                name,
-                new_directory.ino,
-                new_name,
-                inode.ino,
-                new_directory.cookie,
-                nlink,
-                new_nlink,
-                0 if replaced is None else replaced.ino,
-                replaced_nlink,
-                now_ns(),
-            )
+            Rename(old, name, new, new_name, inode.ino, cookie, nlink, new_nlink, gone, gone_nlink, now)
         )
 
     def _exchange(

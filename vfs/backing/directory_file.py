@@ -48,12 +48,18 @@ class DirectoryFile:
         self._address = 0  # of the mapping
 
     def append(self, pieces: Sequence[Buffer]) -> None:
+        rest: Buffer
         thread = get_ident()
         CALLS[thread] = ("append to", self._name, monotonic())
         try:
             # O_APPEND: the end is where the kernel says it is, also after a truncate.
-            if not 1 < len(pieces) <= MOST_PIECES:
-                rest: Buffer = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if len(pieces) == 1:
+                rest = pieces[0]
+                written = os.write(self._fd, rest)
+                if written == len(rest):
+                    return
+            elif len(pieces) > MOST_PIECES or not pieces:
+                rest = b"".join(pieces)
                 written = os.write(self._fd, rest)
             else:
                 written = os.writev(self._fd, pieces)

@@ -7,6 +7,7 @@ This loop is what a mount after a crash spends its time in, so it calls nothing 
 a frame, where `parse_frame` and `verify_frame` take 4.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -38,6 +39,10 @@ class Place(NamedTuple):
     chunk: int
     frame: int
     start: int
+
+
+new_place = partial(tuple.__new__, Place)
+"""What the constructor calls; directly it takes a third of the time."""
 
 
 class DataPlace(NamedTuple):

@@ -137,9 +137,9 @@ def seal_frame(
 ) -> Sequence[Buffer]:
     """Return the buffers of a whole frame, given what `pack_fields` made of its header."""
     seed = xxh3_64_intdigest(pack_seed(uuid, chunk, offset))
-    length = len(data)
-    if not length:
+    if not data:
         return (fields + pack_checksum(xxh3_64_intdigest(fields + command, seed)) + command,)
+    length = len(data)
     if length <= PIECE_BYTES:
         covered = command + pack_checksum(xxh3_64_intdigest(data, seed))
     else:

@@ -34,9 +34,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 from vfs.backing.chunks import LOG_FOLDER, ChunkList, ChunkReader, chunk_name
-from vfs.backing.frame_runs import Place, Record
+from vfs.backing.frame_runs import Place, Record, new_place
 from vfs.backing.frames import (
     CHUNK_HEADER_BYTES,
+    FRAME_HEADER_BYTES,
     FRAME_MAGIC,
     JOIN_BYTES,
     as_bytes,
@@ -195,7 +196,7 @@ class Log:
             self._refuse()
         whole: bytes | memoryview = data if data.__class__ is bytes else as_bytes(data)
         length = len(whole)
-        size = frame_bytes(len(command), length)
+        size = frame_bytes(len(command), length) if length else FRAME_HEADER_BYTES + len(command)
         if self._end + size > self.chunk_bytes or size > JOIN_BYTES:
             if len(command) > FRAME_COMMAND_BYTES or length > FRAME_DATA_BYTES:
                 raise ValueError(f"no frame holds a command of {len(command)} and data of {length} bytes")
@@ -212,7 +213,7 @@ class Log:
             self.grown_bytes += size
         except BaseException as error:
             raise self._undo_append(error, offset, lsn)  # noqa: B904 - it is the error itself, or carries it
-        place = self.last_place = Place(number, offset, offset + size - length)
+        place = self.last_place = new_place((number, offset, offset + size - length))
         return place
 
     def _undo_append(self, error: BaseException, end: int, lsn: int) -> BaseException:

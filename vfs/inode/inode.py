@@ -123,8 +123,3 @@ class Inode:
     def held(self) -> bool:
         """True while the kernel or an open handle refers to it."""
         return self.lookups > 0 or self.opens > 0
-
-
-def logical_bytes(inode: Inode) -> int:
-    """What the inode counts for in the store's logical bytes: sizes of regular files."""
-    return inode.size if inode.is_file else 0

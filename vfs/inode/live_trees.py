@@ -121,11 +121,11 @@ class LiveTrees:
             self._evict(inode)
 
     def _root_dropped(self, inode: Inode) -> None:
-        """An inode was dropped: when it is the root of a clone, that one is at its end."""
-        if inode.ino > LOCAL_MASK:
-            tree = self.trees.get(inode.ino >> TREE_SHIFT)
-            if tree is not None and tree.root_ino == inode.ino:
-                self._rootless.add(tree.id)
+        """An inode of another tree than the main one was dropped: when it is the root of a clone, that one is
+        at its end."""
+        tree = self.trees.get(inode.ino >> TREE_SHIFT)
+        if tree is not None and tree.root_ino == inode.ino:
+            self._rootless.add(tree.id)
 
     def make_up(self, inode: Inode) -> None:
         """Have an inode that is in no store, in place of the one with its number. It stays in memory."""

@@ -25,7 +25,7 @@ from vfs.inode.segments import SegmentRows
 from vfs.inode.sequence import Sequence
 from vfs.inode.tracker import Capture, Tracker
 from vfs.inode.xattrs import XattrMemory
-from vfs.numbers import TREE_SHIFT
+from vfs.numbers import LOCAL_MASK, TREE_SHIFT
 
 INODE_BYTES = 1024
 """What an inode in memory takes, roughly: the bound on clean ones follows from it."""
@@ -158,24 +158,27 @@ class InodeTable(LiveTrees):
         if inode is None:
             self._lookups.put(ino, max(0, self._lookups.get(ino) - count))
             return
-        inode.lookups = max(0, inode.lookups - count)
+        left = inode.lookups - count
+        inode.lookups = left if left > 0 else 0
         if inode.nlink == 0:
             self.drop_if_unheld(inode)
 
     def drop_if_unheld(self, inode: Inode) -> None:
         """Let an inode without a name go, once nobody holds it."""
-        if inode.nlink or inode.dropped or self.replaying or inode.held:
+        if inode.nlink or inode.lookups > 0 or inode.opens > 0 or inode.dropped or self.replaying:
             return
         inode.dropped = True  # before it is captured: then nothing of its content has to be logged any more
         self.tracker.touch(inode)
         del self._inodes[inode.ino]
-        self._xattrs.release(inode)
+        if inode.xattrs is not None:
+            self._xattrs.release(inode)
         if inode.file is not None:
             self._limiter.charge(inode.ino, -inode.file.memory_bytes)
             inode.file = None
         if inode.directory is not None:
             inode.directory.release()
-        self._root_dropped(inode)
+        if inode.ino > LOCAL_MASK:
+            self._root_dropped(inode)
 
     def drop_orphans(self) -> None:
         """After recovery nobody holds anything: inodes without a name go."""
@@ -244,8 +247,10 @@ class InodeTable(LiveTrees):
         times = time_ns, time_ns, time_ns, time_ns
         row = (ino, mode, uid, gid, nlink, size, 0, rdev, *times, parent, FIRST_COOKIE, target)
         inode = Inode(row, persisted=False)
-        self.tracker.touch(inode)
-        self._keep(inode)
+        self.tracker.inodes.setdefault(ino, inode)  # no capture can be about to take what did not exist
+        self._inodes[ino] = inode
+        if len(self._inodes) >= self._sweep_at:
+            self.sweep()
         if nlink:
             self.totals_of(ino).linked(inode, 1)
         return inode
@@ -253,8 +258,9 @@ class InodeTable(LiveTrees):
     def put_entry(self, parent: Inode, name: bytes, ino: int, cookie: int, mode: int) -> None:
         """A new name in a directory."""
         self.tracker.touch_entry(parent, name)
-        self.tracker.touch(parent)
-        self.directory(parent).put(name, (ino, cookie, mode >> 12))
+        if parent.ino not in self.tracker.inodes:
+            self.tracker.touch(parent)
+        (parent.directory or self.directory(parent)).put(name, (ino, cookie, mode >> 12))
         parent.size += 1
         if cookie >= parent.cookie:
             parent.cookie = cookie + 1
@@ -262,20 +268,23 @@ class InodeTable(LiveTrees):
     def drop_entry(self, parent: Inode, name: bytes) -> None:
         """A name less in a directory."""
         self.tracker.touch_entry(parent, name)
-        self.tracker.touch(parent)
-        self.directory(parent).drop(name)
+        if parent.ino not in self.tracker.inodes:
+            self.tracker.touch(parent)
+        (parent.directory or self.directory(parent)).drop(name)
         parent.size -= 1
 
     def stamp_directory(self, parent: Inode, time_ns: int, nlink: int) -> None:
         """The entries of a directory changed."""
-        self.tracker.touch(parent)
+        if parent.ino not in self.tracker.inodes:
+            self.tracker.touch(parent)
         parent.mtime_ns = parent.ctime_ns = time_ns
         parent.nlink = nlink
         parent.version += 1
 
     def set_links(self, inode: Inode, nlink: int, time_ns: int) -> None:
         """The number of names; at zero the inode goes as soon as nobody holds it."""
-        self.tracker.touch(inode)
+        if inode.ino not in self.tracker.inodes:
+            self.tracker.touch(inode)
         if not nlink and inode.nlink:
             self.totals_of(inode.ino).linked(inode, -1)
         elif nlink and not inode.nlink:

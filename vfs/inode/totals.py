@@ -7,7 +7,7 @@ Never persists itself: a checkpoint stores `to_meta()`.
 from dataclasses import dataclass
 
 from vfs.backing.trees import join_bits, split_bits
-from vfs.inode.inode import Inode, logical_bytes
+from vfs.inode.inode import Inode
 
 
 @dataclass(slots=True)
@@ -36,9 +36,10 @@ class Totals:
 
     def linked(self, inode: Inode, sign: int) -> None:
         """An inode got its first name (sign 1) or lost its last one (-1)."""
-        if inode.is_directory:
+        kind = inode.mode & 0o170000
+        if kind == 0o040000:
             self.directories += sign
-        else:
-            self.files += sign
-            if inode.size:
-                self.logical_bytes += sign * logical_bytes(inode)
+            return
+        self.files += sign
+        if kind == 0o100000:
+            self.logical_bytes += sign * inode.size

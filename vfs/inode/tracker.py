@@ -68,17 +68,17 @@ class Tracker:
         """The inode is about to change."""
         ino = inode.ino
         if ino not in self.inodes:
-            self.before_logging(inode)
+            if self._pending_inodes:
+                self.before_logging(inode)
             self.inodes[ino] = inode
 
     def touch_entry(self, directory: Inode, name: bytes) -> None:
         """The entry `name` of the directory is about to change."""
         key = (directory.ino, name)
-        if key not in self.entries:
-            if key in self._pending_entries:
-                del self._pending_entries[key]
-                self._take_entry(key, directory)
-            self.entries[key] = directory
+        if key in self._pending_entries:
+            del self._pending_entries[key]
+            self._take_entry(key, directory)
+        self.entries[key] = directory
 
     def before_logging(self, inode: Inode) -> None:
         """The inode is about to change, and nothing of that is in the log yet.

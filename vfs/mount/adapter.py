@@ -42,7 +42,6 @@ from vfs.mount.packer import Packer
 from vfs.mount.requests import Requests
 from vfs.mount.throttle import Throttle
 from vfs.mount.turns import watch_turns
-from vfs.namespace import Caller
 
 READING_THREADS = 32
 """Cold reads at a time; more of them wait for one of these, and for nothing that others need."""
@@ -151,15 +150,15 @@ class Adapter(pyfuse3.Operations):
     def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
-        return self._told(self.fs.mknod(parent_inode, name, mode, rdev, Caller(ctx.uid, ctx.gid)))
+        return self._told(self.fs.mknod(parent_inode, name, mode, rdev, (ctx.uid, ctx.gid)))
 
     @atomic
     def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
-        return self._told(self.fs.mkdir(parent_inode, name, mode, Caller(ctx.uid, ctx.gid)))
+        return self._told(self.fs.mkdir(parent_inode, name, mode, (ctx.uid, ctx.gid)))
 
     @atomic
     def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
-        return self._told(self.fs.symlink(parent_inode, name, target, Caller(ctx.uid, ctx.gid)))
+        return self._told(self.fs.symlink(parent_inode, name, target, (ctx.uid, ctx.gid)))
 
     @atomic
     def link(
@@ -234,7 +233,7 @@ class Adapter(pyfuse3.Operations):
     def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        inode = self.fs.mknod(parent_inode, name, mode, 0, Caller(ctx.uid, ctx.gid))
+        inode = self.fs.mknod(parent_inode, name, mode, 0, (ctx.uid, ctx.gid))
         inode.opens += 1
         return FileInfo(fh=inode.ino, keep_cache=True), self._told(inode)
 

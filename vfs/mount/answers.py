@@ -33,7 +33,8 @@ class Answers:
             known: EntryAttributes = view[1]
             return known
         entry = self._entry(inode)
-        entry.entry_timeout = entry.attr_timeout = 0 if self._comes_and_goes(inode.ino) else self._timeout
+        comes_and_goes = inode.ino > LOCAL_MASK and self._comes_and_goes(inode.ino)
+        entry.entry_timeout = entry.attr_timeout = 0 if comes_and_goes else self._timeout
         inode.view = (inode.version, entry)
         return entry
 
@@ -53,14 +54,14 @@ class Answers:
 
     def _comes_and_goes(self, number: int) -> bool:
         """Whether an inode is the directory of snapshots or one of those that are found in it."""
-        if number <= LOCAL_MASK or number == SNAPSHOTS_INO:
-            return number == SNAPSHOTS_INO
+        if number == SNAPSHOTS_INO:
+            return True
         tree = self._fs.table.trees.get(tree_of(number))
         return tree is not None and not tree.live and tree.root_ino == number
 
     def _entry(self, inode: Inode) -> EntryAttributes:
         entry = EntryAttributes()
-        entry.st_ino = self._nodes.node(inode.ino)
+        entry.st_ino = self._nodes.node(inode.ino) if self._nodes.renumbered else inode.ino
         entry.st_mode = inode.mode
         entry.st_nlink = inode.nlink
         entry.st_uid = inode.uid

@@ -10,7 +10,6 @@ from typing import Any
 from vfs.backing.store import Store
 from vfs.backing.tree_rows import EntryRow
 from vfs.backing.trees import Snapshot, Trees
-from vfs.errors import Exists, ReadOnly
 from vfs.inode.directory import Directory, Entry
 from vfs.inode.inode import Inode
 from vfs.limits import LAST_NUMBER, ROOT_INO
@@ -107,13 +106,3 @@ class SnapshotDirectory(Namespace):
         if parent != ROOT_INO or name != SNAPSHOTS_NAME or self._made_up is None:
             return False
         return self._entry(self._directory(parent), name) is None
-
-    def _place_for(self, parent: int, name: bytes) -> Inode:
-        if name == SNAPSHOTS_NAME and self._is_made_up(parent, name):
-            raise Exists("snapshots are found there")
-        return super()._place_for(parent, name)
-
-    def _existing(self, directory: Inode, name: bytes) -> tuple[Inode, Entry]:
-        if name == SNAPSHOTS_NAME and self._is_made_up(directory.ino, name):
-            raise ReadOnly("snapshots do not change")
-        return super()._existing(directory, name)
