@@ -248,9 +248,7 @@ class InodeTable(LiveTrees):
         row = (ino, mode, uid, gid, nlink, size, 0, rdev, *times, parent, FIRST_COOKIE, target)
         inode = Inode(row, persisted=False)
         self.tracker.inodes.setdefault(ino, inode)  # no capture can be about to take what did not exist
-        self._inodes[ino] = inode
-        if len(self._inodes) >= self._sweep_at:
-            self.sweep()
+        self._keep(inode)
         if nlink:
             self.totals_of(ino).linked(inode, 1)
         return inode
