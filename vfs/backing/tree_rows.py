@@ -32,7 +32,9 @@ _SELECT_ENTRY = (
     "SELECT ino, cookie, kind FROM entry WHERE parent=? AND name=? AND gen<=? ORDER BY gen DESC LIMIT 1"
 )
 _SELECT_NAMES = "SELECT name FROM entry WHERE parent=? AND ino=? AND gen<=?"
-_SELECT_ENTRIES = "SELECT name, ino, cookie, kind FROM entry e WHERE parent=? AND cookie>? AND gen<=?"
+_SELECT_ENTRIES = (
+    "SELECT name, ino, cookie, kind FROM entry e WHERE parent=? AND cookie>? AND gen<=? AND kind<>0"
+)
 _NEWEST = (
     " AND NOT EXISTS (SELECT 1 FROM entry n"
     " WHERE n.parent=e.parent AND n.name=e.name AND n.gen>e.gen AND n.gen<=?)"
@@ -191,7 +193,7 @@ class TreeRows:
         if self.trees.generation == 1 and len(chain) == 1:
             base, most = chain[0]
             key = (base | parent & LOCAL_MASK, cookie, most, limit)
-            rows = self._all(_SELECT_ENTRIES + " AND kind<>0" + _IN_ORDER, key)
+            rows = self._all(_SELECT_ENTRIES + _IN_ORDER, key)
         else:
             levels = (self._level(chain, depth, parent, cookie, limit) for depth in range(len(chain)))
             rows = list(islice(merge(*levels, key=_cookie_of), limit))

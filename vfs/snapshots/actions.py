@@ -70,8 +70,9 @@ class CreateSnapshot:
     def begin(self, table: InodeTable) -> None:
         self.check(table)
         trees = table.trees
-        for tree in trees.live():
-            trees.need_room(len(trees.live()), tree.chain)
+        live = trees.live()
+        for tree in live:
+            trees.need_room(len(live), tree.chain)
         self.snapshot = Snapshot(trees.take_id(), self._name, now_ns(), self._comment, int(self._automatic))
         self._trees = [self._frozen(table, tree) for tree in (MAIN_TREE, *table.clones())]
         self._next_generation = trees.generation + 1
