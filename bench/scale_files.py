@@ -30,6 +30,7 @@ SAME = 1.5
 LARGE = 10_000
 """A folder of so many names is not read as a whole, which makes looking up in a smaller one cheaper."""
 
+LOOKING_CPU = "looking a name up, the daemon's CPU"
 LISTING_SECONDS = 0.05
 
 
@@ -123,7 +124,7 @@ class FilesPart:
         resident = self._curve("memory of a fresh mount (resident)", shape.name, "MiB")
         resident.points[files] = [figures.idle.resident_bytes / MIB]
         with self._mounting.mounted(home) as daemon:
-            self._look_up(shape, daemon.mountpoint, files)
+            self._look_up(shape, daemon.pid, daemon.mountpoint, files)
             listing = self._curve("until the first name is listed", shape.name, "ms")
             listing.points[files] = [first_names(daemon.mountpoint / shape.folder(0)) * 1e3]
             self._walk(shape, daemon.pid, daemon.mountpoint, files)
@@ -131,13 +132,16 @@ class FilesPart:
             f"{shape.name}: looked at with {files:,} files; mounting takes {figures.ratio:.2f} of empty"
         )
 
-    def _look_up(self, shape: Shape, root: Path, files: int) -> None:
+    def _look_up(self, shape: Shape, pid: int, root: Path, files: int) -> None:
         chance = random.Random(files)
         chosen = [shape.path(chance.randrange(files)) for _ in range(self._sizes.looks)]
         there, missing = dict.fromkeys(chosen), dict.fromkeys(f"{path}.not" for path in chosen)
         for name, paths in (("there", there), ("missing", missing)):
+            used = cpu_seconds(pid)
             taken = stat_all([f"{root}/{path}" for path in paths], there=name == "there")
-            self._curve("looking a name up", f"{name}, {shape.name}", "µs").points[files] = [median(taken)]
+            used = (cpu_seconds(pid) - used) / len(paths) * 1e6
+            for panel, value in (("looking a name up", median(taken)), (LOOKING_CPU, used)):
+                self._curve(panel, f"{name}, {shape.name}", "µs").points[files] = [value]
 
     def _walk(self, shape: Shape, pid: int, root: Path, files: int) -> None:
         before = memory(pid).own_bytes
@@ -165,9 +169,9 @@ class FilesPart:
         listing = self._curve("until the first name is listed", shape.name, "ms").last
         self._at_most(f"first names of a listing {what}", listing, LISTING_SECONDS * 1e3, "ms")
         for name in ("there", "missing"):
-            looked = self._curve("looking a name up", f"{name}, {shape.name}", "µs")
+            looked = self._curve(LOOKING_CPU, f"{name}, {shape.name}", "µs")
             base = next((size for size in self._sizes.files if size >= LARGE), self._sizes.files[0])
-            sentence = f"looking a name up that is {name} {what}, to {base:,}"
+            sentence = f"the daemon's CPU for looking a name up that is {name} {what}, to {base:,}"
             self._at_most(sentence, looked.last / looked.at(base), SAME, "x")
         self._judge_memory(what, shape, files)
 
@@ -190,10 +194,12 @@ class FilesPart:
         early = [rate for end, values in rates.items() if end <= edge for rate in values]
         first = median(early or rates[min(rates)])
         last = median(rates[files])
+        cpu = self._curve("creating a file, the daemon's CPU", shape.name, "µs").points
+        cpu_ratio = median(cpu[files]) / median(cpu[max(end for end in cpu if end <= max(edge, min(cpu)))])
         self._findings.claim(
             PART,
             f"creating the last {edge:,} of {files:,} files, {shape.name}, to the first {edge:,}",
-            f"{last / first:.2f} x ({first:,.0f} and {last:,.0f}/s)",
+            f"{last / first:.2f} x ({first:,.0f} and {last:,.0f}/s; the daemon's CPU {cpu_ratio:.2f} x)",
             f"≥ {FALL} x",
             holds=last / first >= FALL,
         )
@@ -204,4 +210,4 @@ class FilesPart:
 
 def walk_bound_bytes(known: int, cache_bytes: int = 64 * MIB) -> int:
     """What a walk may add to a daemon's memory when the kernel comes to know so many inodes by it."""
-    return cache_bytes // 2 + 16 * MIB + 3 * known
+    return cache_bytes // 4 * 3 + 16 * MIB + 3 * known
