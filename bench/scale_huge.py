@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
+from bench.keepers import run
 from bench.memory import most_memory
 from bench.processes import cpu_seconds
 from bench.scale_curves import Findings
@@ -62,6 +63,8 @@ class HugePart:
         with self._mounting.mounted(home) as daemon:
             for size in kinds["sparse"]:
                 _make_sparse(daemon.mountpoint / f"sparse-{size}", size)
+            # What is still in the log would be packed while others are looked at.
+            run([self._program, "flush", str(daemon.mountpoint)])
         self._say("sparse files are made")
         self._import(home / "store", kinds["packed"])
         for kind, sizes in kinds.items():
