@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.mounted.mounting import ROOT, MountedStore, vfs
@@ -44,6 +45,19 @@ def start_rollback(mounted: MountedStore, name: str) -> subprocess.Popen[str]:
     """Begin to roll back, as a user would."""
     command = [sys.executable, "-m", "vfs", "rollback", "--json", str(mounted.path), name]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until_it_asks(command: subprocess.Popen[str]) -> None:
+    """Return when a command is connected to its daemon, or has ended: however long it takes to start."""
+    wait_until(lambda: command.poll() is not None or _is_connected(command.pid))
+
+
+def _is_connected(pid: int) -> bool:
+    sockets = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    connected = {f"socket:[{fields[6]}]" for fields in sockets if fields[5] == "03"}
+    with suppress(OSError):  # it may end, or close one, as we look
+        return any(os.readlink(descriptor) in connected for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 class Pause:

@@ -12,7 +12,7 @@ import pytest
 import vfs as library
 from tests.mounted.killing import seeds
 from tests.mounted.mounting import ROOT, VFS, MountedStore
-from tests.mounted.rolling import Pause, freeze, roll_back, start_rollback, wait_until
+from tests.mounted.rolling import Pause, freeze, roll_back, start_rollback, wait_until, wait_until_it_asks
 from tests.mounted.trees import describe
 
 pytestmark = pytest.mark.mounted
@@ -42,7 +42,8 @@ def test_killed_at_any_time_of_a_rollback_it_leaves_one_state_whole(mounted: Mou
     for seed in seeds(2):
         assert describe(at) == now
         rollback = start_rollback(mounted, "then")
-        time.sleep(random.Random(seed).uniform(0.15, 0.6))
+        wait_until_it_asks(rollback)
+        time.sleep(random.Random(seed).uniform(0, 0.4))
         mounted.kill()
         _, said = rollback.communicate(timeout=60)
         done = rollback.returncode == 0
@@ -97,7 +98,7 @@ def test_an_unmount_in_the_middle_of_a_rollback(mounted: MountedStore) -> None:
     freeze(mounted, "then")
     plant(at, "now")
     rollback = start_rollback(mounted, "then")
-    time.sleep(0.2)
+    wait_until_it_asks(rollback)
     wait_until(lambda: unmounts(mounted.path))
     assert mounted.ended() == 0, mounted.log_text()
     rollback.communicate(timeout=60)
