@@ -29,7 +29,7 @@ WITHOUT_LOG = 2
 CORRECTED = (0, 1)
 """Exit codes of fsck(8) for a file system that is sound now."""
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 
 
 class LoopDisk:

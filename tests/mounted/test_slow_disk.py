@@ -114,6 +114,7 @@ def hanging(disk: LoopDisk) -> Iterator[MountedStore]:
         mounted.abandon()
 
 
+@pytest.mark.serial
 @needs_root
 def test_while_the_disk_hangs_info_says_what_is_waited_for(disk: LoopDisk, hanging: MountedStore) -> None:
     assert ask_info(hanging.store)["waiting"] == []
@@ -182,6 +183,7 @@ def test_a_killed_daemon_that_cannot_end_is_named_and_heals_when_the_disk_answer
     hanging.mount()
 
 
+@pytest.mark.serial
 def test_a_slow_sync_is_named_while_all_figures_are_given(mounted: MountedStore) -> None:
     mounted.unmount()
     mounted.command = (sys.executable, "-m", slow_daemon.__name__)
