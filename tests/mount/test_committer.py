@@ -1,7 +1,7 @@
 """Group commit and checkpoints beside requests, on a real store."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -367,39 +367,3 @@ async def test_who_gives_up_while_a_sync_waits_for_others_leaves_it_to_them(
                 others.start_soon(committer.commit)
             first.cancel_scope.cancel()
     assert fs.log.synced_lsn == fs.log.last_lsn
-
-
-async def test_others_have_their_turn_while_memory_follows_a_commit(
-    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vfs.checkpoint.TIDY_SLICE", 10)
-    monkeypatch.setattr("vfs.checkpoint.SLICE", 10)
-    for number in range(200):
-        fs.write_bytes(f"/file{number}", b"x")
-    turns: list[str] = []
-
-    def noted(step: str) -> Callable[[], bool]:
-        real = getattr(fs, step)
-
-        def take() -> bool:
-            turns.append(step)
-            return bool(real())
-
-        return take
-
-    for step in ("gather_checkpoint", "tidy"):
-        monkeypatch.setattr(fs, step, noted(step))
-
-    async def other() -> None:
-        while True:
-            turns.append("other")
-            await trio.lowlevel.checkpoint()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(other)
-        await Committer(fs).checkpoint()
-        nursery.cancel_scope.cancel()
-    assert turns.count("gather_checkpoint") > 20
-    assert turns.count("tidy") > 20
-    # Both may have their turn in any order each time, so two slices may come in a row, but no third.
-    assert not [three for three in zip(turns, turns[1:], turns[2:], strict=False) if "other" not in three]
