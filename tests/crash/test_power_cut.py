@@ -34,6 +34,7 @@ def test_a_power_cut_in_the_first_frames_of_a_chunk_behind_the_last_checkpoint()
         check_prefix(shown(cut.disk), trees, cut.synced, cut.answered + 1, cut)
 
 
+@pytest.mark.timeout(600)  # 14 seconds of CPU, on a machine that may do much else
 @pytest.mark.parametrize("seed", LIVES)
 def test_a_power_cut_at_any_call_leaves_a_prefix_with_all_that_was_synced(seed: int) -> None:
     steps = script(seed, STEPS)
