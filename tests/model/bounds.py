@@ -50,6 +50,7 @@ class Bounds(NamedTuple):
         patch.setattr(vfs.contents, "FRAME_DATA_BYTES", self.frame_bytes)
         patch.setattr(vfs.contents, "CLONE_EXTENTS", self.clone_extents)
         patch.setattr(vfs.checkpoint, "SLICE", self.slice_things)
+        patch.setattr(vfs.checkpoint, "TIDY_SLICE", self.slice_things)
         patch.setattr(vfs.checkpoint, "CHANGES", self.changes)
         patch.setattr(vfs.packing, "LOOK_SECONDS", 0.0)
         patch.setattr(vfs.packing, "SLICE_ROWS", self.slice_things)

@@ -65,9 +65,17 @@ class LifeRules(MachineBase):
             self._stage = "committed"
             self.world.snapshots.action_committed()
         else:
+            self.fs.autopilot = False  # as in a daemon: memory follows in slices, with operations in between
             self.fs.end_checkpoint()
+            self.fs.autopilot = True
             self.world.snapshots.action_over(happened=True)
             self.world.check_chunks()
+
+    @rule(steps=st.integers(1, 20))
+    def let_go_of_memory(self, steps: int) -> None:
+        """Some of what the last checkpoint that was taken in stages has left to be let go of."""
+        for _ in range(steps):
+            self.fs.tidy()
 
     @rule(stage=st.sampled_from(["gathered", "synced", "committed", "ended"]))
     def finish_checkpoint(self, stage: str) -> None:
