@@ -68,3 +68,21 @@ def test_a_small_run_gives_every_row_and_leaves_nothing(tmp_path):
     assert all(set(found["tails"]) == set(PLACES) for found in rows)
     assert sum(line.startswith("| ") for line in done.stdout.splitlines()) == 2 + len(rows)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_longest_steps_of_a_small_store():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.steps", "200", "100"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    kinds = {line.split(" | ")[0] for line in done.stdout.splitlines()}
+    assert {
+        "| mknod",
+        "| slice of gathering",
+        "| slice of letting go",
+        "| rollback, 40 changed files",
+    } <= kinds

@@ -20,8 +20,8 @@ Each inode is some objects, and hardly anything here is ever a cycle but a task 
 young. With 50,000 of them a look took 15 ms of processor, and 95 while other programs ran.
 """
 
-YOUNG_LOOKS = 5
-"""Of those looks before one at what they left: two to three milliseconds."""
+YOUNG_LOOKS = 3
+"""Of those looks before one at what they left: two milliseconds."""
 
 NEVER = 1_000_000_000
 """No look at everything by itself: with a hundred thousand changed files that takes a quarter of a second."""
