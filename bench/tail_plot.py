@@ -29,7 +29,7 @@ Samples = Mapping[str, Mapping[tuple[str, str], Sequence[float]]]
 def write_plot(path: Path, samples: Samples) -> None:
     lines = -(-len(samples) // COLUMNS)
     figure = Figure(figsize=(4 * COLUMNS, 2.8 * lines + 0.6), layout="constrained")
-    every = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+    every = list(figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
     for axes, (load, found) in zip(every, samples.items(), strict=False):
         for (place, kind), (color, style) in STYLES.items():
             durations = found.get((place, kind))
@@ -50,7 +50,7 @@ def write_plot(path: Path, samples: Samples) -> None:
         axes.set_yscale("log")
         axes.set_ylim(1e-4, 1.2)
         axes.grid(linewidth=0.3)
-    for axes in list(every)[len(samples) :]:
+    for axes in every[len(samples) :]:
         axes.set_visible(False)
     figure.supxlabel("milliseconds; dashed: 20 ms, and one of a hundred", fontsize=9)
     figure.supylabel("share of samples that took longer", fontsize=9)

@@ -10,6 +10,7 @@ Order of writes, and why:
 3. commit the index (one durable transaction with the LSN). Replay now starts behind that LSN.
 4. remove sealed chunks whose records all lie at or before that LSN and that no extent map references.
    Were they first, a cut would lose acknowledged changes.
+   A thread of the storage unlinks them, some time after: later is as right.
 A cut between any two leaves the older index and the whole log, or the newer index and chunks too many,
 which the next checkpoint removes.
 """
