@@ -17,9 +17,13 @@ import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, ReaddirToken, RequestContext, SetattrFields
 
 from bench.processes import die_with_parent
+from vfs.mount.handshake import sessions, shake_hands
 
 TIMEOUT_SECONDS = 3600
 """How long the kernel may trust an entry, an attribute or a missing name: one daemon owns everything."""
+
+SET_IDS = stat.S_ISUID | stat.S_ISGID
+"""The kernel leaves it to the file system to clear them, as the handshake of vfs agrees with it."""
 
 LARGEST_REQUEST = 1 << 20
 ZEROS = memoryview(bytes(LARGEST_REQUEST))
@@ -251,6 +255,8 @@ class Floor(pyfuse3.Operations):
             self._resize(inode, attr.st_size)
         if fields.update_mode:
             mine.st_mode = attr.st_mode
+        elif mine.st_mode & SET_IDS and (fields.update_uid or fields.update_gid or fields.update_size):
+            mine.st_mode &= ~SET_IDS
         if fields.update_uid:
             mine.st_uid = attr.st_uid
         if fields.update_gid:
@@ -294,7 +300,10 @@ class Floor(pyfuse3.Operations):
         if off > len(content):
             content.extend(bytes(off - len(content)))
         content[off : off + len(buf)] = buf
-        self._inodes[fh].st_size = len(content)
+        attributes = self._inodes[fh]
+        attributes.st_size = len(content)
+        if attributes.st_mode & SET_IDS:
+            attributes.st_mode &= ~SET_IDS
         return len(buf)
 
     async def release(self, fh: int) -> None:
@@ -350,8 +359,10 @@ def main() -> None:
         # The base class answers ENOSYS, after which the kernel stops asking.
         for request in ("getxattr", "listxattr"):
             setattr(floor, request, getattr(super(Floor, floor), request))
+    before = sessions()
     pyfuse3.init(floor, arguments.mountpoint, {*pyfuse3.default_options, "fsname=bench-floor"})
     try:
+        shake_hands(sessions() - before)
         trio.run(_serve)
     finally:
         pyfuse3.close()

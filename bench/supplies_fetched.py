@@ -5,6 +5,7 @@ enters the checkout.
 """
 
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -12,18 +13,24 @@ from pathlib import Path
 from bench.programs import ProgramFailed, run
 from bench.supplies import Maker, Supplies, SupplyFailed
 
-PURE_WHEELS = (
-    "django==5.1.4",
-    "sympy==1.13.3",
-    "networkx==3.4.2",
+SOURCE_WHEELS = (
     "docutils==0.21.2",
+    "matplotlib==3.9.3",
+    "mypy==1.13.0",
+    "networkx==3.4.2",
+    "numpy==2.1.3",
     "pygments==2.18.0",
+    "scipy==1.14.1",
     "setuptools==75.6.0",
     "sphinx==8.1.3",
+    "sympy==1.13.3",
 )
-"""Their 7,400 files are also the sources that the repository and the archive hold."""
+"""What of them is not compiled is also the sources that the repository and the archive hold: 7,600 files, ten
+to a folder. (That is as in git or CPython; Django has fewer than three, and a listing for each folder.)"""
 
-OTHER_WHEELS = ("babel==2.16.0", "matplotlib==3.9.3", "mypy==1.13.0", "numpy==2.1.3", "scipy==1.14.1")
+OTHER_WHEELS = ("babel==2.16.0", "django==5.1.4")
+COMPILED = re.compile(r"\.so(\.[0-9.]+)?$")
+
 C_PROJECT = "pynacl==1.5.0"
 """Its source distribution has all of libsodium: 580 files, with configure."""
 
@@ -37,7 +44,7 @@ NPM_PACKAGES = {
 }
 """13,800 files in node_modules."""
 
-EDITION = json.dumps([PURE_WHEELS, OTHER_WHEELS, C_PROJECT, NPM_PACKAGES, sys.version_info[:2]])
+EDITION = json.dumps([SOURCE_WHEELS, OTHER_WHEELS, C_PROJECT, NPM_PACKAGES, sys.version_info[:2]])
 NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 
 
@@ -56,7 +63,7 @@ def _download(*arguments: str) -> list[str]:
 
 
 def _wheels(_: Supplies, folder: Path) -> None:
-    command = _download("--only-binary", ":all:", *PURE_WHEELS, *OTHER_WHEELS)
+    command = _download("--only-binary", ":all:", *SOURCE_WHEELS, *OTHER_WHEELS)
     _fetch("the wheels from PyPI", [command], folder)
 
 
@@ -76,11 +83,11 @@ def _npm(_: Supplies, folder: Path) -> None:
 
 
 def _sources(supplies: Supplies, folder: Path) -> None:
-    names = {wheel.split("==")[0] for wheel in PURE_WHEELS}
+    names = {wheel.split("==")[0] for wheel in SOURCE_WHEELS}
     for path in sorted(supplies.folder("wheels").glob("*.whl")):
         if path.name.split("-")[0].lower() in names:
             with zipfile.ZipFile(path) as wheel:
-                wheel.extractall(folder)
+                wheel.extractall(folder, [name for name in wheel.namelist() if not COMPILED.search(name)])
 
 
 # -- made of sources, of whatever kind -----------------------------------------------------------
