@@ -56,6 +56,7 @@ def _wheels(_: Supplies, folder: Path) -> None:
             wheel.writestr(f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
             wheel.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{facts}/RECORD", "")
+            wheel.writestr(f"{name}/_vendor/inside-1.0.dist-info/METADATA", "")
 
 
 def _sources(_: Supplies, folder: Path) -> None:
