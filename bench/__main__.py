@@ -1,5 +1,4 @@
 """`python -m bench [GROUP] ...`: one group of measurements, of speed where none is named.
-"""`python -m bench [GROUP] ...`: one group of measurements, those of GROUPS; speed if none is named.
 
 Promises to clean up after itself also on ctrl-C or SIGTERM.
 It never runs two groups at once: they would disturb each other.
