@@ -139,7 +139,8 @@ class FilesPart:
         for name, paths in (("there", there), ("missing", missing)):
             used = cpu_seconds(pid)
             taken = stat_all([f"{root}/{path}" for path in paths], there=name == "there")
-            used = (cpu_seconds(pid) - used) / len(paths) * 1e6
+            # A few short requests may not have been put to the daemon's account yet.
+            used = max(cpu_seconds(pid) - used, 1e-6) / len(paths) * 1e6
             for panel, value in (("looking a name up", median(taken)), (LOOKING_CPU, used)):
                 self._curve(panel, f"{name}, {shape.name}", "µs").points[files] = [value]
 

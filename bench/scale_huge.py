@@ -136,7 +136,8 @@ class HugePart:
             begin = time.perf_counter()
             work()
             taken.append((time.perf_counter() - begin) * 1e6)
-        used = (cpu_seconds(pid) - used) / self._sizes.looks * 1e6
+        # A few short requests may not have been put to the daemon's account yet.
+        used = max(cpu_seconds(pid) - used, 1e-6) / self._sizes.looks * 1e6
         for panel, value in ((what, median(taken)), (f"{what}, the daemon's CPU", used)):
             self._findings.curve(PART, panel, kind, "µs", "GiB").points[size / GIB] = [value]
 

@@ -13,7 +13,8 @@ FILES = 4500
 
 
 def loose_store(store: Path) -> Path:
-    """A store whose rows came in no order, left by a crash: closing it would have mended it."""
+    """A store whose names came in no order, with every third file removed, left by a crash: closing it would
+    have mended it."""
     vfs.mkfs(store)
     fs = vfs.open(store)
     fs.autopilot = False
@@ -21,6 +22,9 @@ def loose_store(store: Path) -> Path:
         for number in range(step, step + 300):
             fs.write_bytes(f"/{number * 7919 % 100_003:06}-name", b"x" * 100)
         fs.checkpoint()
+    for number in range(0, FILES, 3):
+        fs.remove(f"/{number * 7919 % 100_003:06}-name")
+    fs.checkpoint()
     fs.log.sync()
     fs.store.close()
     return store

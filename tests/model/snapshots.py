@@ -209,13 +209,18 @@ def _check_told(
     number = node.ino
     if then is not None and then == before and number not in stale:
         return
-    if then is not None and (then.is_directory or _without_access(then) == _without_access(before)):
+    was_removed = before.is_directory and not before.links  # the kernel never takes it for alive again
+    if then is not None and not was_removed and _is_kept(before, then):
         assert number in kept or number in stale, f"inode {number} has changed, and nobody was told"
         assert number not in stale or not then.is_directory, "a directory stays what it is"
         return
     assert number in stale, f"inode {number} has changed, and nobody was told"
     held = stale[number]
     assert (held.lookups, held.opens, held.exists) == (node.lookups, node.opens, then is not None)
+
+
+def _is_kept(before: FrozenNode, then: FrozenNode) -> bool:
+    return then.is_directory or _without_access(then) == _without_access(before)
 
 
 def _without_access(node: FrozenNode) -> FrozenNode:

@@ -263,14 +263,15 @@ class Transaction(PackedTransaction):
     # --- trees ------------------------------------------------------------------------------
 
     def put_clones(self, clones: list[tuple[Tree, Branch]]) -> None:
-        """Make these the live trees beside the main one; what others wrote is left to be pruned."""
+        """Make these the live trees beside the main one; what others wrote is left to be pruned, and what was
+        written in branches that they lie on no more: a removed clone that was held is in no snapshot."""
+        known = self._run("SELECT id, branch FROM tree WHERE snapshot=0 AND id<>?", (MAIN_TREE,)).fetchall()
+        live = {tree.id: tree.branch for tree, _ in clones}
+        left = [(tree, branch) for tree, branch in known if (tree, branch) not in live.items()]
         self.put_trees([tree for tree, _ in clones])
         self.put_branches([branch for _, branch in clones])
-        live = {MAIN_TREE, *(tree.id for tree, _ in clones)}
-        known = self._run("SELECT id, branch FROM tree WHERE snapshot=0").fetchall()
-        gone = [(tree, branch) for tree, branch in known if tree not in live]
-        self._many("INSERT INTO pruning(branch, gen) VALUES(?, ?)", ((branch, LIVE) for _, branch in gone))
-        self._many("DELETE FROM tree WHERE id=?", ((tree,) for tree, _ in gone))
+        self._many("INSERT INTO pruning(branch, gen) VALUES(?, ?)", ((branch, LIVE) for _, branch in left))
+        self._many("DELETE FROM tree WHERE id=?", ((tree,) for tree, _ in left if tree not in live))
 
     def put_trees(self, trees: list[Tree]) -> None:
         """Insert or replace trees."""

@@ -119,11 +119,15 @@ class NamespaceChecks:
             "SELECT i.ino, i.nlink, 2 + (SELECT count(*) FROM entry e WHERE e.parent=i.ino AND e.kind=4) AS n"
             " FROM inode i WHERE i.mode>>12 = 4 AND i.nlink>0 AND i.nlink <> n",
         )
+        # The root of a clone has its name in another tree. Of a clone of a folder the rows around that folder
+        # can be seen as well, and one of them is the name that it had there.
+        but_root = "" if self._is_main else f" AND i.ino<>{self._root}"
         self._each(
             "links",
             "directory {0} has {1} names instead of one",
             "SELECT i.ino, count(e.ino) AS n FROM inode i LEFT JOIN entry e ON e.ino=i.ino"
-            f" WHERE i.mode>>12 = 4 GROUP BY i.ino HAVING n <> (i.nlink>0 AND i.ino<>{ROOT_INO})",
+            f" WHERE i.mode>>12 = 4{but_root}"
+            f" GROUP BY i.ino HAVING n <> (i.nlink>0 AND i.ino<>{ROOT_INO})",
         )
 
     def attributes(self) -> None:
