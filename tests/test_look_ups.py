@@ -94,6 +94,24 @@ def test_what_is_read_ahead_stays_within_the_bounds_of_memory(store: Path) -> No
         fs.table.check_invariants()
 
 
+def test_what_was_read_ahead_in_many_folders_in_use_goes_when_memory_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    vfs.mkfs(path)
+    with vfs.open(path) as fs:
+        folders = [fs.mkdir(1, b"folder%d" % number, 0o755).ino for number in range(30)]
+        for folder in folders:
+            for name in NAMES[:200]:
+                fs.mknod(folder, name, 0o644)
+    with vfs.open(path, cache_bytes=1 << 19) as fs:
+        for folder in folders:
+            fs.open(folder)  # so it stays in memory
+            for name in NAMES[:60]:
+                fs.lookup(folder, name)
+            assert fs.limiter.used_bytes <= fs.limiter.limit_bytes
+        assert not fs.memory_wants_checkpoint
+        fs.table.check_invariants()
+
+
 @pytest.mark.parametrize("folder", ["small", "clone", ".snapshots/first/small", ".snapshots/second/clone"])
 def test_a_listing_with_all_attributes_asks_once_for_many(
     store: Path, monkeypatch: pytest.MonkeyPatch, folder: str

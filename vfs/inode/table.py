@@ -354,7 +354,9 @@ class InodeTable(LiveTrees):
     def shrink_directory(self, inode: Inode, held: set[bytes]) -> None:
         """Keep of a directory only what the index does not have; `held` is what the tracker says of that."""
         directory = inode.directory
-        if directory is not None and inode.persisted and not directory.names.keys() <= held:
+        if directory is None or not inode.persisted:
+            return
+        if directory.ahead or not directory.names.keys() <= held:
             directory.forget_clean(held)
 
     def shed_if_over(self) -> None:
