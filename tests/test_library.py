@@ -4,11 +4,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import vfs
+from vfs.backing.lock import StoreLock
+from vfs.backing.storage import DirectoryStorage
 from vfs.backing.superblock import FORMAT
 from vfs.errors import (
     Exists,
@@ -152,6 +155,30 @@ def test_one_owner(store: Path) -> None:
         with pytest.raises(StoreBusy):
             vfs.check(store)
     vfs.open(store).close()
+
+
+def test_who_comes_next_finds_no_file_that_is_about_to_go(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, release = DirectoryStorage.unlink, StoreLock.release
+    left: list[list[str]] = []
+
+    def slowly(storage: DirectoryStorage, name: str) -> None:
+        time.sleep(0.05)
+        remove(storage, name)
+
+    def noting(lock: StoreLock) -> None:
+        left.append(sorted(os.listdir(store / "log")))
+        release(lock)
+
+    monkeypatch.setattr(DirectoryStorage, "unlink", slowly)
+    monkeypatch.setattr(StoreLock, "release", noting)
+    fs = vfs.open(store)
+    fs.write_bytes("/f", os.urandom(100_000))
+    fs.remove("/f")
+    fs.close()
+    assert left == [["chunk-00000002"]]
+    assert sorted(os.listdir(store / "log")) == left[0]
 
 
 def test_a_dead_owner_blocks_nobody(store: Path) -> None:

@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import time
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -212,6 +214,26 @@ def test_descriptors_are_not_inherited_and_go_with_their_file(directory: Directo
     del view
     assert len(os.listdir("/proc/self/fd")) == before
     directory.close()
+
+
+def test_files_that_are_being_removed_are_gone_when_a_store_is_closed(
+    directory: DirectoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("a", "b")
+    for name in names:
+        put(directory, name, b"x")
+    remove = os.unlink
+
+    def slowly(name: str, *, dir_fd: int) -> None:
+        time.sleep(0.05)
+        remove(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", slowly)
+    removals = [directory.free(partial(directory.unlink, name)) for name in names]
+    directory.close()
+    assert [removal.exception(timeout=0) for removal in removals] == [None, None]
+    open_files = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+    assert not [path for path in open_files if path.startswith(str(directory.path))]
 
 
 def test_a_cold_file_is_not_resident(directory: DirectoryStorage) -> None:

@@ -148,7 +148,8 @@ class DirectoryStorage:
         self._folders = {"": root}
         self._folders_lock = threading.Lock()
         self._freeing = ThreadPoolExecutor(1, "vfs-unlink")  # its thread begins when it is first needed
-        self._freed: Future[None] | None = None
+        self._freed: Future[None] | None = None  # INVARIANT: the last that was given to it
+        self._freed_lock = threading.Lock()
 
     def fileno(self) -> int:
         """Descriptor of the store's directory, valid until `close`."""
@@ -179,8 +180,9 @@ class DirectoryStorage:
             self.free(partial(os.close, held))
 
     def free(self, step: Callable[[], None]) -> Future[None]:
-        self._freed = self._freeing.submit(step)
-        return self._freed
+        with self._freed_lock:  # an unlink, in that thread, gives it one more
+            self._freed = self._freeing.submit(step)
+            return self._freed
 
     def wait_until_freed(self) -> None:
         while (last := self._freed) is not None and not last.done():
@@ -230,6 +232,7 @@ class DirectoryStorage:
         return open_database(folder, last, read_only=read_only)
 
     def close(self) -> None:
+        self.wait_until_freed()  # a thread that is shut down takes no more of what an unlink gives it
         self._freeing.shutdown()
         with self._folders_lock:
             for descriptor in self._folders.values():

@@ -76,6 +76,7 @@ class Store:
     def close(self) -> None:
         """Close everything; nothing is written any more, except by SQLite folding in its own log."""
         self.close_files()
+        self.storage.wait_until_freed()  # who opens it next must not see chunks go that are listed still
         if self._lock is not None:
             self._lock.release()
         self.storage.close()
