@@ -107,6 +107,21 @@ async def test_a_thread_that_is_about_to_end_takes_what_comes_at_that_moment(
         await thread.run(lambda: None)
 
 
+async def test_where_no_thread_can_be_begun_the_next_job_finds_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = SyncThread()
+    done: list[int] = []
+
+    def refuse(begun: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            await thread.run(partial(done.append, 1))
+    await thread.run(partial(done.append, 2))
+    assert done == [2]
+
+
 async def test_nothing_is_kept_of_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = SyncThread()
     job = partial(_nothing)

@@ -36,10 +36,11 @@ class SyncThread:
     async def run(self, job: Job) -> None:
         """Return when the job is done, however long it takes; raises what it raised."""
         with self._lock:
-            self._jobs.put(job)
             if not self._is_running:
-                self._is_running = True
+                # Where no thread can be begun there is no job either, and the next one tries again.
                 threading.Thread(target=self._work, name="vfs-sync", daemon=True).start()
+                self._is_running = True
+            self._jobs.put(job)
         with trio.CancelScope(shield=True):
             await trio.lowlevel.wait_readable(self._heard)
         os.eventfd_read(self._heard)
