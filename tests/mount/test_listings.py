@@ -9,6 +9,7 @@ import pyfuse3
 import pytest
 
 import vfs
+from vfs.errors import IndexDamaged
 from vfs.limits import ROOT_INO
 from vfs.mount.adapter import Adapter
 from vfs.mount.listings import LISTINGS, READDIR_ROWS, Listings
@@ -63,3 +64,35 @@ async def test_each_request_fills_the_kernels_buffer(tmp_path: Path, monkeypatch
         await adapter.releasedir(handle)
     assert told == [b".", b"..", *names]
     assert requests == math.ceil(len(told) / BUFFER_ENTRIES) + 1  # the last finds nothing
+
+
+async def test_what_was_listed_before_a_damaged_row_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    def reply(token: Any, name: bytes, entry: Any, cookie: int) -> bool:
+        told.append(cookie)
+        return True
+
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        inodes = [fs.mknod(ROOT_INO, b"%04d" % number, 0o100644) for number in range(2 * READDIR_ROWS)]
+        sound = fs.readdir
+
+        def damaged(ino: int, cookie: int, limit: int) -> Any:
+            if cookie:
+                raise IndexDamaged("a page of the index")
+            return sound(ino, cookie, limit)
+
+        monkeypatch.setattr(fs, "readdir", damaged)
+        adapter = Adapter(fs, MountOptions())
+        handle = await adapter.opendir(ROOT_INO, NOBODY)
+        await adapter.readdir(handle, 0, TOKEN)
+        listed = len(told) - 2  # `.` and `..`
+        assert 0 < listed < len(inodes)
+        with pytest.raises(pyfuse3.FUSEError):
+            await adapter.readdir(handle, told[-1], TOKEN)
+        assert sum(inode.lookups for inode in inodes) == listed  # the kernel will forget just as many
+        await adapter.releasedir(handle)

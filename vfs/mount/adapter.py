@@ -29,6 +29,7 @@ from pyfuse3 import (
     StatvfsData,
 )
 
+from vfs.errors import VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.ahead import ReadAhead
 from vfs.mount.answers import Answers, statvfs_data
@@ -198,7 +199,15 @@ class Adapter(pyfuse3.Operations):
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         listings = self.listings
         listed = False  # an answer without entries would be the end
-        while rows := listings.rows(fh, start_id):  # until the kernel's buffer is full: each is a request
+        while True:  # until the kernel's buffer is full: each is a request
+            try:
+                rows = listings.rows(fh, start_id)
+            except VfsError:
+                if listed:
+                    return  # they are told of, and counted; whoever goes on is told of this
+                raise
+            if not rows:
+                break
             for name, ino, cookie, kind in rows:
                 start_id = cookie
                 inode = listings.known(ino)
