@@ -19,6 +19,8 @@ def spoil(way: str) -> None:
         case "no sockets":
             sockets = SimpleNamespace(socketpair=refuse, AF_UNIX=None, SOCK_SEQPACKET=None)
             handshake.socket = sockets  # type: ignore[assignment, attr-defined]
+        case "no loop":
+            handshake.trio = SimpleNamespace(run=refuse)  # type: ignore[assignment, attr-defined]
         case "no session":
             handshake.FUSE_DEVICE = os.makedev(10, 1)
         case "a strange request":

@@ -4,6 +4,7 @@ happens in it."""
 import json
 import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.mounted import spoilt_handshake
 from tests.mounted.conftest import Mounter
-from tests.mounted.mounting import MountedStore, vfs
+from tests.mounted.mounting import ROOT, MountedStore, copy_of_an_empty_store, is_mounted, vfs
 from tests.mounted.namespace import in_namespace
 from tests.mounted.programs import as_nobody, needs_root, run
 from vfs.mount.init_messages import WANTED
@@ -102,6 +103,27 @@ def test_whatever_happens_in_it_there_is_a_mount(mount_store: Mounter) -> None:
         append(mounted.path / "file", 10)
         assert os.path.getsize(mounted.path / "file") == number * 1000
         assert logged in mounted.log_text()
+
+
+def test_a_request_that_was_taken_and_cannot_be_answered_ends_the_mount(tmp_path: Path) -> None:
+    """The kernel does not ask twice: whoever looked into such a mount would wait for ever."""
+    store, point = tmp_path / "store", tmp_path / "mnt"
+    point.mkdir()
+    copy_of_an_empty_store(store)
+    command = (
+        sys.executable,
+        "-m",
+        spoilt_handshake.__name__,
+        "no loop",
+        "mount",
+        "--foreground",
+        store,
+        point,
+    )
+    daemon = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert daemon.returncode == 1
+    assert "the handshake with the kernel failed: [Errno 24]" in daemon.stderr
+    assert not is_mounted(point)
 
 
 @needs_root

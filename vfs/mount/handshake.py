@@ -2,7 +2,8 @@
 
 Promises that libfuse's answer reaches the kernel, with bits put right of which libfuse does not know or which
 the binding does not let us ask for; that the session speaks with the kernel directly after it; and that
-whatever is unexpected leaves all as libfuse wants it. Never keeps a mount from coming about.
+whatever is unexpected leaves all as libfuse wants it. Never keeps a mount from coming about, unless what was
+taken from the kernel cannot be answered.
 
 How: while the exchange lasts, the number of the session's descriptor stands for one end of a socket pair, and
 we pass on what comes. The kernel sends nothing else before it has its answer. Whoever waited for that number
@@ -20,6 +21,7 @@ import stat
 import trio
 from pyfuse3 import main as serve_session
 
+from vfs.errors import MountError
 from vfs.mount.init_messages import Agreed, amended
 
 log = logging.getLogger("vfs")
@@ -45,7 +47,8 @@ def sessions() -> set[int]:
 def shake_hands(made: set[int]) -> Agreed | None:
     """Have the exchange on the one session that pyfuse3.init has made; call it before pyfuse3.main.
 
-    None when libfuse was left alone with it, now or in pyfuse3.main, or answered with something strange.
+    None when libfuse was left alone with it, now or in pyfuse3.main, or answered with something strange;
+    MountError when it began and could not go on.
     """
     if len(made) != 1:
         log.debug("the handshake is left to libfuse: %d new sessions", len(made))
@@ -73,19 +76,30 @@ def _exchange(session: int, kernel: int, ours: socket.socket, theirs: socket.soc
         log.debug("the handshake is left to libfuse: the kernel has asked for nothing")
         return None
     request = os.read(kernel, MESSAGE_BYTES)
-    ours.send(request)
-    os.dup2(theirs.fileno(), session, inheritable=False)
     try:
-        trio.run(_answer_one, session, ours)
-    finally:
-        os.dup2(kernel, session, inheritable=False)
-    reply, agreed = amended(request, ours.recv(MESSAGE_BYTES))
+        answer = _answer_of_libfuse(request, session, kernel, ours, theirs)
+    except OSError as error:
+        # The kernel asks once: libfuse would wait for that, and programs for an answer to whatever they ask.
+        raise MountError(f"the handshake with the kernel failed: {error}") from error
+    reply, agreed = amended(request, answer)
     os.write(kernel, reply)
     if agreed is None:
         log.debug("libfuse's answer in the handshake is unexpected: passed on as it is")
     else:
         log.debug("protocol %s: %s; added %s", agreed.protocol, " ".join(agreed.on), " ".join(agreed.added))
     return agreed
+
+
+def _answer_of_libfuse(
+    request: bytes, session: int, kernel: int, ours: socket.socket, theirs: socket.socket
+) -> bytes:
+    ours.send(request)
+    os.dup2(theirs.fileno(), session, inheritable=False)
+    try:
+        trio.run(_answer_one, session, ours)
+    finally:
+        os.dup2(kernel, session, inheritable=False)
+    return ours.recv(MESSAGE_BYTES)
 
 
 async def _answer_one(session: int, ours: socket.socket) -> None:
