@@ -136,3 +136,9 @@ async def test_what_holds_the_owners_thread_is_seen(adapter: Adapter, nursery: t
     await trio.sleep(0.1)
     assert turn.longest_ns >= 240_000_000
     nursery.cancel_scope.cancel()
+
+
+def test_what_is_about_to_be_counted_for_the_first_time_is_not_shown(adapter: Adapter) -> None:
+    """Another thread may ask at that very moment."""
+    adapter.requests["unlink"].failed(errno.ENOENT)
+    assert adapter.requests.figures() == {}

@@ -55,7 +55,8 @@ class Requests(dict[str, Operation]):
     def figures(self) -> dict[str, Any]:
         """All of it for JSON, for any thread: by name, what took the most time first."""
         operations = {name: operation.figures() for name, operation in self.copy().items()}
-        return dict(sorted(operations.items(), key=lambda item: -item[1]["total_seconds"]))
+        came = [item for item in operations.items() if item[1]["count"]]  # the first may be about to be added
+        return dict(sorted(came, key=lambda item: -item[1]["total_seconds"]))
 
 
 class Upkeep:
