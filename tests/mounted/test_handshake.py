@@ -105,25 +105,30 @@ def test_whatever_happens_in_it_there_is_a_mount(mount_store: Mounter) -> None:
         assert logged in mounted.log_text()
 
 
-def test_a_request_that_was_taken_and_cannot_be_answered_ends_the_mount(tmp_path: Path) -> None:
-    """The kernel does not ask twice: whoever looked into such a mount would wait for ever."""
+def mounted_to_the_end(tmp_path: Path, way: str) -> tuple[int, str]:
+    """How a daemon ended whose handshake was spoilt that way: its exit code and what it said."""
     store, point = tmp_path / "store", tmp_path / "mnt"
     point.mkdir()
     copy_of_an_empty_store(store)
-    command = (
-        sys.executable,
-        "-m",
-        spoilt_handshake.__name__,
-        "no loop",
-        "mount",
-        "--foreground",
-        store,
-        point,
-    )
+    command = (sys.executable, "-m", spoilt_handshake.__name__, way, "mount", "--foreground", store, point)
     daemon = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert daemon.returncode == 1
-    assert "the handshake with the kernel failed: [Errno 24]" in daemon.stderr
-    assert not is_mounted(point)
+    if is_mounted(point):
+        vfs("umount", "--lazy", point)
+        pytest.fail(f"it is still mounted:\n{daemon.stderr}")
+    return daemon.returncode, daemon.stderr
+
+
+def test_a_request_that_was_taken_and_cannot_be_answered_ends_the_mount(tmp_path: Path) -> None:
+    """The kernel does not ask twice: whoever looked into such a mount would wait for ever."""
+    code, said = mounted_to_the_end(tmp_path, "no loop")
+    assert code == 1
+    assert "the handshake with the kernel failed: [Errno 24]" in said
+
+
+def test_a_signal_in_the_middle_unmounts_once_that_can_be_done(tmp_path: Path) -> None:
+    code, said = mounted_to_the_end(tmp_path, "a signal")
+    assert code == 0
+    assert "SIGTERM: unmounting" in said
 
 
 @needs_root

@@ -86,6 +86,7 @@ class Daemon:
         self._restarts = restarts  # how often our supervisor has done that; None without one
         self._parent = os.getppid()
         # mutable
+        self._early: list[int] = []  # signals that came before the loop
         self._stop_wanted = False
         self._wake_stopper = trio.Event()
         self._left = trio.Event()  # set: no session of pyfuse3 may be touched any more
@@ -118,6 +119,8 @@ class Daemon:
         self._take_place()
         # A signal that comes before trio can take it waits: it must not leave a mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # Threads that live already (what unlinks chunks, a probe that hangs) take it all the same.
+        handlers = {number: signal.signal(number, self._note_early) for number in SIGNALS}
         self._mount = KernelMount.attach(self._adapter, self._store, self._point, self._options)
         try:
             os.chdir("/")
@@ -126,6 +129,8 @@ class Daemon:
         except BaseExceptionGroup as group:
             raise _expected(group) or group from group
         finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             self._mount.remove()
         if self._close_error is not None:
             raise StoreError(self._close_error)
@@ -172,6 +177,8 @@ class Daemon:
         control = ControlThread(self._store, verbs.verbs(), self._watch(fs))
         with trio.open_signal_receiver(*SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            for number in self._early:
+                signal.raise_signal(number)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self._stopper)
@@ -258,6 +265,9 @@ class Daemon:
             await control.finish()
 
     # --- being ended ------------------------------------------------------------------------
+
+    def _note_early(self, number: int, _: object) -> None:
+        self._early.append(number)
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
