@@ -1,7 +1,9 @@
 """A session: equal blobs get one number wherever they are; it ends with a durable pack or with nothing."""
 
 import errno
+import gc
 import random
+import weakref
 from collections import Counter
 
 import pytest
@@ -195,3 +197,22 @@ def test_what_is_new_can_be_fetched(store: PackedStore) -> None:
     with pytest.raises(KeyError):
         session.fetch(10**6)
     session.abandon()
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_a_session_knew_goes_with_it(store: PackedStore, sealed: bool) -> None:
+    """And not when Python looks for cycles, which may be hours later."""
+    session = store.session()
+    gone = weakref.ref(session)
+    gc.disable()
+    try:
+        for seed in range(10):
+            session.add(media(3000, seed))
+        if sealed:
+            assert session.seal() is not None
+        else:
+            session.abandon()
+        del session
+        assert gone() is None
+    finally:
+        gc.enable()

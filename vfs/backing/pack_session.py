@@ -98,6 +98,7 @@ class PackSession:
         self._end_workers()
         name = self._writer.finish(self._entries)
         self._writer.publish()
+        self._allocator = None  # which knows us: together we would stay until Python looks for cycles
         return SealedPack(
             self._numbers.pack, name, self._writer.size_bytes, blocks, self._entries, self._moving
         )
@@ -105,6 +106,7 @@ class PackSession:
     def abandon(self) -> None:
         """Let everything go: the file, and then the row that says that it is coming."""
         self._end_workers()
+        self._allocator = None
         if self._writer is not None:
             self._writer.abandon()
         elif self._numbers is not None:  # perhaps its file was made, and there was no room for the header
