@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # it would have each process that a test starts compile everything anew
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test crash repair stress kill fuzz bench lock
+.PHONY: help setup check format format-check lint types test crash repair stress kill fuzz bench performance lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,6 +54,13 @@ fuzz: setup ## coverage-guided fuzzing, SECONDS=60 for each target or for TARGET
 
 bench: setup ## the workloads against the floor and the host; ARGS go to the bench (`python -m bench --help` lists its groups)
 	$(BIN)/python -m bench $(ARGS)
+
+# Half an hour on a machine that does nothing else; a goal that is missed (exit code 3) ends nothing.
+performance: setup ## all groups of docs/performance.md, one after the other, also into bench/results/performance.md
+	@mkdir -p bench/results; for group in speed requests handshake start replay fsync scale workloads tail; do \
+		echo "## $$group"; $(BIN)/python -m bench $$group; code=$$?; \
+		if [ $$code -ne 0 ] && [ $$code -ne 3 ]; then echo "$$group ended with exit code $$code"; fi; \
+	done | tee bench/results/performance.md
 
 # uv is only the tool that makes the lock files; nothing else needs it. UPGRADE=1 takes the newest versions.
 UV := .uv/bin/uv
