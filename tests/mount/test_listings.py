@@ -66,7 +66,7 @@ async def test_each_request_fills_the_kernels_buffer(tmp_path: Path, monkeypatch
     assert requests == math.ceil(len(told) / BUFFER_ENTRIES) + 1  # the last finds nothing
 
 
-async def test_what_was_listed_before_a_damaged_row_is_told(
+async def test_a_program_with_a_large_buffer_keeps_nobody_waiting_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
@@ -78,7 +78,37 @@ async def test_what_was_listed_before_a_damaged_row_is_told(
     monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
     vfs.mkfs(tmp_path / "store")
     with vfs.open(tmp_path / "store") as fs:
+        for number in range(5 * READDIR_ROWS):
+            fs.mknod(ROOT_INO, b"%04d" % number, 0o100644)
+        adapter = Adapter(fs, MountOptions())
+        handle = await adapter.opendir(ROOT_INO, NOBODY)
+        before, last = -1, 0
+        while last != before:
+            before = last
+            await adapter.readdir(handle, last, TOKEN)
+            last = told[-1]
+            assert last - before < 2 * READDIR_ROWS + 2
+        assert len(set(told)) == len(told) == 5 * READDIR_ROWS + 2
+        await adapter.releasedir(handle)
+
+
+async def test_what_was_listed_before_a_damaged_row_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    room = BUFFER_ENTRIES
+
+    def reply(token: Any, name: bytes, entry: Any, cookie: int) -> bool:
+        if len(told) < room:
+            told.append(cookie)
+            return True
+        return False
+
+    monkeypatch.setattr(pyfuse3, "readdir_reply", reply)
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
         inodes = [fs.mknod(ROOT_INO, b"%04d" % number, 0o100644) for number in range(2 * READDIR_ROWS)]
+        fs.readdir(ROOT_INO, 0)  # from now on its access time stays, and what was fetched is good
         sound = fs.readdir
 
         def damaged(ino: int, cookie: int, limit: int) -> Any:
@@ -90,8 +120,10 @@ async def test_what_was_listed_before_a_damaged_row_is_told(
         adapter = Adapter(fs, MountOptions())
         handle = await adapter.opendir(ROOT_INO, NOBODY)
         await adapter.readdir(handle, 0, TOKEN)
+        room = 2 * READDIR_ROWS
+        await adapter.readdir(handle, told[-1], TOKEN)
         listed = len(told) - 2  # `.` and `..`
-        assert 0 < listed < len(inodes)
+        assert listed == READDIR_ROWS
         with pytest.raises(pyfuse3.FUSEError):
             await adapter.readdir(handle, told[-1], TOKEN)
         assert sum(inode.lookups for inode in inodes) == listed  # the kernel will forget just as many

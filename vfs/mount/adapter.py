@@ -36,7 +36,7 @@ from vfs.mount.answers import Answers, statvfs_data
 from vfs.mount.committer import Committer
 from vfs.mount.cycles import Cycles
 from vfs.mount.handlers import atomic, atomic_by_node, waiting
-from vfs.mount.listings import Listings
+from vfs.mount.listings import READDIR_ROWS, Listings
 from vfs.mount.nodes import NodeIds
 from vfs.mount.options import MountOptions
 from vfs.mount.packer import Packer
@@ -198,8 +198,9 @@ class Adapter(pyfuse3.Operations):
     @atomic
     def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         listings = self.listings
-        listed = False  # an answer without entries would be the end
-        while True:  # until the kernel's buffer is full: each is a request
+        listed = 0  # an answer without entries would be the end
+        # Until the kernel's buffer is full, since each one is a request; but a program may have a large one.
+        while listed < READDIR_ROWS:
             try:
                 rows = listings.rows(fh, start_id)
             except VfsError:
@@ -216,7 +217,7 @@ class Adapter(pyfuse3.Operations):
                 entry = self._unreadable(ino, kind) if inode is None else self._attributes(inode)
                 if not pyfuse3.readdir_reply(token, name, entry, cookie):
                     return
-                listed = True
+                listed += 1
                 if inode is not None and cookie > 2:  # the kernel does not count `.` and `..`
                     inode.lookups += 1
         if not listed:
