@@ -36,6 +36,28 @@ def test_rows_of_many_open_directories_are_not_kept(tmp_path: Path) -> None:
                 assert len(listings) <= LISTINGS
 
 
+def test_the_first_listing_after_a_change_fetches_rows_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted as an access, which makes the directory another one, but none of its rows."""
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        for number in range(100):
+            fs.mknod(ROOT_INO, b"%d" % number, 0o644)
+        fetched: list[int] = []
+        fetch = fs.readdir
+
+        def count(ino: int, cookie: int, limit: int) -> Any:
+            fetched.append(cookie)
+            return fetch(ino, cookie, limit)
+
+        monkeypatch.setattr(fs, "readdir", count)
+        listings = Listings(fs)
+        for cookie in range(0, 100, 10):
+            assert listings.rows(ROOT_INO, cookie)[0][2] == cookie + 1
+        assert fetched == [0]
+
+
 async def test_each_request_fills_the_kernels_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[bytes] = []
     room = last = 0
@@ -108,7 +130,6 @@ async def test_what_was_listed_before_a_damaged_row_is_told(
     vfs.mkfs(tmp_path / "store")
     with vfs.open(tmp_path / "store") as fs:
         inodes = [fs.mknod(ROOT_INO, b"%04d" % number, 0o100644) for number in range(2 * READDIR_ROWS)]
-        fs.readdir(ROOT_INO, 0)  # from now on its access time stays, and what was fetched is good
         sound = fs.readdir
 
         def damaged(ino: int, cookie: int, limit: int) -> Any:

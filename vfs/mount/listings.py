@@ -41,6 +41,7 @@ class Listings:
             if rows:
                 return rows
         rows = self._fs.readdir(ino, cookie, READDIR_ROWS)
+        version = self._fs.get(ino).version  # another one where listing it was noted as an access
         self._rest[ino] = (version, cookie, rows)
         if len(self._rest) > LISTINGS:
             self._rest.popitem(last=False)
