@@ -3,8 +3,8 @@
 Promises one job at a time and that what it raised is raised where it was asked for. Never touches the loop:
 it is heard through an eventfd that the waiting task reads, so nothing of the loop runs but that task.
 
-The way there and back takes two thirds of what `trio.to_thread` takes, or less: no new context, no names of
-threads set and reset, one turn of the loop instead of two (docs/performance.md).
+The way there and back takes a tenth less than with `trio.to_thread`, and a third less on a busy machine: no
+new context, no names of threads set and reset, one turn of the loop instead of two (docs/performance.md).
 """
 
 import os
