@@ -3,9 +3,6 @@
 Promises to be quick; it never judges a figure.
 """
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +11,17 @@ import pytest
 from bench.fsync import PROCESSES
 from bench.fsync import Line as FsyncLine
 from bench.replay import HEADING, RECORDS, Kind
-
-CHECKOUT = Path(__file__).parent.parent
+from tests.tiny_bench import figures_of, run_bench
 
 pytestmark = pytest.mark.mounted
 
 
 def tiny(group: str, folder: Path) -> tuple[list[str], dict[str, Any]]:
     """The rows of the table that a tiny run prints, and its JSON; all else is gone."""
-    (folder / "stores").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", group, "--sizes", "tiny"),
-            *("--store-dir", folder / "stores", "--json", folder / "out.json"),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((folder / "stores").iterdir())
-    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+    done = run_bench(group, folder, "--sizes", "tiny")
+    assert done.returncode == 0
     rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    return rows, json.loads((folder / "out.json").read_text())
+    return rows, figures_of(folder)
 
 
 def test_replay(tmp_path: Path) -> None:

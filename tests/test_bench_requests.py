@@ -3,11 +3,6 @@
 Promises to be quick; it never judges a figure.
 """
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from bench import live_profile
@@ -16,8 +11,8 @@ from bench.layers import Layers, complete
 from bench.requests import HEADINGS, SHOWN, lines, markdown, page_entries
 from bench.results import Sample
 from bench.workloads_requests import OPERATIONS, figure
+from tests.tiny_bench import figures_of, run_bench
 
-CHECKOUT = Path(__file__).parent.parent
 TRIO = "unrolled_run (/x/site-packages/trio/_core/_run.py:100)"
 LAYERS = Layers(adapter=2.0, filesystem=3.0, log=1.0, reply=0.5, later=4.0)
 
@@ -100,22 +95,9 @@ def test_a_stack_stands_in_one_layer(frames, layer):
 
 @pytest.mark.mounted
 def test_a_tiny_run_gives_every_row_and_leaves_nothing(tmp_path):
-    (tmp_path / "stores").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "requests", "--sizes", "tiny"),
-            *("--store-dir", tmp_path / "stores", "--json", tmp_path / "out.json"),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((tmp_path / "stores").iterdir())
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
-    document = json.loads((tmp_path / "out.json").read_text())
+    done = run_bench("requests", tmp_path, "--sizes", "tiny")
+    assert done.returncode == 0
+    document = figures_of(tmp_path)
     skipped = {skip["workload"] for skip in document["skipped"]}
     expected = [name for name in OPERATIONS if figure(name) not in skipped]
     assert [line["operation"] for line in document["requests"]] == expected

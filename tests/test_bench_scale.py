@@ -3,18 +3,12 @@
 Promises to be quick; it never judges a figure.
 """
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from bench.scale_curves import Findings, markdown
 from bench.scale_huge import packed_pieces
 from bench.scale_sizes import MIB
-
-CHECKOUT = Path(__file__).parent.parent
+from tests.tiny_bench import figures_of, run_bench
 
 
 def test_rows_are_markdown_and_say_what_falls_short():
@@ -44,22 +38,10 @@ def test_packed_data_is_what_it_says():
 @pytest.mark.mounted
 @pytest.mark.timeout(300)
 def test_a_tiny_run_has_every_curve_and_leaves_nothing(tmp_path):
-    (tmp_path / "stores").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "scale", "--sizes", "tiny", "--plots", tmp_path / "plots"),
-            *("--store-dir", tmp_path / "stores", "--json", tmp_path / "out.json"),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((tmp_path / "stores").iterdir())
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
-    document = json.loads((tmp_path / "out.json").read_text())
+    arguments = ["--sizes", "tiny", "--plots", tmp_path / "plots"]
+    done = run_bench("scale", tmp_path, *arguments, seconds=280)
+    assert done.returncode == 0
+    document = figures_of(tmp_path)
     assert document["skipped"] == []
     parts = {"files", "huge files", "snapshots", "memory"}
     assert {claim["part"] for claim in document["claims"]} == parts

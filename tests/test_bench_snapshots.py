@@ -3,18 +3,13 @@
 Promises to be quick; it never judges a figure.
 """
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from bench.freezers import BtrfsFreezer, Copies
 from bench.snapshots import CHANGES, STEPS, SUBJECTS, Tree, figure
-
-CHECKOUT = Path(__file__).parent.parent
+from tests.tiny_bench import figures_of, run_bench
 
 
 @pytest.mark.parametrize("files", [100, 10_000])
@@ -43,22 +38,9 @@ def test_copies_come_back(tmp_path):
 
 @pytest.mark.mounted
 def test_a_small_run_gives_every_figure_and_leaves_nothing(tmp_path):
-    (tmp_path / "stores").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "snapshots", "--size", "small"),
-            *("--store-dir", tmp_path / "stores", "--json", tmp_path / "out.json"),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((tmp_path / "stores").iterdir())
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
-    document = json.loads((tmp_path / "out.json").read_text())
+    done = run_bench("snapshots", tmp_path, "--size", "small")
+    assert done.returncode == 0
+    document = figures_of(tmp_path)
     reason = BtrfsFreezer().ready()
     assert document["skipped"] == (
         [] if reason is None else [{"workload": "all", "target": "btrfs", "reason": reason, "failed": False}]

@@ -3,7 +3,6 @@
 Promises to be quick; it never judges a figure.
 """
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.tail_report import KINDS, P99_SECONDS, PLACES, STALL_SECONDS, Row, Tail, expected, markdown
+from tests.tiny_bench import figures_of, run_bench
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -44,24 +44,10 @@ def test_the_verdict():
 
 @pytest.mark.mounted
 def test_a_small_run_gives_every_row_and_leaves_nothing(tmp_path):
-    (tmp_path / "stores").mkdir()
     loads = ["write", "create", "rm-rf"]
-    outputs = ["--json", tmp_path / "out.json", "--plot", tmp_path / "out.png"]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "tail", "--sizes", "tiny", "--only", *loads),
-            *("--store-dir", tmp_path / "stores", *outputs),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode in (0, 3), done.stdout + done.stderr  # 3: measured, and too slow on this machine
-    assert not list((tmp_path / "stores").iterdir())
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
-    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    plot = ["--plot", tmp_path / "out.png"]
+    done = run_bench("tail", tmp_path, "--sizes", "tiny", "--only", *loads, *plot)
+    rows = figures_of(tmp_path)["rows"]
     assert [(found["load"], found["kind"]) for found in rows] == [
         (load, kind) for load in loads for kind in KINDS
     ]

@@ -8,7 +8,6 @@ import mmap
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from bench.supplies import Supplies, SupplyFailed
 from bench.targets import default_program
 from bench.workloads import CHAINS
 from bench.workloads_report import markdown
+from tests.tiny_bench import run_bench
 
 CHECKOUT = Path(__file__).parent.parent
 mounted = pytest.mark.mounted
@@ -198,20 +198,7 @@ def test_the_floor_forgets_what_the_kernel_kept_and_not_its_data(floor):
 
 
 def _bench(tmp_path, *arguments):
-    (tmp_path / "stores").mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "workloads", "--store-dir", tmp_path / "stores"),
-            *("--json", tmp_path / "out.json", "--material", tmp_path / "material", *arguments),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert not list((tmp_path / "stores").iterdir())
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    done = run_bench("workloads", tmp_path, "--material", tmp_path / "material", *arguments)
     assert str(tmp_path) not in subprocess.check_output(["losetup", "--all"], text=True)
     return done
 

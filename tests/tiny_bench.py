@@ -1,0 +1,40 @@
+"""Runs a group of the bench as a user does, in its small form."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parent.parent
+
+TOO_SLOW = 3
+"""The exit code of a bench that measured, and found that a goal was missed."""
+
+
+def run_bench(
+    group: str, folder: Path, *arguments: str | Path, seconds: float = 110
+) -> "subprocess.CompletedProcess[str]":
+    """With `folder`/out.json for its figures; AssertionError unless it ends well and takes away all else."""
+    (folder / "stores").mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", group, *arguments),
+            *("--store-dir", folder / "stores", "--json", folder / "out.json"),
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode in (0, TOO_SLOW), done.stdout + done.stderr
+    assert not list((folder / "stores").iterdir())
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+    return done
+
+
+def figures_of(folder: Path) -> dict[str, Any]:
+    """The JSON of a run in that folder."""
+    document: dict[str, Any] = json.loads((folder / "out.json").read_text())
+    return document
