@@ -9,15 +9,15 @@ import os
 import random
 import stat
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import vfs
 from bench.memory import memory, most_memory
 from bench.processes import cpu_seconds
-from bench.scale_curves import Curve, Findings
-from bench.scale_mount import Mounting, find, first_names, forget_names, stat_all
+from bench.scale_curves import Curve
+from bench.scale_mount import find, first_names, forget_names, stat_all
+from bench.scale_part import Part
 from bench.scale_sizes import MIB, ScaleSizes
 
 PART = "files"
@@ -63,16 +63,8 @@ def shapes(sizes: ScaleSizes) -> tuple[Shape, Shape]:
     return Shape(f"folders of {sizes.files_in_folder:,}", sizes.files_in_folder), Shape("one folder", None)
 
 
-class FilesPart:
+class FilesPart(Part):
     """Both shapes, one after the other."""
-
-    def __init__(
-        self, mounting: Mounting, sizes: ScaleSizes, findings: Findings, say: Callable[[str], None]
-    ) -> None:
-        self._mounting = mounting
-        self._sizes = sizes
-        self._findings = findings
-        self._say = say
 
     def run(self, shape: Shape, home: Path) -> None:
         """Grow a store in `home`, look at it, and judge."""

@@ -20,6 +20,7 @@ from bench.memory import most_memory
 from bench.processes import cpu_seconds
 from bench.scale_curves import Findings
 from bench.scale_mount import Mounting
+from bench.scale_part import Part
 from bench.scale_sizes import GIB, MIB, ScaleSizes
 from bench.targets import TargetFailed
 
@@ -40,7 +41,7 @@ def packed_pieces(size_bytes: int) -> Iterator[bytes]:
         yield b"".join(chance.randbytes(NOISE) * REPEATED for _ in range(MIB // NOISE // REPEATED))
 
 
-class HugePart:
+class HugePart(Part):
     """Makes the files in one store, and looks at them."""
 
     def __init__(
@@ -51,11 +52,8 @@ class HugePart:
         findings: Findings,
         say: Callable[[str], None],
     ) -> None:
+        super().__init__(mounting, sizes, findings, say)
         self._program = program
-        self._mounting = mounting
-        self._sizes = sizes
-        self._findings = findings
-        self._say = say
 
     def run(self, home: Path) -> None:
         """All of it."""

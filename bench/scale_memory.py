@@ -5,14 +5,13 @@ Promises fresh daemons, so that nothing of one measurement counts for the next. 
 
 import os
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.memory import memory, most_memory
 from bench.processes import settle
-from bench.scale_curves import Findings
-from bench.scale_mount import Mounting, find, forget_names
-from bench.scale_sizes import MIB, ScaleSizes
+from bench.scale_mount import find, forget_names
+from bench.scale_part import Part
+from bench.scale_sizes import MIB
 
 PART = "memory"
 IDLE_BYTES = 80 * MIB
@@ -24,16 +23,8 @@ KNOWN_BYTES = 3
 """For each inode that the kernel knows."""
 
 
-class MemoryPart:
+class MemoryPart(Part):
     """Looks at a store of many files and one of huge files, which others have made."""
-
-    def __init__(
-        self, mounting: Mounting, sizes: ScaleSizes, findings: Findings, say: Callable[[str], None]
-    ) -> None:
-        self._mounting = mounting
-        self._sizes = sizes
-        self._findings = findings
-        self._say = say
 
     def run(self, many: Path, huge: Path) -> None:
         """All of it."""

@@ -16,6 +16,7 @@ import vfs
 from bench.memory import most_memory
 from bench.scale_curves import Curve, Findings
 from bench.scale_mount import Mounting, first_names, stat_all
+from bench.scale_part import Part
 from bench.scale_sizes import MIB, ScaleSizes
 from vfs.mount.client import ControlClient
 
@@ -27,16 +28,13 @@ MOUNT_RATIO = 2.0
 MOUNT_BYTES = 100 * MIB
 
 
-class SnapshotsPart:
+class SnapshotsPart(Part):
     """Takes them through a mount and looks at each number of them."""
 
     def __init__(
         self, mounting: Mounting, sizes: ScaleSizes, findings: Findings, say: Callable[[str], None]
     ) -> None:
-        self._mounting = mounting
-        self._sizes = sizes
-        self._findings = findings
-        self._say = say
+        super().__init__(mounting, sizes, findings, say)
         self._chance = random.Random(1)
 
     def run(self, home: Path) -> None:
