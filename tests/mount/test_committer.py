@@ -324,18 +324,23 @@ async def test_a_sync_waits_for_those_whom_the_last_one_has_answered(
     assert len(answered) == 1 + 10 * 5, "the first sync knew of nobody else"
 
 
-async def test_a_sync_waits_in_vain_once_and_alone_nobody_waits(
-    fs: vfs.FileSystem, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(committer_module, "GATHER_SHARE", 1e9)
-    monkeypatch.setattr(committer_module, "GATHER_SECONDS", 0.01)
-    committer = Committer(fs)
+async def commit_of_five(committer: Committer, fs: vfs.FileSystem, gate: Gate) -> None:
+    """So many wait for the first sync, which is let go."""
     fs.write_bytes("/file", b"of all")
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(committer.commit)
         await trio.testing.wait_all_tasks_blocked(0.01)
         gate.open.set()
+
+
+async def test_a_sync_waits_in_vain_once_and_alone_nobody_waits(
+    fs: vfs.FileSystem, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "GATHER_SHARE", 1e9)
+    monkeypatch.setattr(committer_module, "GATHER_SECONDS", 0.01)
+    committer = Committer(fs)
+    await commit_of_five(committer, fs, gate)
     fs.write_bytes("/file", b"of one, who waits for the others")
     await committer.commit()
     monkeypatch.setattr(committer_module, "GATHER_SECONDS", 60.0)
@@ -350,12 +355,7 @@ async def test_who_gives_up_while_a_sync_waits_for_others_leaves_it_to_them(
     fs: vfs.FileSystem, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committer = Committer(fs)
-    fs.write_bytes("/file", b"of all")
-    async with trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(committer.commit)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        gate.open.set()
+    await commit_of_five(committer, fs, gate)
     monkeypatch.setattr(committer_module, "GATHER_SHARE", 1e9)
     monkeypatch.setattr(committer_module, "GATHER_SECONDS", 60.0)
     fs.write_bytes("/file", b"once more")
