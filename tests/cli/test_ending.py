@@ -80,6 +80,35 @@ def test_a_copy_of_the_mount_keeps_the_store(store: Path, point: Path, tmp_path:
     assert "closed cleanly" in vfs("umount", copy).out
 
 
+@pytest.fixture
+def daemons_slow_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that is busy: half a second goes by between the last line of a daemon and its end."""
+    folder = tmp_path / "imported at the start of each process"
+    folder.mkdir()
+    late = 'import atexit, sys, time\nif "--foreground" in sys.argv: atexit.register(time.sleep, 0.5)\n'
+    (folder / "sitecustomize.py").write_text(late)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+@pytest.mark.usefixtures("daemons_slow_to_end")
+@pytest.mark.parametrize("more", [(), ("--lazy",)])
+def test_after_an_unmount_the_daemon_has_nothing_of_the_store_open(
+    store: Path, point: Path, more: tuple[str, ...]
+) -> None:
+    pid = mount(store, point)
+    assert str(store / "vfs.log") in open_files(pid)
+    assert vfs("umount", *more, point).code == 0
+    assert open_files(pid) == set()
+
+
+def open_files(pid: int) -> set[str]:
+    """What a process has open; nothing for one that has ended."""
+    try:
+        return {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_unmount_cleanly(store: Path, point: Path, number: int) -> None:
     pid = mount(store, point)

@@ -125,13 +125,13 @@ def ask(verb):
     done = python(refusal, cwd=mounted.store)
     assert done == ""
     (mounted.store / "control.sock").chmod(0o666)
-    for verb in ("info", "fsck", "stop", "no such verb"):
+    for verb in ("info", "fsck", "await_close", "no such verb"):
         said = python(ask + f"print(ask({verb!r}))", cwd=mounted.store)
         assert (
             said.strip()
             == '{"error":"permission denied: only the store\'s owner and root may ask its daemon"}'
         )
-    assert os.listdir(mounted.path) == ["name of a file"]  # nobody has stopped it
+    assert os.listdir(mounted.path) == ["name of a file"]
     for folder in (mounted.store, tmp_path):
         folder.chmod(0o700)
 

@@ -171,7 +171,6 @@ class Daemon:
             automatic=self._automatic,
             nodes=adapter.nodes,
             pages=pages,
-            stop=self._want_stop,
             ending=self._ending,
         )
         control = ControlThread(self._store, verbs.verbs(), self._watch(fs))

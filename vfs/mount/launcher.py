@@ -124,8 +124,10 @@ def daemon_command(
 
 
 def daemon_environment() -> dict[str, str]:
-    """The environment in which it runs the same code as we do."""
-    paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    """The environment in which it runs the same code as we do, from whatever folder."""
+    paths = [str(PACKAGE_PARENT)]
+    if given := os.environ.get("PYTHONPATH"):
+        paths += map(os.path.abspath, given.split(os.pathsep))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

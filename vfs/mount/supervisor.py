@@ -71,6 +71,8 @@ class Supervisor:
         self._place = place
         self._pipe = pipe
         self._foreground = foreground
+        self._environment = daemon_environment()
+        self._environment.pop(NOTIFY_VARIABLE, None)  # it is us whom systemd listens to
         # mutable
         self._daemon: trio.Process | None = None
         self._stopping = trio.Event()
@@ -79,6 +81,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until the daemon ends for good; its exit code. MountError when it could not begin."""
+        os.chdir("/")  # no folder of whoever mounted is kept busy
         return trio.run(self._run)
 
     async def _run(self) -> int:
@@ -168,10 +171,8 @@ class Supervisor:
         place = self._place
         more = [f"--restarts={self._restarts}", *(["--log-to-stderr"] if self._foreground else [])]
         command = daemon_command(place.store, place.point, place.options, place.read_only, descriptor, *more)
-        environment = daemon_environment()
-        environment.pop(NOTIFY_VARIABLE, None)  # it is us whom systemd listens to
         return await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, pass_fds=(descriptor,), env=environment
+            command, stdin=subprocess.DEVNULL, pass_fds=(descriptor,), env=self._environment
         )
 
     def _ready(self, message: dict[str, object]) -> None:

@@ -1,7 +1,8 @@
 """Unmounting from outside: the mount goes, and the store is closed when this returns.
 
-Promises to say exactly what was reached: closed cleanly, only detached, or a dead mount cleared. Never
-looks at the mount's files, so that a mount that hangs does not hang the caller for good.
+Promises that the daemon has nothing of the store open any more then, its log included, so that the disk
+below it can be unmounted next; and to say exactly what was reached: closed cleanly, only detached, or a dead
+mount cleared. Never looks at the mount's files, so that a mount that hangs does not hang the caller for good.
 """
 
 import enum
@@ -12,11 +13,12 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 
 from vfs.errors import MountError, VfsError
-from vfs.mount.client import ControlClient, DaemonGone, OnProgress
+from vfs.mount.client import ControlClient, DaemonGone, OnProgress, Refused
 from vfs.mount.detach import detach
 from vfs.mount.mountinfo import Mount, mounts_of, read_mounts, resolve, vfs_around, vfs_at
 from vfs.mount.owner import find_owner, wait_until_free
 from vfs.mount.probe import is_dead
+from vfs.mount.process_end import ProcessEnd
 
 LAZY_SECONDS = 3.0
 RELEASE_SECONDS = 60.0
@@ -29,6 +31,10 @@ class Outcome(enum.Enum):
     DETACHED = "off the tree; the store is closed when the last program that uses it ends"
     STILL_ELSEWHERE = "off the tree here; the store stays mounted at another place"
     CLEARED = "its daemon had died; nothing that was acknowledged is lost"
+
+
+class NotClosed(Refused):
+    """The mount is off and its daemon ends, but the store was not closed cleanly; the daemon's words."""
 
 
 def unmount(path: Path, *, lazy: bool = False, on_progress: OnProgress | None = None) -> Outcome:
@@ -45,10 +51,7 @@ def unmount(path: Path, *, lazy: bool = False, on_progress: OnProgress | None = 
     if len(copies) > 1:
         detach(point, lazy=lazy)
         return Outcome.STILL_ELSEWHERE
-    if lazy:
-        detach(point, lazy=True)
-        return Outcome.CLOSED if wait_until_free(mount.store, LAZY_SECONDS) else Outcome.DETACHED
-    return _unmount_and_wait(mount, on_progress)
+    return _detach_lazily(mount) if lazy else _unmount_and_wait(mount, on_progress)
 
 
 def _answers(mount: Mount, mounts: list[Mount]) -> bool:
@@ -62,8 +65,17 @@ def _answers(mount: Mount, mounts: list[Mount]) -> bool:
         return True
 
 
+def _detach_lazily(mount: Mount) -> Outcome:
+    client = ControlClient.connect(mount.store)
+    with ProcessEnd(None if client is None else client.pid) as daemon:
+        if client is not None:
+            client.close()
+        detach(mount.point, lazy=True)
+        ended = wait_until_free(mount.store, LAZY_SECONDS) and daemon.wait(LAZY_SECONDS)
+    return Outcome.CLOSED if ended else Outcome.DETACHED
+
+
 def _unmount_and_wait(mount: Mount, on_progress: OnProgress | None) -> Outcome:
-    # The daemon must know that we wait before the unmount, or it could be gone before we ask.
     client = ControlClient.connect(mount.store)
     outcome = Outcome.CLOSED
     if client is None:
@@ -73,21 +85,43 @@ def _unmount_and_wait(mount: Mount, on_progress: OnProgress | None) -> Outcome:
             outcome = Outcome.CLEARED
         detach(mount.point, lazy=outcome is Outcome.CLEARED)
     else:
-        with client:
-            client.send("await_close")
-            try:
-                _first_failure(_begin(detach, mount.point), _begin(client.result, on_progress))
-            except DaemonGone:
-                raise MountError(
-                    f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
-                    "nothing that was acknowledged is lost, the next mount replays it"
-                ) from None
+        _unmount_with(client, mount, on_progress)
     if not wait_until_free(mount.store, RELEASE_SECONDS):
-        owner = find_owner(mount.store)
-        raise MountError(
-            f"{mount.point} is off the tree, but {owner} still uses {mount.store}; see vfs.log in it"
-        )
+        raise _still_used(mount, str(find_owner(mount.store)))
     return outcome
+
+
+def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress | None) -> None:
+    """Unmount while the daemon tells how that goes, and return when its process has ended."""
+    with client, ProcessEnd(client.pid) as daemon:
+        # It must know that we wait before the unmount, or it could be gone before we ask.
+        client.send("await_close")
+        try:
+            _first_failure(_begin(detach, mount.point), _begin(_closed, client, on_progress))
+        except DaemonGone:
+            raise MountError(
+                f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
+                "nothing that was acknowledged is lost, the next mount replays it"
+            ) from None
+        except NotClosed:
+            client.close()
+            daemon.wait(RELEASE_SECONDS)
+            raise
+        client.close()  # the daemon waits a moment for those whom it has answered
+        if not daemon.wait(RELEASE_SECONDS):
+            raise _still_used(mount, f"process {client.pid}")
+
+
+def _closed(client: ControlClient, on_progress: OnProgress | None) -> None:
+    error = client.result(on_progress)["error"]
+    if error is not None:
+        raise NotClosed(str(error))
+
+
+def _still_used(mount: Mount, owner: str) -> MountError:
+    return MountError(
+        f"{mount.point} is off the tree, but {owner} still uses {mount.store}; see vfs.log in it"
+    )
 
 
 def _begin(function: Callable[..., object], *arguments: object) -> Future[object]:

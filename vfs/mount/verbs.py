@@ -5,7 +5,6 @@ in `verbs`. Never closes the store: it only asks for that, and waits.
 """
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +52,10 @@ class Ending:
         self._error = error
         self._closed.set()
 
-    async def wait(self) -> None:
-        """Return when the store is closed cleanly; StoreError when it was not."""
+    async def wait(self) -> str | None:
+        """Return when the store is closed: what went wrong, None when nothing did."""
         await self._closed.wait()
-        if self._error is not None:
-            raise StoreError(self._error)
+        return self._error
 
 
 class Verbs:
@@ -75,7 +73,6 @@ class Verbs:
         automatic: Automatic,
         nodes: NodeIds,
         pages: Pages,
-        stop: Callable[[], None],
         ending: Ending,
     ) -> None:
         self._fs = fs
@@ -87,7 +84,6 @@ class Verbs:
         self._automatic = automatic
         self._nodes = nodes
         self._pages = pages
-        self._stop = stop
         self._ending = ending
         self._threads = trio.CapacityLimiter(THREADS)
 
@@ -104,7 +100,6 @@ class Verbs:
             **self._rollbacks.verbs(),
             **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.policy_changed).verbs(),
             **DiffVerb(self._fs, self._pages, self._committer).verbs(),
-            "stop": Verb(self.stop, outlives=True),
             "await_close": Verb(self.await_close, outlives=True),
         }
 
@@ -166,15 +161,9 @@ class Verbs:
             fs.epochs.leave(epoch)
         return report_fields(found)
 
-    async def stop(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        """Unmount, and answer when the store is closed."""
-        self._stop()
-        return await self.await_close(request, progress)
-
     async def await_close(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        """Answer when the store is closed, whoever unmounts it."""
-        await self._ending.wait()
-        return {"clean": True}
+        """Answer when the store is closed, whoever unmounts it; `error` is what went wrong, if anything."""
+        return {"error": await self._ending.wait()}
 
 
 async def _leave_a_slow_disk(scope: trio.CancelScope) -> None:
