@@ -40,6 +40,7 @@ from vfs.mount.mountinfo import read_mounts
 from vfs.mount.options import MountOptions
 from vfs.mount.pages import Pages
 from vfs.mount.preconditions import NotEmpty, check_point
+from vfs.mount.reading import taking_turns
 from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.tuning import tune_process
 from vfs.mount.verbs import Ending, Verbs
@@ -230,7 +231,8 @@ class Daemon:
             nursery.start_soon(self._say_ready)
             nursery.start_soon(self._automatic.run)
             try:
-                await pyfuse3.main()
+                with taking_turns():
+                    await pyfuse3.main()
             except* ConnectionAbortedError:
                 # The kernel took the mount away while a request was on its way to us (fuse_dev_do_read): an
                 # end like ENODEV, which libfuse takes for one.
