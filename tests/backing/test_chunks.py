@@ -110,7 +110,7 @@ def test_a_large_frame_is_verified_piece_by_piece() -> None:
 
 
 def test_what_is_known_of_frames_is_bounded(disk: SimulatedStorage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vfs.backing.chunks.KNOWN_FRAMES", 1)
+    monkeypatch.setattr("vfs.backing.readable_chunk.KNOWN_FRAMES", 1)
     log, places = filled(disk)
     for _ in range(2):
         assert [bytes(log.read(*place, 1))[0] for place in places] == list(range(12))

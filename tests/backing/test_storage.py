@@ -250,6 +250,22 @@ def test_a_cold_file_is_not_resident(directory: DirectoryStorage) -> None:
     directory.close()
 
 
+def test_what_is_not_in_memory_is_asked_for_and_comes(directory: DirectoryStorage) -> None:
+    file = directory.create("a")
+    content = bytes(range(256)) * 256
+    file.append((content,))
+    assert file.pread_resident(32 << 10, 8192) == content[8192 : 40 << 10]
+    assert file.pread_resident(1 << 20, 0) is None, "there is less: only `pread` tells the end from the disk"
+    file.sync()
+    file.drop_cache(0)
+    deadline = time.monotonic() + 30
+    while (found := file.pread_resident(32 << 10, 8192)) is None:
+        assert time.monotonic() < deadline, "nobody has asked the disk for it"
+        time.sleep(0.001)
+    assert found == content[8192 : 40 << 10]
+    directory.close()
+
+
 def test_pages_behind_the_end_of_a_mapped_file_are_an_error_and_no_signal(
     directory: DirectoryStorage, tmp_path: Path
 ) -> None:

@@ -6,10 +6,11 @@ import sys
 import time
 
 from vfs.backing.inflight import disk_call
-from vfs.backing.log import SyncTicket
+from vfs.backing.log import Log, SyncTicket
 from vfs.cli import main
 from vfs.contents import ReadPlan
 from vfs.filesystem import FileSystem
+from vfs.mount import cold_reads
 
 SLOW_SECONDS = float(os.environ.get("VFS_SLOW_SECONDS", "0.2"))
 
@@ -26,6 +27,11 @@ def nothing_is_resident(fs: FileSystem, ino: int, offset: int, length: int) -> N
     """No byte is in memory: every read has to wait for the disk."""
 
 
+def nothing_is_coming(log: Log, plan: ReadPlan) -> bool:
+    """Nor does it come soon."""
+    return False
+
+
 def read_slowly(fs: FileSystem, plan: ReadPlan) -> bytes | memoryview:
     time.sleep(SLOW_SECONDS)
     return run_read(fs, plan)
@@ -35,4 +41,5 @@ if __name__ == "__main__":
     FileSystem.run_sync = sync_slowly  # type: ignore[assignment, method-assign]
     FileSystem.read_resident = nothing_is_resident  # type: ignore[assignment, method-assign]
     FileSystem.run_read = read_slowly  # type: ignore[assignment, method-assign]
+    vars(cold_reads)["is_coming"] = nothing_is_coming
     sys.exit(main())

@@ -65,6 +65,9 @@ class SimulatedFile:
     def resident(self, length: int, offset: int) -> bool:
         return not self._storage.cold
 
+    def pread_resident(self, length: int, offset: int) -> bytes | None:
+        return None if self._storage.cold else self.pread(length, offset)
+
     def truncate(self, size_bytes: int) -> None:
         with self._storage.lock, self._storage.changing("truncate", self._name):
             self._check(writing=True)

@@ -104,6 +104,18 @@ class DirectoryFile:
             return True
         return True
 
+    def pread_resident(self, length: int, offset: int) -> bytes | memoryview | None:
+        data = bytearray(length)
+        try:
+            # For all of the range at once: the kernel begins to read what it does not have.
+            done = os.preadv(self._fd, (data,), offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:  # as above
+            return self.pread(length, offset)
+        # Short: the rest is being read, or this is the end of the file, which `pread` can tell.
+        return memoryview(data) if done == length else None
+
     def truncate(self, size_bytes: int) -> None:
         with disk_call("truncation of", self._name):
             os.ftruncate(self._fd, size_bytes)

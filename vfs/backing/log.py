@@ -172,8 +172,7 @@ class Log:
         for file in (*self._sealed, self._file):
             if file is not None:
                 file.close()
-        self._sealed = []
-        self._file = None
+        self._sealed, self._file = [], None
 
     def _cut(self, ending: Ending) -> None:
         """Remove a torn tail, in the order that the head of this file gives reasons for."""
@@ -361,8 +360,12 @@ class Log:
         return self._reader.read(chunk, frame, start, length)
 
     def read_resident(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
-        """Like `read`, but None where that would (very likely) wait for the disk."""
+        """Like `read`, but None where that would (very likely) wait for the disk, which was asked then."""
         return self._reader.read_resident(chunk, frame, start, length)
+
+    def is_open_to_read(self, chunk: int) -> bool:
+        """Whether a read of that chunk can only wait for its pages. Any thread."""
+        return self._reader.is_open(chunk)
 
     def check_range(self, chunk: int, frame: int, start: int, length: int) -> None:
         """DataDamaged unless that range lies in the data of a valid frame. Any thread."""
@@ -377,10 +380,9 @@ class Log:
     def chunk_bounds(self, number: int) -> tuple[int, int]:
         """First and last LSN of a chunk (first - 1 when it is empty); DataDamaged without a readable header.
         The last may be too high where chunks behind it were removed."""
-        first = self._chunks.first_lsn(number)
         if number == self._number:
-            return first, self.last_lsn
-        return first, self._chunks.first_lsn(self._chunks.after(number)) - 1
+            return self._chunks.first_lsn(number), self.last_lsn
+        return self._chunks.first_lsn(number), self._chunks.first_lsn(self._chunks.after(number)) - 1
 
     @property
     def size_bytes(self) -> int:
@@ -390,8 +392,7 @@ class Log:
     def remove_chunk(self, number: int) -> None:
         """Remove a chunk that neither the index, durably, nor an extent needs; maybe after the next sync.
 
-        Failing to unlink is no failure of the log: the chunk is listed again and can be removed later.
-        """
+        Failing to unlink is no failure of the log: the chunk is listed again and can be removed later."""
         if number == self._number or number not in self._chunks.numbers:
             raise ValueError(f"chunk {number} cannot be removed")
         self._reader.forget(number)

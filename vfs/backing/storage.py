@@ -51,6 +51,9 @@ class StorageFile(Protocol):
     def resident(self, length: int, offset: int) -> bool:
         """Whether reading that range would very likely not wait for the disk; True where nobody can tell."""
 
+    def pread_resident(self, length: int, offset: int) -> bytes | memoryview | None:
+        """As `pread`, but None when that would wait for the disk: then it has been asked for the range."""
+
     def truncate(self, size_bytes: int) -> None:
         """Cut or extend the file."""
 

@@ -33,6 +33,7 @@ from vfs.errors import VfsError
 from vfs.filesystem import FileSystem
 from vfs.mount.ahead import ReadAhead
 from vfs.mount.answers import Answers, statvfs_data
+from vfs.mount.cold_reads import ColdReads
 from vfs.mount.committer import Committer
 from vfs.mount.cycles import Cycles
 from vfs.mount.handlers import atomic, atomic_by_node, waiting
@@ -43,9 +44,6 @@ from vfs.mount.packer import Packer
 from vfs.mount.requests import Requests
 from vfs.mount.throttle import Throttle
 from vfs.mount.turns import watch_turns
-
-READING_THREADS = 32
-"""Cold reads at a time; more of them wait for one of these, and for nothing that others need."""
 
 
 class Adapter(pyfuse3.Operations):
@@ -64,7 +62,7 @@ class Adapter(pyfuse3.Operations):
         self.packer = Packer(fs, self.committer, automatic=options.pack)
         self._ahead = ReadAhead(fs)
         self._throttle = Throttle()
-        self._reading = trio.CapacityLimiter(READING_THREADS)
+        self._cold_reads = ColdReads(fs)
         self.waiting = 0
         """Requests that may wait for the disk and are not answered yet; any thread may look."""
         self._slows_down = options.pack  # waiting for what nobody does would be for ever
@@ -262,7 +260,7 @@ class Adapter(pyfuse3.Operations):
             self._ahead.follow(plan)
             # A plan is of the moment at which it was made, and stays readable until it is ended. A rollback
             # in between drops the page that it fills: the kernel keeps that locked until it has the answer.
-            data = await trio.to_thread.run_sync(self.fs.run_read, plan, limiter=self._reading)
+            data = await self._cold_reads.run(plan)
             self.requests.read_bytes += len(data)
             return data
         finally:

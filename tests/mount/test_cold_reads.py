@@ -1,0 +1,108 @@
+"""Cold reads: looked for between other requests while the disk is quick, in threads when it is not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+import vfs
+from vfs.contents import ReadPlan
+from vfs.mount import cold_reads
+from vfs.mount.adapter import Adapter
+from vfs.mount.cold_reads import LEAST_LOOKS, UNTRIED
+from vfs.mount.options import MountOptions
+
+CONTENT = bytes(range(256)) * 512
+
+
+class Disk:
+    """Answers a request for pages of the log after so many looks at them; counts looks and threads."""
+
+    def __init__(self, fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers_after = 0
+        self.looks = self.threads = self._looked = 0
+        self._resident, self._run = fs.log.read_resident, fs.run_read
+        monkeypatch.setattr(fs.log, "read_resident", self._look)
+        monkeypatch.setattr(fs, "run_read", self._in_thread)
+
+    def _look(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
+        self.looks += 1
+        self._looked += 1
+        if self._looked <= self.answers_after:
+            return None
+        self._looked = 0
+        return self._resident(chunk, frame, start, length)
+
+    def _in_thread(self, plan: ReadPlan) -> bytes | memoryview:
+        self.threads += 1
+        self._looked = 0
+        return self._run(plan)
+
+
+@pytest.fixture
+def fs(tmp_path: Path) -> Iterator[vfs.FileSystem]:
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as opened:
+        opened.autopilot = False
+        opened.write_bytes("/file", CONTENT)
+        opened.read_bytes("/file")
+        yield opened
+
+
+@pytest.fixture
+def disk(fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(fs, monkeypatch)
+
+
+async def test_a_disk_that_answers_soon_needs_no_thread(fs: vfs.FileSystem, disk: Disk) -> None:
+    adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
+    disk.answers_after = LEAST_LOOKS  # the first look is the request's own
+    for at in range(0, 40 * 1024, 4096):
+        assert bytes(await adapter.read(ino, at, 4096)) == CONTENT[at : at + 4096]
+    assert disk.threads == 0
+    assert disk.looks == 10 * (LEAST_LOOKS + 1)
+    assert fs.epochs.drained(fs.epochs.enter() - 1), "each plan was ended"
+
+
+async def test_others_are_served_between_two_looks(fs: vfs.FileSystem, disk: Disk) -> None:
+    adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
+    disk.answers_after = LEAST_LOOKS
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(disk.looks)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        await adapter.read(ino, 0, 4096)
+        nursery.cancel_scope.cancel()
+    assert len(turns) >= LEAST_LOOKS - 1, "all had their turn before each look, but perhaps the last"
+
+
+async def test_a_slow_disk_is_left_to_threads_and_rarely_looked_at(
+    fs: vfs.FileSystem, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_reads, "LOOK_SECONDS", 0.0)
+    adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
+    disk.answers_after = 1000
+    reads = 1 + UNTRIED
+    for _ in range(reads):
+        assert bytes(await adapter.read(ino, 4096, 4096)) == CONTENT[4096:8192]
+    assert disk.threads == reads
+    assert disk.looks == reads + LEAST_LOOKS, "only the first one was looked for again"
+    disk.answers_after = 1  # it has become quick
+    await adapter.read(ino, 4096, 4096)
+    assert disk.threads == reads
+
+
+async def test_large_reads_and_chunks_that_are_not_open_go_to_threads(fs: vfs.FileSystem, disk: Disk) -> None:
+    adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
+    disk.answers_after = 1
+    assert bytes(await adapter.read(ino, 0, 128 * 1024)) == CONTENT
+    assert (disk.looks, disk.threads) == (1, 1)
+    fs.seal_log()
+    assert bytes(await adapter.read(ino, 0, 4096)) == CONTENT[:4096]
+    assert (disk.looks, disk.threads) == (2, 2)
