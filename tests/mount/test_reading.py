@@ -3,15 +3,13 @@
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from itertools import count, pairwise
 
 import pyfuse3
 import pytest
 import trio
 import trio.testing
 
-from vfs.mount import reading
-from vfs.mount.reading import BURST_SECONDS, ReadingTurn, taking_turns
+from vfs.mount.reading import ReadingTurn, taking_turns
 
 REQUEST = b"r"
 
@@ -62,7 +60,7 @@ def kernel() -> Iterator[Kernel]:
 @asynccontextmanager
 async def workers(kernel: Kernel, answer: Answer, *names: str) -> AsyncIterator[trio.Nursery]:
     """Tasks that read, begun in this order, with a turn of their own; gone when this ends."""
-    with taking_turns(ReadingTurn()):
+    with taking_turns(lambda: False, ReadingTurn()):
         async with trio.open_nursery() as nursery:
             for name in names:
                 nursery.start_soon(kernel.worker, name, answer)
@@ -148,30 +146,7 @@ async def test_one_that_ends_leaves_the_turn_to_the_next(kernel: Kernel) -> None
     assert sorted(kernel.ended) == ["first", "second", "third"]
 
 
-async def test_other_tasks_have_their_turn_beside_a_stream_of_requests(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A request takes a tenth of a burst here, and the next one is always there."""
-    ticks = count()
-    monkeypatch.setattr(reading, "monotonic", lambda: next(ticks) * BURST_SECONDS / 10)
-    read_at: list[int] = []
-
-    async def beside() -> None:
-        while True:
-            await trio.lowlevel.checkpoint()
-            read_at.append(len(kernel.read))
-
-    async with workers(kernel, at_once, "first") as nursery:
-        kernel.asks(1000)
-        nursery.start_soon(beside)
-        with trio.fail_after(30):
-            while len(kernel.read) < 1000:
-                await trio.lowlevel.checkpoint()
-    steps = [after - before for before, after in pairwise(read_at)]
-    assert 2 <= max(steps) <= 24  # two bursts, when trio has them begin in the other order
-
-
 async def test_pyfuse3_has_trio_itself_before_and_after() -> None:
-    with taking_turns(ReadingTurn()):
+    with taking_turns(lambda: False, ReadingTurn()):
         assert pyfuse3.trio is not trio  # type: ignore[attr-defined]
     assert pyfuse3.trio is trio  # type: ignore[attr-defined]

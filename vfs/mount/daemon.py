@@ -231,7 +231,7 @@ class Daemon:
             nursery.start_soon(self._say_ready)
             nursery.start_soon(self._automatic.run)
             try:
-                with taking_turns():
+                with taking_turns(lambda: not self._adapter.waiting):
                     await pyfuse3.main()
             except* ConnectionAbortedError:
                 # The kernel took the mount away while a request was on its way to us (fuse_dev_do_read): an
