@@ -138,9 +138,17 @@ class MountedStore:
 
     def kill(self) -> None:
         """kill -9 of the daemon, and the mount that it leaves behind is cleared."""
+        self.kill_daemon()
+        self.clear()
+
+    def kill_daemon(self) -> None:
+        """kill -9 of the daemon; its dead mount stays, where programs get errors and not the folder below."""
         assert self._daemon is not None, "not mounted"
         self._daemon.kill()
         self.ended()
+
+    def clear(self) -> None:
+        """Take the dead mount away."""
         vfs("umount", "--lazy", self.path)
         assert not is_mounted(self.path)
 

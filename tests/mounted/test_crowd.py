@@ -119,8 +119,9 @@ def test_a_crowd_whose_daemon_is_killed(mount_store: Mounter, tmp_path: Path) ->
             beside = start_verb(mounted, ("flush", "gc", "fsck")[number % 3])
             threading.Event().wait(chance.uniform(0.2, 0.8))
             assert crowd.running
-            mounted.kill()
-            crowd.join(30)
+            mounted.kill_daemon()
+            crowd.join(30)  # before the mount goes: one that is slow would look for its files below it
+            mounted.clear()
             beside.wait(timeout=60)  # it may have ended well, or not found its daemon any more
         finally:
             crowd.end()
