@@ -23,6 +23,7 @@ from bench.sizes import MIB
 from bench.storage import workload
 from bench.sustained_report import Moment, summarize
 from bench.targets import VfsTarget, default_program
+from tests.tiny_bench import wait_until_no_loop_device_of
 
 CHECKOUT = Path(__file__).parent.parent
 SMALL = SCALES["small"]
@@ -191,7 +192,7 @@ def test_a_copy_that_fails_leaves_no_mount_and_no_loop_device(tmp_path):
     with pytest.raises(KeeperFailed, match="No such file"):
         Btrfs().keep(tmp_path / "missing", tmp_path)
     assert filesystem_type(str(tmp_path / "mount")) != "btrfs"
-    assert str(tmp_path) not in subprocess.check_output(["losetup", "--all"], text=True)
+    wait_until_no_loop_device_of(tmp_path)
 
 
 def _require(verb):

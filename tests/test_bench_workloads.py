@@ -7,7 +7,6 @@ import json
 import mmap
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from bench.supplies import Supplies, SupplyFailed
 from bench.targets import default_program
 from bench.workloads import CHAINS
 from bench.workloads_report import markdown
-from tests.tiny_bench import run_bench
+from tests.tiny_bench import run_bench, wait_until_no_loop_device_of
 
 CHECKOUT = Path(__file__).parent.parent
 mounted = pytest.mark.mounted
@@ -199,7 +198,7 @@ def test_the_floor_forgets_what_the_kernel_kept_and_not_its_data(floor):
 
 def _bench(tmp_path, *arguments):
     done = run_bench("workloads", tmp_path, "--material", tmp_path / "material", *arguments)
-    assert str(tmp_path) not in subprocess.check_output(["losetup", "--all"], text=True)
+    wait_until_no_loop_device_of(tmp_path)
     return done
 
 

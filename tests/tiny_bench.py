@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def run_bench(
     assert not list((folder / "stores").iterdir())
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
     return done
+
+
+def wait_until_no_loop_device_of(folder: Path) -> None:
+    """A disk is detached; a mount namespace that a test beside this one makes may have it for a moment."""
+    end = time.monotonic() + 60
+    while str(folder) in (devices := subprocess.check_output(["losetup", "--all"], text=True)):
+        assert time.monotonic() < end, devices
+        time.sleep(0.05)
 
 
 def figures_of(folder: Path) -> dict[str, Any]:

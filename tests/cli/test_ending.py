@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import vfs as library
-from tests.cli.living import is_mounted, log_of, mount, program_inside
+from tests.cli.living import eventually, is_mounted, log_of, mount, program_inside
 from tests.cli.shell import vfs
+from tests.mounted import late_daemon
+from tests.mounted.mounting import ROOT
 from vfs.mount import detach
 from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.owner import find_owner, wait_until_free
@@ -49,6 +52,32 @@ def test_a_busy_mount(store: Path, point: Path) -> None:
     assert wait_until_free(store, 10)
     with library.open(store) as fs:
         assert fs.read_bytes("/held") == b"x"
+
+
+def test_a_program_that_has_pages_written_is_waited_for(store: Path, point: Path, tmp_path: Path) -> None:
+    """The daemon itself starts such a one for each snapshot; nobody has to know of it to unmount."""
+    program = tmp_path / "sync"
+    shutil.copy("/bin/sleep", program)
+    mount(store, point)
+    inside = os.open(point, os.O_RDONLY)
+    with subprocess.Popen([program, "2"], stdin=inside) as slow:
+        os.close(inside)
+        assert vfs("umount", point) == (0, f"unmounted {point}: the store is closed cleanly\n", "")
+        assert slow.poll() == 0
+
+
+def test_a_user_who_ends_as_the_mount_is_tried_keeps_it_from_nobody(
+    store: Path, point: Path, tmp_path: Path
+) -> None:
+    helper = tmp_path / "fusermount3"
+    tried = tmp_path / "tried"
+    refusal = f"if [ ! -e '{tried}' ]; then : >'{tried}'; echo 'Device or resource busy' >&2; exit 1; fi"
+    helper.write_text(f'#!/bin/sh\n{refusal}\nexec {shutil.which("fusermount3")} "$@"\n')
+    helper.chmod(0o700)
+    mount(store, point)
+    ran = vfs("umount", point, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert ran == (0, f"unmounted {point}: the store is closed cleanly\n", "")
+    assert tried.exists()
 
 
 def test_a_mount_inside_is_named(store: Path, point: Path, tmp_path: Path) -> None:
@@ -132,6 +161,23 @@ def test_a_signal_ends_a_busy_mount_and_keeps_what_was_written(store: Path, poin
     with library.open(store) as fs:
         assert fs.replayed_records == 0
         assert fs.read_bytes("/held") == b"x"
+
+
+LARGE = 30_000_000  # more than the kernel sends before it waits for answers
+
+
+def test_a_signal_keeps_what_the_kernel_has_not_handed_over(store: Path, point: Path) -> None:
+    command = [sys.executable, "-m", late_daemon.__name__, "mount", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as daemon:
+        eventually(lambda: is_mounted(store), 60)
+        with open(point / "held", "wb", buffering=0) as held:
+            held.write(b"x" * LARGE)
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(60) == 0
+            with suppress(OSError):
+                held.close()
+    with library.open(store) as fs:
+        assert fs.read_bytes("/held") == b"x" * LARGE
 
 
 def test_a_dead_daemon(store: Path, point: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.mounted.namespace import apart
 
 PREAMBLE = """
 import logging, os, sys, threading
@@ -139,7 +142,8 @@ for number in range(3000):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a /dev of its own")
 def test_an_error_that_the_file_does_not_take_goes_to_the_system_log(tmp_path: Path) -> None:
-    command = ["unshare", "--mount", sys.executable, "-c", PREAMBLE + SYSTEM_LOG, str(tmp_path)]
+    script = shlex.join(["exec", sys.executable, "-c", PREAMBLE + SYSTEM_LOG, str(tmp_path)])
+    command = apart(tmp_path, script)
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(rb"<27>vfs\[\d+\]: /dev/a store: what went wrong", (tmp_path / "heard").read_bytes())

@@ -19,6 +19,8 @@ from vfs.mount.automatic import Automatic
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress
 from vfs.mount.mountinfo import Mount
+from vfs.mount.nodes import NodeIds
+from vfs.mount.open_files import OpenFiles
 from vfs.mount.pages import Pages
 from vfs.mount.snapshot_verbs import SnapshotVerbs
 from vfs.numbers import SNAPSHOTS_INO
@@ -181,7 +183,11 @@ def mount_at(point: Path, store: Path) -> Mount:
     ("script", "seconds"), [("exit 1", 10.0), ("exec sleep 30", 0.2), ("exit 0", 10.0), (None, 10.0)]
 )
 async def test_a_kernel_that_does_not_hand_over_is_told(
-    script: str | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str | None,
+    seconds: float,
+    fs: vfs.FileSystem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also one that waits for ever: for a program that was stopped, or a disk."""
     if script is not None:
@@ -191,22 +197,24 @@ async def test_a_kernel_that_does_not_hand_over_is_told(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(detach, "FLUSH_SECONDS", seconds)
     monkeypatch.setattr(pages, "read_mounts", lambda: [mount_at(tmp_path, tmp_path / "store")])
+    asked = Pages(tmp_path / "store", OpenFiles(fs, NodeIds(fs)))
     with trio.fail_after(20):
         if script == "exit 0":
-            await Pages(tmp_path / "store").hand_over()
+            await asked.hand_over()
         else:
             with pytest.raises(MountError, match="did not hand over"):
-                await Pages(tmp_path / "store").hand_over()
+                await asked.hand_over()
 
 
 async def test_a_mount_that_shows_nowhere_is_not_taken_for_another_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = [mount_at(tmp_path, tmp_path / "store"), mount_at(tmp_path, tmp_path / "other")]
     monkeypatch.setattr(pages, "read_mounts", lambda: hidden)
+    files = OpenFiles(fs, NodeIds(fs))
     with pytest.raises(MountError):
-        await Pages(tmp_path / "store").hand_over()
-    await Pages(tmp_path / "other").hand_over()
+        await Pages(tmp_path / "store", files).hand_over()
+    await Pages(tmp_path / "other", files).hand_over()
 
 
 # --- automatic ones ------------------------------------------------------------------------------

@@ -42,7 +42,6 @@ class NoPages(Pages):
     """A kernel that keeps nothing."""
 
     def __init__(self) -> None:
-        super().__init__(Path("/nowhere"))
         self.refuses = 0
         self.asked = 0
 

@@ -4,6 +4,7 @@ Promises that no mount, loop device or process stays behind, whatever the test d
 a device that it did not make.
 """
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -100,12 +101,25 @@ class LoopDisk:
     def heal(self) -> None:
         """Unmount, have the file system checked and mended as at a boot, and mount it again."""
         _run("umount", str(self.path))
+        self._wait_until_free()
         if self._kind == "ext4":
             done = subprocess.run(
                 ["e2fsck", "-p", "-f", str(self.device)], capture_output=True, text=True, check=False
             )
             assert done.returncode in CORRECTED, f"{done.returncode}: {done.stdout}{done.stderr}"
         self._mount()
+
+    def _wait_until_free(self) -> None:
+        """A process with a mount namespace of its own, of a test beside this, may have it for a moment."""
+        end = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                os.close(os.open(self.device, os.O_RDONLY | os.O_EXCL))  # of a device: nobody has it mounted
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > end:
+                    raise
+            time.sleep(0.01)
 
 
 class FailingDisk(LoopDisk):

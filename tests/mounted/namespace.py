@@ -5,14 +5,26 @@ Needs root.
 """
 
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.mounted.mounting import ROOT
 from tests.mounted.programs import CLEAN_ENVIRONMENT
 
 BIN = Path(sys.executable).parent
+
+# A namespace begins with a copy of each mount. Those of tests that run beside this one must go: who unmounts
+# waits for the end of a daemon, or wants to have a disk for itself, which the copy would put off.
+LEAVE_OTHERS = """
+while read -r _ _ _ _ point _; do
+    case $point in
+        "$tests"/* | "$temporary"/*) umount -lnic "$(printf '%b' "$point")" || true ;;
+    esac
+done <<<"$(tac /proc/self/mountinfo)"
+"""
 
 # As if `ln -s ... /sbin` had been done: /sbin is a folder of links to what was there, and of ours.
 PRELUDE = """
@@ -32,10 +44,17 @@ as_nobody=(
 """
 
 
+def apart(work: Path, script: str) -> list[str]:
+    """The command that runs a script there. `work`: the folder of the test."""
+    folders = f"tests={shlex.quote(str(work.parent))} temporary={shlex.quote(tempfile.gettempdir())}\n"
+    words = folders + LEAVE_OTHERS + script
+    return ["unshare", "--mount", "--propagation", "private", "bash", "-euc", words]
+
+
 def in_namespace(work: Path, script: str) -> str:
     """Run a bash script with `set -eu`, `$work`, `$bin` and what the prelude makes; what it prints."""
     done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "bash", "-euc", PRELUDE + script],
+        apart(work, PRELUDE + script),
         cwd=ROOT,
         env={**CLEAN_ENVIRONMENT, "work": os.fspath(work), "bin": os.fspath(BIN)},
         stdin=subprocess.DEVNULL,

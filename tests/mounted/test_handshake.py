@@ -57,6 +57,7 @@ def test_appends_do_not_ask_for_capabilities(mounted: MountedStore) -> None:
     assert count_of(mounted, "write") >= 2
 
 
+@pytest.mark.serial  # a test beside it may have the kernel drop all that it keeps, of every mount
 @pytest.mark.skipif(not offered("cache_symlinks"), reason="a kernel before 4.20")
 def test_a_symlink_is_read_once(mounted: MountedStore) -> None:
     targets = ["x", "ä" * 255, "y" * 4095]

@@ -3,7 +3,6 @@
 import mmap
 import os
 import random
-import subprocess
 import time
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 
 import vfs as library
 from tests.mounted.killing import seeds
-from tests.mounted.mounting import ROOT, VFS, MountedStore
-from tests.mounted.rolling import Pause, freeze, roll_back, start_rollback, wait_until, wait_until_it_asks
+from tests.mounted.mounting import MountedStore
+from tests.mounted.rolling import Pause, freeze, roll_back, start_rollback, wait_until_it_asks
 from tests.mounted.trees import describe
 
 pytestmark = pytest.mark.mounted
@@ -83,14 +82,6 @@ def test_killed_while_the_kernel_waits_for_it_in_a_thread_of_its_own(
     assert file.read_bytes() == b"f" * 100_000
 
 
-def unmounts(path: Path) -> bool:
-    """Unmount; False when it is refused, since the kernel is just being asked to write what it keeps."""
-    command = [*VFS, "umount", str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert not done.returncode or "in use by sync" in done.stderr, done.stderr
-    return not done.returncode
-
-
 def test_an_unmount_in_the_middle_of_a_rollback(mounted: MountedStore) -> None:
     at = mounted.path
     plant(at, "then")
@@ -99,8 +90,7 @@ def test_an_unmount_in_the_middle_of_a_rollback(mounted: MountedStore) -> None:
     plant(at, "now")
     rollback = start_rollback(mounted, "then")
     wait_until_it_asks(rollback)
-    wait_until(lambda: unmounts(mounted.path))
-    assert mounted.ended() == 0, mounted.log_text()
+    mounted.unmount()  # also when the kernel is just being asked to write what it keeps
     rollback.communicate(timeout=60)
     mounted.mount()
     found = describe(at)

@@ -1,13 +1,16 @@
 """What a snapshot of a mounted store has: all that programs had written by then, and one moment."""
 
+import mmap
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.mounted import late_daemon
 from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import start_python, wait_for
 from vfs.mount.client import ControlClient
@@ -93,6 +96,36 @@ def check_what_is_kept(mounted: MountedStore, keeper: "subprocess.Popen[str]") -
         assert (second / "mapped").read_bytes()[4096 * 5 : 4096 * 5 + 6] == b"second"
         assert (second / "written").read_bytes()[:6] == b"laterw"
     wait_for(keeper)
+
+
+@pytest.fixture
+def late(mounted: MountedStore) -> MountedStore:
+    """A mount whose daemon is slow to take what the kernel hands over."""
+    mounted.unmount()
+    mounted.command = (sys.executable, "-m", late_daemon.__name__)
+    mounted.mount()
+    return mounted
+
+
+def test_what_is_on_its_way_from_the_kernel_is_in_it(late: MountedStore) -> None:
+    """syncfs(2) waits for none of that, since Linux 6.18 not even until it is sent."""
+    (late.path / "folder").mkdir()
+    names = ("one", "folder/two", "gone", "closed")
+    files = {name: os.open(late.path / name, os.O_RDWR | os.O_CREAT, 0o400) for name in names}
+    (late.path / "mapped").write_bytes(b"before")
+    with open(late.path / "mapped", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        for name, descriptor in files.items():
+            os.pwrite(descriptor, name.encode(), 0)
+        mapped[:6] = b"mapped"
+        os.unlink(late.path / "gone")
+        os.close(files.pop("closed"))
+        shown = take(late, "first")
+        for name in ("one", "folder/two", "closed", "mapped"):
+            assert (shown / name).read_bytes() == name.encode()
+        for descriptor in files.values():
+            os.pwrite(descriptor, b"and then", 0)
+            os.close(descriptor)
+    assert (take(late, "second") / "one").read_bytes() == b"and then"
 
 
 def test_it_is_one_moment_of_those_who_write_meanwhile(mounted: MountedStore) -> None:

@@ -39,6 +39,7 @@ from vfs.mount.cycles import Cycles
 from vfs.mount.handlers import atomic, atomic_by_node, waiting
 from vfs.mount.listings import READDIR_ROWS, Listings
 from vfs.mount.nodes import NodeIds
+from vfs.mount.open_files import OpenFiles
 from vfs.mount.options import MountOptions
 from vfs.mount.packer import Packer
 from vfs.mount.requests import Requests
@@ -56,6 +57,7 @@ class Adapter(pyfuse3.Operations):
         super().__init__()
         self.fs = fs
         self.nodes = NodeIds(fs)
+        self.open_files = OpenFiles(fs, self.nodes)
         self.requests = Requests()
         self.listings = Listings(fs)
         self.committer = Committer(fs)
@@ -69,7 +71,7 @@ class Adapter(pyfuse3.Operations):
         self._noxattr = options.noxattr
         answers = Answers(fs, self.nodes, options.attr_timeout_seconds)
         self._attributes, self._told, self._unreadable = answers.attributes, answers.told, answers.unreadable
-        self._missing = answers.missing
+        self._missing, self._passing = answers.missing, answers.passing
 
     async def background(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit, checkpoint, pack and read ahead until cancelled."""
@@ -96,7 +98,8 @@ class Adapter(pyfuse3.Operations):
     def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         inode = self.fs.find(parent_inode, name)
         if inode is None:
-            return self._missing(parent_inode)
+            inode = self.open_files.find(parent_inode, name, ctx.uid) if self.open_files.names else None
+            return self._missing(parent_inode) if inode is None else self._passing(inode)
         inode.lookups += 1
         return self._attributes(inode)
 
@@ -233,6 +236,7 @@ class Adapter(pyfuse3.Operations):
         mode = self.fs.get(inode).mode if flags & os.O_TRUNC else 0
         opened = self.fs.open(inode, flags)
         node = self.nodes.node(inode)
+        self.open_files.opened(node, flags)
         if mode and mode != opened.mode:
             _show_mode(node)
         return FileInfo(fh=node, keep_cache=True)
@@ -243,6 +247,7 @@ class Adapter(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         inode = self.fs.mknod(parent_inode, name, mode, 0, (ctx.uid, ctx.gid))
         inode.opens += 1
+        self.open_files.opened(inode.ino, flags)
         return FileInfo(fh=inode.ino, keep_cache=True), self._told(inode)
 
     @waiting
@@ -293,6 +298,7 @@ class Adapter(pyfuse3.Operations):
     @atomic_by_node
     def release(self, fh: int) -> None:
         self.nodes.release(fh)
+        self.open_files.closed(fh)
 
     @waiting
     async def fsync(self, fh: int, datasync: bool) -> None:

@@ -43,6 +43,13 @@ class Answers:
         inode.lookups += 1
         return self.attributes(inode)
 
+    def passing(self, inode: Inode) -> EntryAttributes:
+        """The same, under a name that is not to be kept."""
+        inode.lookups += 1
+        entry = self._entry(inode)
+        entry.entry_timeout = entry.attr_timeout = 0
+        return entry
+
     def unreadable(self, number: int, kind: int) -> EntryAttributes:
         """What is said of a listed inode that cannot be read: nothing that lasts, so whoever wants to know
         more asks again, and gets the error."""

@@ -18,6 +18,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from vfs.mount.acting import Acting
 from vfs.mount.adapter import Adapter
 from vfs.mount.automatic import Automatic
 from vfs.mount.control_thread import ControlThread
-from vfs.mount.detach import MountBusy, detach, flush_pages
+from vfs.mount.detach import MountBusy, detach
 from vfs.mount.healing import clear_dead
 from vfs.mount.kernel import KernelMount
 from vfs.mount.launcher import ReadyPipe
@@ -151,7 +152,7 @@ class Daemon:
 
     async def _live(self, fs: FileSystem) -> None:
         adapter = self._adapter
-        pages = Pages(self._store)
+        pages = self._pages = Pages(self._store, adapter.open_files)
         self._rollbacks = RollbackVerbs(
             fs,
             self._mount.device,
@@ -296,7 +297,8 @@ class Daemon:
         except MountBusy as busy:
             users = ", ".join(busy.users) or "by an unknown process"
             log.warning("%s is in use (%s): what is open there ends with this daemon", self._point, users)
-            await trio.to_thread.run_sync(flush_pages, self._point)
+            with suppress(MountError):  # it has waited long enough
+                await self._pages.hand_over()
         except MountError as error:
             log.error("%s", error)
         if not self._left.is_set():

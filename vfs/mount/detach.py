@@ -10,17 +10,32 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vfs.errors import MountError
-from vfs.mount.holders import find_holders
-from vfs.mount.mountinfo import mount_at, read_mounts
+from vfs.mount.holders import Holder, find_holders
+from vfs.mount.mountinfo import Mount, mount_at, read_mounts
 from vfs.mount.preconditions import FUSERMOUNT
+
+FLUSHER = "sync"
 
 LAZY_SECONDS = 60.0
 FLUSH_SECONDS = 60.0
+
+FILES_AT_ONCE = 500
+"""Of which one program is told; with the longest mount point they are 2 MB."""
+
+PASSING_SECONDS = 30.0
+"""How long programs are waited for that only have the kernel hand over its pages: the daemon itself starts
+them, for a snapshot or a rollback, and they end by themselves."""
+
+UNSEEN_TRIES = 20
+"""How often in a row a mount is tried again that is busy and has no user when we look: it has just ended."""
+
+LOOK_SECONDS = 0.05
 
 
 class MountBusy(MountError):
@@ -37,11 +52,22 @@ def detach(point: Path, *, lazy: bool = False) -> None:
     """Unmount what shows at `point` (resolved). What the kernel still holds of it is written first.
 
     `lazy` takes it from the tree although it is in use; the users keep what they have open. MountBusy
-    when it is in use, MountError when it cannot be done.
+    when it is in use and does not become free by itself, MountError when it cannot be done.
     """
     before = mount_at(point, read_mounts())
-    if before is None:
-        return
+    end, tries = time.monotonic() + PASSING_SECONDS, UNSEEN_TRIES
+    while before is not None and _is_busy(point, before, lazy=lazy):
+        users = _users(point)
+        if users and (not _are_passing(users) or time.monotonic() > end):
+            raise MountBusy(point, [str(user) for user in users])
+        tries = UNSEEN_TRIES if users else tries - 1
+        if not tries:
+            raise MountBusy(point, [])
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_busy(point: Path, before: Mount, *, lazy: bool) -> bool:
+    """Try once: False when the mount has gone, True when somebody uses it."""
     try:
         done = _run(_command(point, lazy), LAZY_SECONDS if lazy else None)
     except TimeoutError:
@@ -50,20 +76,30 @@ def detach(point: Path, *, lazy: bool = False) -> None:
         ) from None
     now = mount_at(point, read_mounts())
     if now is None or now.number != before.number:
-        return  # also when somebody else was faster
+        return False  # also when somebody else was faster
     said = done.words.strip().replace("\n", "; ")
     if "busy" in said:
-        raise MountBusy(point, _users(point))
+        return True
     raise MountError(f"cannot unmount {point}: {said or f'exit code {done.code}'}; try as its owner or root")
 
 
-def flush_pages(point: Path) -> bool:
-    """Have the kernel write what programs have written to the mount and it still keeps; True if all came."""
-    sync = shutil.which("sync")
-    if sync is not None:
-        with suppress(TimeoutError):
-            return _run([sync, "-f", "--", str(point)], FLUSH_SECONDS).code == 0
-    return False
+def flush_pages(point: Path, names: Sequence[str] = ()) -> bool:
+    """Have the kernel write what programs have written to the mount and it still keeps; True if all came.
+
+    That it has come is certain of the files with these names in the root alone (see `OpenFiles`).
+    """
+    sync = shutil.which(FLUSHER)
+    if sync is None:
+        return False
+    commands = [[sync, "-f", "--", str(point)]]
+    for first in range(0, len(names), FILES_AT_ONCE):
+        commands.append([sync, "--", *(str(point / name) for name in names[first : first + FILES_AT_ONCE])])
+    end = time.monotonic() + FLUSH_SECONDS
+    try:
+        codes = [_run(command, max(0.0, end - time.monotonic())).code for command in commands]
+    except TimeoutError:
+        return False
+    return not any(codes)
 
 
 def _command(point: Path, lazy: bool) -> list[str]:
@@ -108,6 +144,10 @@ def _run(command: list[str], timeout_seconds: float | None) -> _Ended:
         return _Ended(code, words.read().decode("utf-8", errors="replace"))
 
 
-def _users(point: Path) -> list[str]:
+def _users(point: Path) -> Sequence[Holder | str]:
     inner = [mount for mount in read_mounts() if point in mount.point.parents]
-    return [f"a mount at {mount.point}" for mount in inner] or [str(holder) for holder in find_holders(point)]
+    return [f"a mount at {mount.point}" for mount in inner] or find_holders(point)
+
+
+def _are_passing(users: Sequence[Holder | str]) -> bool:
+    return all(isinstance(user, Holder) and user.name == FLUSHER for user in users)
