@@ -234,7 +234,7 @@ async def test_a_verb_ends_with_the_client_that_wanted_it(
         with client:
             await in_thread(client.send, "wait")
             await fake.waiting.wait()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not fake.ended:  # noqa: ASYNC110 -- the fake has no event for it
                 await trio.sleep(0.02)
 

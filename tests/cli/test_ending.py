@@ -235,7 +235,9 @@ def test_a_kernel_connection_that_is_cut_leaves_no_dead_mount(
 
 CRASHES = {
     "background": "async def fail(self, *, task_status):\n"
-    "    task_status.started(); await trio.sleep(0.5); 1 / 0\n"
+    "    task_status.started()\n"
+    "    while not os.path.exists(sys.argv[-1] + '.go on'): await trio.sleep(0.01)\n"
+    "    1 / 0\n"
     "Adapter.background = fail\n",
     "main": "async def fail(*handshake):\n"
     "    if handshake: return await main_(*handshake)\n"
@@ -251,7 +253,7 @@ def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
     store: Path, point: Path, place: str
 ) -> None:
     code = (
-        "import pyfuse3, sys, trio, vfs.mount.daemon\nfrom vfs.mount.adapter import Adapter\n"
+        "import os, pyfuse3, sys, trio, vfs.mount.daemon\nfrom vfs.mount.adapter import Adapter\n"
         "from vfs.filesystem import FileSystem\nfrom vfs.cli import main\n"
         f"{CRASHES[place]}"
         "sys.exit(main(sys.argv[1:]))"
@@ -263,6 +265,7 @@ def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
         os.close(writing)
         with open(reading, "rb") as pipe:
             assert place == "main" or json.loads(pipe.readline())["ready"]
+        point.with_name(f"{point.name}.go on").touch()
         if place == "close":
             ran = vfs("umount", point)
             assert ran.code == 1

@@ -198,7 +198,7 @@ async def test_a_kernel_that_does_not_hand_over_is_told(
     monkeypatch.setattr(detach, "FLUSH_SECONDS", seconds)
     monkeypatch.setattr(pages, "read_mounts", lambda: [mount_at(tmp_path, tmp_path / "store")])
     asked = Pages(tmp_path / "store", OpenFiles(fs, NodeIds(fs)))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         if script == "exit 0":
             await asked.hand_over()
         else:
@@ -285,7 +285,7 @@ async def test_what_cannot_be_taken_is_told_once_and_tried_again(
     monkeypatch.setattr(mounted.fs, "commit_checkpoint", full)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(mounted.automatic.run)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not mounted.names():  # noqa: ASYNC110
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()

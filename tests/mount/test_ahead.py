@@ -54,7 +54,7 @@ async def test_few_plans_wait_and_the_oldest_is_given_up() -> None:
             ahead.want(plan_of(number))
             await trio.testing.wait_all_tasks_blocked(0.01)
         script.gate.set()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while len(script.ended) < 10:  # noqa: ASYNC110 - a script to look at
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
@@ -70,7 +70,7 @@ async def test_what_follows_a_plan_is_decoded_for_itself() -> None:
         nursery.start_soon(ahead.run)
         ahead.follow(ReadPlan([], 5, 7))
         ahead.follow(plan_of(8))
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not script.ended:  # noqa: ASYNC110 - a script to look at
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
@@ -85,7 +85,7 @@ async def test_the_end_and_a_failure_leave_no_plan_behind() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ahead.run)
         ahead.want(plan_of(1))
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not script.ended:  # noqa: ASYNC110 - a script to look at
                 await trio.sleep(0.01)
         script.gate.clear()

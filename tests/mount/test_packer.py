@@ -26,7 +26,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def running(packer: Packer):
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(packer.run)
             yield
@@ -220,7 +220,7 @@ async def test_a_collection_that_the_end_cuts_short_is_no_error_in_the_log(
 async def test_a_full_disk_puts_it_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vfs.mount.background.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("vfs.mount.background.FULL_SECONDS", 1000.0)
     script = Script(1)
 
     def full() -> None:
@@ -231,6 +231,21 @@ async def test_a_full_disk_puts_it_off(
         await until(lambda: "abandon" in script.done)
         await trio.sleep(0.05)
         assert script.done == ["begin", "run", "commit", "abandon"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_a_full_disk_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vfs.mount.background.FULL_SECONDS", 0.01)
+    script = Script(1)
+
+    def full() -> None:
+        raise NoSpace("full")
+
+    script.commit = full
+    async with running(packer_of(script)):
+        await until(lambda: script.done.count("abandon") == 3)
         script.commit = lambda: None
         await until(lambda: "end" in script.done)
     assert [record.levelname for record in caplog.records] == ["WARNING"]

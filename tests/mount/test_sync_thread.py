@@ -15,7 +15,7 @@ import trio.testing
 from vfs.mount import sync_thread
 from vfs.mount.sync_thread import Job, SyncThread
 
-PATIENCE_SECONDS = 8
+PATIENCE_SECONDS = 60
 
 
 def running() -> list[threading.Thread]:

@@ -1,6 +1,7 @@
 """Open files without end: the daemon needs no descriptor for any of them, and few for its store."""
 
 import errno
+import itertools
 import os
 import random
 import resource
@@ -180,8 +181,9 @@ def test_all_of_a_store_of_many_packs_and_chunks_is_read(parts: MountedStore) ->
 @contextmanager
 def no_descriptor_left(pid: int) -> Iterator[None]:
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    highest = max(map(int, os.listdir(f"/proc/{pid}/fd")))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+    numbers = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+    free = next(number for number in itertools.count() if number not in numbers)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[1]))
     try:
         yield
     finally:

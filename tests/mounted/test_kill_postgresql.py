@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,14 @@ class Witness:
         command = cluster.client("psql", "-XqAt", "-d", DATABASE, "-f", str(script))
         self._process = cluster.start_program(command, self._noted)
 
+    def wait_for_a_commit(self) -> None:
+        """Return when the first of its rows is acknowledged."""
+        end = time.monotonic() + 60
+        while not re.search(r"^\d+$", self._noted.read_text(), re.MULTILINE):
+            assert self._process.poll() is None, self._noted.read_text()
+            assert time.monotonic() < end, "the server commits nothing"
+            time.sleep(0.01)
+
     def last_commit(self) -> int:
         """The last row whose commit had returned when the connection ended."""
         self._process.communicate(timeout=60)
@@ -112,6 +121,8 @@ def test_commits_survive_and_the_database_is_sound(open_store: MountedStore, tmp
         with cluster.running():
             bench = start_bench(cluster, seed)
             witnesses = [Witness(cluster, folder, number, last[number] + 1) for number in range(WITNESSES)]
+            for witness in witnesses:
+                witness.wait_for_a_commit()
             kill_amid(open_store, seed, least_seconds=1.0, most_seconds=3.0)
             cluster.crash()
             history += transactions(bench)
