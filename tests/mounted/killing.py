@@ -38,9 +38,12 @@ def start_beside(mounted: MountedStore, seed: int) -> subprocess.Popen[bytes] | 
 
 
 def kill_amid(mounted: MountedStore, seed: int, *, least_seconds: float, most_seconds: float) -> None:
-    """Kill the daemon somewhere between these times from now; its dead mount is cleared."""
+    """Kill the daemon somewhere between these times from now.
+
+    Its dead mount stays until `clear`. Programs have to end before that: one that is slow would go on in the
+    folder below."""
     beside = start_beside(mounted, seed)
     time.sleep(random.Random(seed).uniform(least_seconds, most_seconds))
-    mounted.kill()
+    mounted.kill_daemon()
     if beside is not None:
         assert beside.wait(timeout=60) != FOUND_ERRORS

@@ -54,6 +54,7 @@ def test_all_that_was_acknowledged_survives(mounted: MountedStore, tmp_path: Pat
             if writer.returncode != -signal.SIGBUS:  # it was writing to a mapping
                 assert writer.returncode == 0, said
                 assert int(said) in DEATH, said
+        mounted.clear()
         mounted.fsck()
         mounted.mount()
         operations += sum(verify(folder, journal) for folder, journal in work)

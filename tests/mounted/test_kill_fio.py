@@ -83,6 +83,7 @@ def test_each_write_that_fio_was_told_is_done_verifies(mounted: MountedStore, tm
         kill_amid(mounted, seed, least_seconds=0.4, most_seconds=1.5)
         report, _ = writer.communicate(timeout=60)
         assert writer.returncode != 0, "it can only end with the daemon's death"
+        mounted.clear()
         mounted.mount()
         loading = ("--verify_state_load=1", "--verify_state_save=0", "--verify_only")
         verified = counted(run(*command(folder, states, seed, *loading), cwd=tmp_path), "read")

@@ -90,6 +90,7 @@ def test_each_commit_that_returned_is_there(mounted: MountedStore, tmp_path: Pat
             rest, _ = writer.communicate(timeout=60)
             assert writer.returncode == 1, "it can only end with the daemon's death"
             names += [name, *rest.split()]
+        mounted.clear()
         mounted.fsck()
         mounted.mount()
         for repository, names in zip(repositories, committed, strict=True):

@@ -127,6 +127,7 @@ def test_commits_survive_and_the_database_is_sound(open_store: MountedStore, tmp
             cluster.crash()
             history += transactions(bench)
             committed = [witness.last_commit() for witness in witnesses]
+        open_store.clear()
         open_store.mount(*open_store.options)
         with cluster.running():
             last = [witness.check(cluster, row) for witness, row in zip(witnesses, committed, strict=True)]

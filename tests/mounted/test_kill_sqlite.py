@@ -99,6 +99,7 @@ def test_each_transaction_that_was_acknowledged_is_there(
             rest, _ = client.communicate(timeout=60)
             assert client.returncode != 0, "it can only end with the daemon's death"
             committed[number] = max([committed[number], *map(int, rest.split())])
+        mounted.clear()
         mounted.mount()
         count = check(database, committed)
     print(f"{count} transactions with journal_mode={journal} after {len(seeds(usual))} kills")
