@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.backing.made_packs import BLOCK_BYTES, PackedStore, file_of, media, text
 from tests.simulated.disk import SimulatedFile
 from vfs.backing import blobs as blobs_module
-from vfs.backing.blobs import Packs
+from vfs.backing.blobs import Blobs, Packs
 from vfs.backing.codecs import Codec
 from vfs.errors import PackDamaged
 
@@ -123,6 +123,47 @@ def test_nothing_waits_that_says_it_does_not() -> None:
         STORE.storage.cold = False
 
 
+@pytest.mark.parametrize("content", [text(3000), media(40_000)])
+def test_a_block_in_memory_is_verified_and_read_at_once_also_for_the_first_time(content: bytes) -> None:
+    store = PackedStore()
+    sealed, (number,) = store.put([content])
+
+    def opened() -> Blobs:
+        blobs = store.again()
+        blobs.packs.open(sealed.id, sealed.name)
+        blobs._place(number, 0, 0)
+        return blobs
+
+    sound, (block,) = opened(), sealed.blocks
+    assert bytes(sound.read_resident(number, 10, 100) or b"") == content[10:110]
+    store.storage.flip(file_of(sealed), block.offset + block.stored - 200)
+    sound.cache.forget([block.id])
+    for blobs in (sound, opened()):
+        with pytest.raises(PackDamaged, match=f"block {block.id}"):
+            blobs.read_resident(number, len(content) - 300, 300)
+        assert blobs.damaged == {block.id}
+
+
+def test_a_reader_that_jumps_about_looks_few_places_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = PackedStore()
+    _, numbers = store.put([text(100, seed) for seed in range(300)])
+    blobs, asked = store.again(), []
+    places = store.rows.places
+
+    def counted(first: int, limit: int):
+        asked.append(limit)
+        return places(first, limit)
+
+    monkeypatch.setattr(store.rows, "places", counted)
+    for which in (200, 150, 250):
+        blobs.read(numbers[which], 0, 100)
+    assert asked == [blobs_module.FEW_PLACES] * 3
+    asked.clear()
+    for number in numbers[:140]:
+        blobs.read(number, 0, 100)
+    assert asked == [blobs_module.FEW_PLACES, *[blobs_module.PLACES_AT_ONCE] * 3]
+
+
 def test_reading_ahead_makes_no_fuss() -> None:
     blobs = STORE.again()
     blobs.read_ahead([(10**9, 0, 0)])
@@ -156,7 +197,8 @@ def test_few_places_are_asked_for_and_kept(monkeypatch: pytest.MonkeyPatch) -> N
     for number in numbers:
         store.blobs.read(number, 0, 50)
         assert len(store.blobs._places) <= 100
-    assert len(asked) == -(-500 // blobs_module.PLACES_AT_ONCE)
+    rest = 500 - blobs_module.FEW_PLACES
+    assert len(asked) == 1 + -(-rest // blobs_module.PLACES_AT_ONCE)
 
 
 def test_a_bounded_number_of_packs_is_open() -> None:

@@ -1,23 +1,18 @@
 """Reading from a pack (vfs/backing/pack_format.py).
 
 Promises that nothing of a pack is handed out that did not match its checksum: header and tables before they
-are first used, a compressed block whole, a block stored as it is piece by piece, once in this life of the
-mapping. Anything else is `PackDamaged`. Damage in one block, or in the tables, touches no other block: who
-knows from the index where a block lies reads it without the tables. Never writes, never asks the index.
-
-Threads: any may read. `_pieces` needs no lock: two threads that verify the same piece store the same answer.
+are first used, blocks as vfs/backing/pack_blocks.py says. Anything else is `PackDamaged`. Damage in the
+tables touches no block: who knows from the index where one lies reads it without them. Never writes, never
+asks the index. Threads: any may read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from xxhash import xxh3_64_intdigest
-
-from vfs.backing.codecs import Codec, decompress
-from vfs.backing.frames import PIECE_BYTES, BadBytes, sums_bytes, verify_piece
+from vfs.backing.frames import BadBytes
+from vfs.backing.pack_blocks import PackBlocks
 from vfs.backing.pack_format import (
     BLOB,
     BLOCK,
-    CHECKSUM,
     HASH_BYTES,
     HEADER,
     HEADER_BYTES,
@@ -31,53 +26,19 @@ from vfs.backing.pack_format import (
     unseal,
 )
 from vfs.backing.pack_tables import Tables, block_entry
-from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, Piece, is_pack_name
-from vfs.backing.storage import Buffer, Storage, StorageFile
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, BlockEntry, is_pack_name
+from vfs.backing.storage import Storage, StorageFile
 from vfs.errors import PackDamaged
-from vfs.limits import KIB, MIB, PACK_TABLE_BYTES
-
-READ_AHEAD_BYTES = 2 * MIB
-"""What a sequential reader's next reads will want; else each small block would wait for the disk."""
-
-SMALL_BYTES = 64 * KIB
-"""Up to here pread is cheaper for data that is not in memory than faulting mapped pages in."""
-
-KNOWN_BLOCKS = 1024
-"""Blocks of one pack whose sums are kept at hand: some 300 bytes each, and as many packs as stay open."""
-
-NEAR_BYTES = 64 * KIB
-"""A read that begins so near to the end of the last one goes on with it."""
+from vfs.limits import PACK_TABLE_BYTES
 
 
-def follows(piece: Piece, before: Piece) -> bool:
-    """Whether both are stored as they are, and nothing but sums lies between them on the disk."""
-    block, other = piece.block, before.block
-    return (
-        block.codec == other.codec == Codec.NONE
-        and (block.pack, block.offset) == (other.pack, other.offset + other.stored)
-        and before.offset + before.length == other.size == other.stored - sums_bytes(other.size)
-        and piece.offset == 0
-    )
-
-
-class PackFile:
+class PackFile(PackBlocks):
     """One pack, open for reading."""
 
     def __init__(self, file: StorageFile, name: str, uuid: bytes) -> None:
-        self.name = name
+        super().__init__(file, name)
         self._uuid = uuid
-        self._file = file
-        self._mapped: memoryview | None = None
-        self.size = file.size()
         self._tables: Tables | None = None  # INVARIANT: verified
-        self._following = 0
-        """Where a reader that goes on from the last block would read next."""
-        self._ahead = 0
-        """How far read-ahead has asked."""
-        self._pieces: dict[int, tuple[bytes, bytearray]] = {}
-        """By number of a block stored as it is: the sums of its pieces, and which of those are verified.
-
-        INVARIANT: at most KNOWN_BLOCKS."""
 
     @classmethod
     def open(cls, storage: Storage, name: str, uuid: bytes) -> "PackFile":
@@ -106,16 +67,6 @@ class PackFile:
         except OSError as error:
             file.close()
             raise PackDamaged(name, 0, f"cannot be read: {error.strerror or error}") from error
-
-    def close(self) -> None:
-        """Give the descriptor back; what was handed out stays valid."""
-        self._file.close()
-
-    def _view(self) -> memoryview:
-        """The mapping, made when it is first needed: a pack of compressed blocks is read without one."""
-        if self._mapped is None:
-            self._mapped = self._file.map()
-        return self._mapped
 
     # --- tables -----------------------------------------------------------------------------
 
@@ -215,166 +166,3 @@ class PackFile:
             if offset + length <= entry.size:
                 return BlobEntry(digest, number, entry.id, offset, length)
         raise PackDamaged(self.name, tables.index_at, f"its blob {number} is in no block of it")
-
-    # --- data -------------------------------------------------------------------------------
-
-    def read_block(self, block: BlockEntry) -> bytes | memoryview:
-        """The whole block, decoded and verified."""
-        if block.codec == Codec.NONE:
-            return self.read_piece(block, 0, block.size)
-        try:
-            self._read_ahead(block.offset, block.stored)
-            stored = self._fetch(block.offset, block.stored)
-            if xxh3_64_intdigest(stored, block.id) != block.checksum:
-                raise BadBytes("its checksum is wrong")
-            return decompress(stored, block.size)
-        except BadBytes as error:
-            raise PackDamaged(self.name, block.offset, f"block {block.id}: {error}") from None
-        except OSError as error:
-            reason = f"block {block.id} cannot be read: {error.strerror or error}"
-            raise PackDamaged(self.name, block.offset, reason) from error
-
-    def read_piece(self, block: BlockEntry, offset: int, length: int) -> bytes | memoryview:
-        """Bytes [offset, offset+length) of a block that is stored as it is, without a copy where it is large.
-
-        Only the pieces of 32 KiB that the range touches are verified.
-        """
-        try:
-            if offset < 0 or length < 0 or offset + length > block.size:
-                raise BadBytes(f"it has {block.size} bytes, asked was for {length} at {offset}")
-            first, stop = offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES
-            known = self._pieces.get(block.id)
-            if known is None:  # both are on their way then
-                begin = block.offset + sums_bytes(block.size) + first * PIECE_BYTES
-                self._file.prefetch(min((stop - first) * PIECE_BYTES, block.size), begin)
-                known = self._know(block)
-            sums, verified = known
-            data_at = block.offset + len(sums)
-            if verified.find(0, first, stop) < 0:
-                return self._fetch(data_at + offset, length, mapped=True)
-            self._read_ahead(data_at + offset, length)
-            begin = first * PIECE_BYTES
-            size = min(stop * PIECE_BYTES, block.size) - begin
-            whole = memoryview(self._fetch(data_at + begin, size, mapped=size > SMALL_BYTES))
-            for number in range(first, stop):
-                if not verified[number]:
-                    at = number * PIECE_BYTES - begin
-                    verify_piece(whole[at : at + PIECE_BYTES], sums, number, block.id)
-                    verified[number] = 1
-            return whole[offset - begin : offset - begin + length]
-        except BadBytes as error:
-            raise PackDamaged(self.name, block.offset, f"block {block.id}: {error}") from None
-        except OSError as error:
-            reason = f"block {block.id} cannot be read: {error.strerror or error}"
-            raise PackDamaged(self.name, block.offset, reason) from error
-
-    def read_run(self, run: Sequence[Piece], *, wait: bool = True) -> list[memoryview] | None:
-        """What `read_piece` gives for each of these, which lie back to back (see `follows`), in one request.
-
-        None when that would wait for the disk, and it must not.
-        """
-        first, last = run[0], run[-1]
-        begin, stop = first.block.offset, last.offset + last.length
-        if first.block.id in self._pieces:
-            begin += sums_bytes(first.block.size) + first.offset // PIECE_BYTES * PIECE_BYTES
-        end = last.block.offset + sums_bytes(last.block.size)
-        end += min(last.block.size, -(-stop // PIECE_BYTES) * PIECE_BYTES)
-        try:
-            if end > self.size:  # before memory is taken for it
-                raise BadBytes("the pack ends too early")
-            if wait:
-                self._read_ahead(begin, end - begin)
-            elif not self._file.resident(end - begin, begin):
-                return None
-            view = memoryview(self._file.pread(end - begin, begin))
-            if len(view) != end - begin:
-                raise BadBytes("the pack ends too early")
-            return [self._verified(piece, view, piece.block.offset - begin) for piece in run]
-        except BadBytes as error:
-            raise PackDamaged(self.name, begin, str(error)) from None
-        except OSError as error:
-            raise PackDamaged(self.name, begin, f"cannot be read: {error.strerror or error}") from error
-
-    def _verified(self, piece: Piece, view: memoryview, block_at: int) -> memoryview:
-        """A piece out of stored bytes in which its block begins at `block_at`, or would."""
-        block, offset, length = piece
-        known = self._pieces.get(block.id)
-        if known is None:
-            known = self._know(block, view[block_at : block_at + sums_bytes(block.size)])
-        sums, verified = known
-        data_at = block_at + len(sums)
-        for number in range(offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES):
-            if not verified[number]:
-                at = data_at + number * PIECE_BYTES
-                stop = data_at + min((number + 1) * PIECE_BYTES, block.size)
-                verify_piece(view[at:stop], sums, number, block.id)
-                verified[number] = 1
-        return view[data_at + offset : data_at + offset + length]
-
-    def _know(self, block: BlockEntry, fetched: Buffer | None = None) -> tuple[bytes, bytearray]:
-        if block.stored != sums_bytes(block.size) + block.size:
-            raise BadBytes(f"{block.stored} stored bytes cannot be {block.size} bytes and their sums")
-        sums = bytes(self._fetch(block.offset, sums_bytes(block.size)) if fetched is None else fetched)
-        if xxh3_64_intdigest(sums, block.id) != block.checksum:
-            raise BadBytes("the checksum of its sums is wrong")
-        if len(self._pieces) >= KNOWN_BLOCKS:
-            self._pieces.clear()
-        known = self._pieces[block.id] = (sums, bytearray(len(sums) // CHECKSUM.size))
-        return known
-
-    def resident(self, block: BlockEntry, offset: int, length: int) -> bool:
-        """Whether `read_piece` of a block that is stored as it is would very likely not wait for the disk."""
-        known = self._pieces.get(block.id)
-        if known is None:
-            return False
-        first, stop = offset // PIECE_BYTES, (offset + length + PIECE_BYTES - 1) // PIECE_BYTES
-        if known[1].find(0, first, stop) >= 0:
-            offset, length = first * PIECE_BYTES, (stop - first) * PIECE_BYTES
-            length = min(length, block.size - offset)
-        return self._file.resident(length, block.offset + len(known[0]) + offset)
-
-    def stored_resident(self, block: BlockEntry) -> bool:
-        """Whether `read_block` would very likely not wait for the disk."""
-        return self._file.resident(block.stored, block.offset)
-
-    def _read_ahead(self, start: int, length: int) -> None:
-        """Ask the disk for what a sequential reader will want next, while this block is decoded.
-
-        The fields are hints: threads that mix them up ask for too much or too little.
-        """
-        end = start + length
-        if abs(start - self._following) > NEAR_BYTES:
-            self._ahead = end
-            if length > NEAR_BYTES:
-                self._file.prefetch(length, start)
-        elif end + READ_AHEAD_BYTES // 2 > self._ahead:
-            begin = max(end, self._ahead)
-            self._ahead = begin + READ_AHEAD_BYTES
-            self._file.prefetch(READ_AHEAD_BYTES, begin)
-        self._following = end
-
-    def prefetch(self, first: BlockEntry, last: BlockEntry | None = None) -> None:
-        """Ask the disk for a block, and all up to the last one, without waiting for it."""
-        end = first.offset + first.stored if last is None else last.offset + last.stored
-        self._file.prefetch(end - first.offset, first.offset)
-        if first.offset <= self._ahead < end:
-            self._ahead = end
-
-    def _fetch(self, offset: int, length: int, *, mapped: bool = False) -> bytes | memoryview:
-        """Exactly these bytes, unverified: a copy, unless they should be `mapped`.
-
-        What is read once, to be decoded, is copied: mapped pages would count as the process's memory, all
-        that were ever read.
-        """
-        if offset < 0 or length < 0 or offset + length > self.size:  # before memory is taken for it
-            raise BadBytes("the pack ends too early")
-        if mapped:
-            piece: bytes | memoryview = self._view()[offset : offset + length]
-            # Before anyone touches the mapped pages: a sector that cannot be read must not become a SIGBUS.
-            if len(piece) == length:
-                self._file.fault_in(length, offset)
-        else:
-            piece = self._file.pread(length, offset)
-        if len(piece) != length:
-            raise BadBytes("the pack ends too early")
-        return piece
