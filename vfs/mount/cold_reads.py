@@ -5,6 +5,7 @@ way to a thread and back: as long as it does, small reads of the log look again,
 pages that the kernel has been asked for. Never looks for longer than LOOK_SECONDS, nor often on a slow disk.
 """
 
+from functools import partial
 from typing import Any
 
 import trio
@@ -12,9 +13,7 @@ import trio
 from vfs.coming_pages import is_coming, read_when_here
 from vfs.contents import ReadPlan
 from vfs.filesystem import FileSystem
-
-THREADS = 32
-"""Cold reads at a time; more of them wait for one of these, and for nothing that others need."""
+from vfs.mount.reading_threads import ReadingThreads
 
 LOOK_SECONDS = 0.0005
 """So long it is worth to look again: by then a thread would have begun, and been heard of."""
@@ -31,7 +30,7 @@ class ColdReads:
 
     def __init__(self, fs: FileSystem) -> None:
         self._fs = fs
-        self._threads = trio.CapacityLimiter(THREADS)
+        self._threads = ReadingThreads()
         self._untried = 0
 
     async def run(self, plan: ReadPlan) -> Any:
@@ -43,7 +42,7 @@ class ColdReads:
             if data is not None:
                 return data
             self._untried = UNTRIED
-        return await trio.to_thread.run_sync(self._fs.run_read, plan, limiter=self._threads)
+        return await self._threads.run(partial(self._fs.run_read, plan), plan.length)
 
     async def _look(self, plan: ReadPlan) -> Any:
         """The bytes, if they come soon."""
