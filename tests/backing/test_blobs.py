@@ -161,7 +161,7 @@ def test_a_reader_that_jumps_about_looks_few_places_up(monkeypatch: pytest.Monke
     asked.clear()
     for number in numbers[:140]:
         blobs.read(number, 0, 100)
-    assert asked == [blobs_module.FEW_PLACES, *[blobs_module.PLACES_AT_ONCE] * 3]
+    assert asked == [blobs_module.FEW_PLACES, *[blobs_module.PLACES_AT_ONCE] * 2]
 
 
 def test_reading_ahead_makes_no_fuss() -> None:
@@ -199,6 +199,11 @@ def test_few_places_are_asked_for_and_kept(monkeypatch: pytest.MonkeyPatch) -> N
         assert len(store.blobs._places) <= 100
     rest = 500 - blobs_module.FEW_PLACES
     assert len(asked) == 1 + -(-rest // blobs_module.PLACES_AT_ONCE)
+    monkeypatch.setattr(blobs_module, "KNOWN_PLACES", 1000)
+    small = store.again(cache_bytes=400 * blobs_module.PLACE_BYTES)
+    for number in numbers:
+        small.read(number, 0, 50)
+    assert len(small._places) == 400, "with a small cache they are fewer"
 
 
 def test_a_bounded_number_of_packs_is_open() -> None:

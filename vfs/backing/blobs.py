@@ -28,8 +28,8 @@ PLACES_AT_ONCE = 64
 """Blobs of one file mostly have consecutive numbers: so many places are fetched with one query for a reader
 that goes on from one that is known."""
 
-FEW_PLACES = 8
-"""For one that comes from elsewhere, and perhaps goes elsewhere: a query takes 24 µs, one for 64 takes 85."""
+FEW_PLACES = 32
+"""For one that comes from elsewhere, and perhaps goes elsewhere: that takes 35 µs, and 64 of them 65."""
 
 RUN_BYTES = MIB
 """Most that is read from a pack at once: the kernel asks for no more."""
@@ -41,7 +41,10 @@ Range = tuple[int, int, int]
 """Of a blob: its number, where to start, how many bytes."""
 
 KNOWN_PLACES = 32_768
-"""Places of blobs that are kept at hand, some megabytes."""
+"""Most places of blobs that are kept at hand: of some gigabytes of data."""
+
+PLACE_BYTES = 512
+"""About what one takes in memory. All of them take no more than the decoded blocks may."""
 
 
 class Packs:
@@ -104,6 +107,7 @@ class Blobs:
         self._places: OrderedDict[int, BlobPlace] = OrderedDict()
         self._gone: dict[int, BlobPlace] = {}
         """Blobs that were forgotten while readers may still name them."""
+        self._most_places = min(KNOWN_PLACES, max(4 * PLACES_AT_ONCE, cache_bytes // PLACE_BYTES))
         self._age = 0
         """Grows when places become void: what was looked up before is not kept then."""
         # sets of numbers need none
@@ -275,7 +279,7 @@ class Blobs:
             if age == self._age:
                 for place in places:
                     self._places[place.blob] = place
-                while len(self._places) > KNOWN_PLACES:
+                while len(self._places) > self._most_places:
                     self._places.popitem(last=False)
         return places[0] if places and places[0].blob == blob else None
 

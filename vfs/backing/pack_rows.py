@@ -73,13 +73,16 @@ class PackRows:
         return [place for block in blocks for place in self._places(sql, (block,))]
 
     def _places(self, sql: str, arguments: tuple[Any, ...]) -> list[BlobPlace]:
-        blocks: dict[int, tuple[BlockEntry, str]] = {}  # those of many blobs once: a list may be long
+        blocks: dict[int, BlockEntry] = {}  # those of many blobs once: a list may be long
         places = []
         rows = sound_rows("a blob", self._all(sql, arguments))
+        names: dict[int, str] = {}  # the same
+        make = tuple.__new__  # the class takes a step in Python each, and a read asks for many
         for blob, start, length, number, pack, offset, stored, size, codec, sum_, name in rows:
-            if number not in blocks:
-                blocks[number] = BlockEntry(number, pack, offset, stored, size, codec, unsigned(sum_)), name
-            places.append(BlobPlace(blob, start, length, *blocks[number]))
+            block = blocks.get(number)
+            if block is None:
+                block = blocks[number] = BlockEntry(number, pack, offset, stored, size, codec, unsigned(sum_))
+            places.append(make(BlobPlace, (blob, start, length, block, names.setdefault(pack, name))))
         return places
 
     def packs(self) -> list[PackRow]:
