@@ -1,29 +1,35 @@
-"""Cold reads of the log whose pages the disk has been asked for: here in a moment, so they need no thread.
+"""Cold reads whose pages the disk has been asked for: here in a moment, so they need no thread.
 
 Promises never to wait for the disk, and to answer with the very bytes that `Contents.run_read` would give.
-Only knows small reads from chunks that are open: what is packed may have to be looked up and decoded.
+Only knows small reads of what is open: anything else may have to be looked up, or has much to be decoded.
 """
 
-from vfs.backing.log import Log
+from itertools import groupby
+
 from vfs.backing.readable_chunk import SMALL_BYTES
-from vfs.contents import ReadPlan
-from vfs.inode.extents import ChunkRange
+from vfs.contents import Contents, ReadPlan
+from vfs.inode.extents import BlobRange, ChunkRange
 
 
-def is_coming(log: Log, plan: ReadPlan) -> bool:
-    """Whether pages of the log are all that a plan waits for, and few of them."""
+def is_coming(contents: Contents, plan: ReadPlan) -> bool:
+    """Whether some pages of the log or of packs are all that a plan waits for, and few of them."""
     if plan.length > SMALL_BYTES:
         return False
-    return all(type(extent) is ChunkRange and log.is_open_to_read(extent.chunk) for extent in plan.extents)
+    for extent in plan.extents:
+        if type(extent) is ChunkRange:
+            if not contents.log.is_open_to_read(extent.chunk):
+                return False
+        elif type(extent) is not BlobRange or not contents.blobs.is_open_to_read(extent.blob):
+            return False
+    return True
 
 
-def read_when_here(log: Log, plan: ReadPlan) -> bytes | memoryview | None:
+def read_when_here(contents: Contents, plan: ReadPlan) -> bytes | memoryview | None:
     """The bytes of a plan that `is_coming`; None as long as some have not come. DataDamaged. Owner."""
     pieces: list[bytes | memoryview] = []
-    for extent in plan.extents:
-        assert type(extent) is ChunkRange, "is_coming has looked"
-        piece = log.read_resident(extent.chunk, extent.frame, extent.start, extent.length)
-        if piece is None:
+    for kind, group in groupby(plan.extents, type):
+        found = contents.resident(kind, group)
+        if found is None:
             return None
-        pieces.append(piece)
+        pieces += found
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -163,7 +163,7 @@ class Contents(Journal):
         for kind, group in groupby(extents, type):
             if kind is Lost:
                 raise self._range_lost(inode, offset, extents)
-            found = self._resident(kind, group)
+            found = self.resident(kind, group)
             if found is None:
                 return None
             pieces += found
@@ -171,7 +171,7 @@ class Contents(Journal):
         self.accessed(inode)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _resident(self, kind: type, extents: Iterator[Any]) -> list[bytes | memoryview] | None:
+    def resident(self, kind: type, extents: Iterator[Any]) -> list[bytes | memoryview] | None:
         """The bytes of extents of one kind, in parts; None when that would wait for the disk."""
         if kind is BlobRange:
             return self.blobs.read_all_resident(_ranges(extents))

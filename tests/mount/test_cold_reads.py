@@ -1,7 +1,9 @@
 """Cold reads: looked for between other requests while the disk is quick, in threads when it is not."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -17,22 +19,26 @@ CONTENT = bytes(range(256)) * 512
 
 
 class Disk:
-    """Answers a request for pages of the log after so many looks at them; counts looks and threads."""
+    """Answers a request for pages of log or packs after so many looks at them; counts looks and threads."""
 
     def __init__(self, fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers_after = 0
         self.looks = self.threads = self._looked = 0
-        self._resident, self._run = fs.log.read_resident, fs.run_read
-        monkeypatch.setattr(fs.log, "read_resident", self._look)
+        self._run = fs.run_read
+        monkeypatch.setattr(fs.log, "read_resident", self._late(fs.log.read_resident))
+        monkeypatch.setattr(fs.blobs, "read_all_resident", self._late(fs.blobs.read_all_resident))
         monkeypatch.setattr(fs, "run_read", self._in_thread)
 
-    def _look(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
-        self.looks += 1
-        self._looked += 1
-        if self._looked <= self.answers_after:
-            return None
-        self._looked = 0
-        return self._resident(chunk, frame, start, length)
+    def _late(self, resident: Callable[..., Any]) -> Callable[..., Any]:
+        def look(*where: Any) -> Any:
+            self.looks += 1
+            self._looked += 1
+            if self._looked <= self.answers_after:
+                return None
+            self._looked = 0
+            return resident(*where)
+
+        return look
 
     def _in_thread(self, plan: ReadPlan) -> bytes | memoryview:
         self.threads += 1
@@ -62,6 +68,24 @@ async def test_a_disk_that_answers_soon_needs_no_thread(fs: vfs.FileSystem, disk
         assert bytes(await adapter.read(ino, at, 4096)) == CONTENT[at : at + 4096]
     assert disk.threads == 0
     assert disk.looks == 10 * (LEAST_LOOKS + 1)
+    assert fs.epochs.drained(fs.epochs.enter() - 1), "each plan was ended"
+
+
+@pytest.mark.parametrize("content", [CONTENT, random.Random(1).randbytes(len(CONTENT))])
+async def test_what_is_packed_needs_no_thread_either_once_it_is_known_where_it_lies(
+    fs: vfs.FileSystem, disk: Disk, content: bytes
+) -> None:
+    fs.write_bytes("/file", content)
+    fs.flush()
+    adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
+    disk.answers_after = LEAST_LOOKS
+    assert bytes(await adapter.read(ino, 100, 4096)) == content[100:4196]
+    assert (disk.looks, disk.threads) == (1, 1), "the index is not waited for"
+    for at in range(0, 40 * 1024, 4096):
+        disk._looked = 0
+        assert bytes(await adapter.read(ino, at, 4096)) == content[at : at + 4096]
+    assert disk.threads == 1
+    assert disk.looks == 1 + 10 * (LEAST_LOOKS + 1)
     assert fs.epochs.drained(fs.epochs.enter() - 1), "each plan was ended"
 
 

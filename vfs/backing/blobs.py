@@ -200,6 +200,14 @@ class Blobs:
             raise
         return [memoryview(data)[offset : offset + length]]
 
+    def is_open_to_read(self, blob: int) -> bool:
+        """Whether a small range of it can be read without a look at the index, as soon as its block has come
+        from the disk, and then at once."""
+        place = self._known_place(blob)
+        if place is None or self.packs.opened(place.block.pack) is None:
+            return False
+        return place.block.codec == Codec.NONE or place.block.size <= DECODE_AT_ONCE_BYTES
+
     def read_ahead(self, ranges: Iterable[Range]) -> None:
         """Have the blocks of these ranges at hand; what is wrong with them is told to who reads them."""
         try:

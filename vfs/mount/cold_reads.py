@@ -1,7 +1,7 @@
 """Reads that wait for the disk.
 
 Promises that requests are answered meanwhile, and that a disk which answers at once is not made slower by the
-way to a thread and back: as long as it does, small reads of the log look again, between other requests, for
+way to a thread and back: as long as it does, small reads look again, between other requests, for
 pages that the kernel has been asked for. Never looks for longer than LOOK_SECONDS, nor often on a slow disk.
 """
 
@@ -37,7 +37,7 @@ class ColdReads:
         """The bytes of a plan, which stays the caller's. DataDamaged."""
         if self._untried:
             self._untried -= 1
-        elif is_coming(self._fs.log, plan):
+        elif is_coming(self._fs, plan):
             data = await self._look(plan)
             if data is not None:
                 return data
@@ -50,7 +50,7 @@ class ColdReads:
         looks = 0
         while looks < LEAST_LOOKS or trio.current_time() < give_up_at:
             await trio.lowlevel.checkpoint()
-            data = read_when_here(self._fs.log, plan)
+            data = read_when_here(self._fs, plan)
             if data is not None:
                 return data
             looks += 1
