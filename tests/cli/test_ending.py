@@ -239,7 +239,7 @@ CRASHES = {
     "    while not os.path.exists(sys.argv[-1] + '.go on'): await trio.sleep(0.01)\n"
     "    1 / 0\n"
     "Adapter.background = fail\n",
-    "main": "async def fail(*handshake):\n"
+    "main": "async def fail(*handshake, **_):\n"
     "    if handshake: return await main_(*handshake)\n"
     "    await trio.sleep(0.5); 1 / 0\n"
     "main_, pyfuse3.main = pyfuse3.main, fail\n",
@@ -281,7 +281,7 @@ def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
 
 
 ABORTED = (
-    "async def cut(*handshake):\n"
+    "async def cut(*handshake, **_):\n"
     "    if handshake: return await main_(*handshake)\n"
     "    await trio.sleep(0.5)\n"
     "    raise ExceptionGroup('', [ConnectionAbortedError(103, 'fuse_session_receive_buf failed')])\n"

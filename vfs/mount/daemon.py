@@ -41,7 +41,7 @@ from vfs.mount.mountinfo import read_mounts
 from vfs.mount.options import MountOptions
 from vfs.mount.pages import Pages
 from vfs.mount.preconditions import NotEmpty, check_point
-from vfs.mount.reading import taking_turns
+from vfs.mount.reading import SPARE_TASKS, taking_turns
 from vfs.mount.rollback_verbs import RollbackVerbs
 from vfs.mount.tuning import tune_process
 from vfs.mount.verbs import Ending, Verbs
@@ -233,7 +233,7 @@ class Daemon:
             nursery.start_soon(self._automatic.run)
             try:
                 with taking_turns(lambda: not self._adapter.waiting):
-                    await pyfuse3.main()
+                    await pyfuse3.main(min_tasks=SPARE_TASKS)
             except* ConnectionAbortedError:
                 # The kernel took the mount away while a request was on its way to us (fuse_dev_do_read): an
                 # end like ENODEV, which libfuse takes for one.

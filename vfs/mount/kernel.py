@@ -19,6 +19,7 @@ from vfs.mount.handshake import sessions, shake_hands
 from vfs.mount.init_messages import Agreed
 from vfs.mount.mountinfo import mount_at, read_mounts
 from vfs.mount.options import MountOptions
+from vfs.mount.reading import seen_by_pyfuse3
 from vfs.mount.tuning import raise_read_ahead
 
 log = logging.getLogger("vfs")
@@ -52,7 +53,8 @@ class KernelMount:
         mount = mount_at(point, read_mounts())
         attached = cls(point, None if mount is None else mount.device)
         try:
-            attached.agreed = shake_hands(sessions() - before)
+            with seen_by_pyfuse3():
+                attached.agreed = shake_hands(sessions() - before)
         except BaseException:
             attached.remove()
             raise

@@ -20,6 +20,10 @@ from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_resch
 
 from vfs.mount.readiness import NOTHING, Readiness
 
+SPARE_TASKS = 8
+"""So many may wait for their turn, and need not be made and ended each time that as many requests wait for a
+sync. Each has a buffer of 1 MiB, which takes memory for the largest request that it has read."""
+
 
 class ReadingTurn(trio.abc.Instrument):
     """Whose turn it is to read, in the place of a `trio.Lock`.
@@ -65,26 +69,38 @@ _TURN = ReadingTurn()
 
 
 @contextmanager
-def taking_turns(quiet: Callable[[], bool], turn: ReadingTurn = _TURN) -> Iterator[None]:
-    """Have pyfuse3 use the turn while its `main` runs. To be entered in the loop of trio.
-
-    `quiet` says whether no request waits for anything."""
+def seen_by_pyfuse3(
+    wait_readable: Callable[[int], Awaitable[None]] = trio.lowlevel.wait_readable,
+    turn: ReadingTurn = _TURN,
+) -> Iterator[None]:
+    """Have pyfuse3 find the turn where it looks for trio's lock. The first loop of a session makes the lock
+    that all later ones use, so that loop has to run in here; as long as it has one task it needs no more."""
     lowlevel = SimpleNamespace(
         current_task=current_task,
         current_trio_token=trio.lowlevel.current_trio_token,
         notify_closing=trio.lowlevel.notify_closing,
-        wait_readable=Readiness(quiet).wait_readable,
+        wait_readable=wait_readable,
     )
-    seen = SimpleNamespace(
+    vars(pyfuse3)["trio"] = SimpleNamespace(
         ClosedResourceError=trio.ClosedResourceError,
         Lock=lambda: turn,
         lowlevel=lowlevel,
         open_nursery=trio.open_nursery,
     )
-    trio.lowlevel.add_instrument(turn)
-    vars(pyfuse3)["trio"] = seen
     try:
         yield
     finally:
         vars(pyfuse3)["trio"] = trio
+
+
+@contextmanager
+def taking_turns(quiet: Callable[[], bool], turn: ReadingTurn = _TURN) -> Iterator[None]:
+    """Have pyfuse3 use the turn while its `main` runs. To be entered in the loop of trio.
+
+    `quiet` says whether no request waits for anything."""
+    trio.lowlevel.add_instrument(turn)
+    try:
+        with seen_by_pyfuse3(Readiness(quiet).wait_readable, turn):
+            yield
+    finally:
         trio.lowlevel.remove_instrument(turn)
