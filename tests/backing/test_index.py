@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 import vfs
@@ -36,6 +37,39 @@ def test_a_look_up_leaves_no_view_open(tmp_path: Path, look_up: Callable[[Index]
         busy, pages, moved = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()[0]
         other.close()
         assert (busy, moved) == (0, pages)
+
+
+def test_statements_are_not_made_anew_for_other_numbers(tmp_path: Path) -> None:
+    """SQLite would do so by itself wherever a plan might depend on what is bound."""
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        for number in range(4):
+            fs.write_bytes(f"/file-{number}", bytes([number]) * 5000)
+    with vfs.open(tmp_path / "store") as fs:
+        index = fs.store.index
+        made: list[int] = []
+
+        def look(number: int) -> None:
+            assert index.entry(1, b"file-%d" % number)
+            assert index.inode(2 + number)
+            index.load_segment(2 + number, 0)
+            index.xattrs(2 + number)
+            index.allocated_from(2 + number, 0)
+            assert index.entries_after(1, 2 + number, 1)
+            assert index.inode_rows([1, 2 + number])
+
+        def note(operation: int, *_: str | None) -> int:
+            made.append(operation)
+            return apsw.SQLITE_OK
+
+        index._reader.authorizer = note  # SQLite asks it whenever it makes a statement
+        look(0)
+        assert made
+        made.clear()
+        for number in range(1, 4):
+            look(number)
+        assert not made
+        index._reader.authorizer = None
 
 
 def test_a_foreign_reader_leaves_the_index_alone(tmp_path: Path) -> None:
