@@ -69,14 +69,12 @@ def writers(folder: Path) -> Iterator[None]:
         path = folder / f"writer{number}"
         count = 0
         try:
-            while not stop.is_set():
+            while not count or not stop.wait(0.01):
                 content = noise(count, 20_000)
                 path.with_suffix(".new").write_bytes(content)
                 os.replace(path.with_suffix(".new"), path)
                 assert path.read_bytes() == content
                 count += 1
-                stop.wait(0.01)
-            assert count, "it has done something"
         except BaseException as error:
             failed.append(error)
             raise

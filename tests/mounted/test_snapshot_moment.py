@@ -129,16 +129,19 @@ def test_what_is_on_its_way_from_the_kernel_is_in_it(late: MountedStore) -> None
 
 
 def test_it_is_one_moment_of_those_who_write_meanwhile(mounted: MountedStore) -> None:
+    folders = [mounted.path / f"writer{number}" for number in range(2)]
     writers = []
-    for number in range(2):
-        folder = mounted.path / f"writer{number}"
+    for folder in folders:
         for name in ("a", "b", "c"):
             (folder / name).mkdir(parents=True)
         writers.append(start_python(ORDERLY, cwd=folder))
-    shown = []
-    for number in range(12):
-        shown.append(take(mounted, f"at{number}"))
+    wait_for_steps(folders, 1)
+    shown = [take(mounted, "first")]
+    for number in range(10):
         time.sleep(0.05)
+        shown.append(take(mounted, f"at{number}"))
+    wait_for_steps(folders, 13)
+    shown.append(take(mounted, "last"))
     made = [int(wait_for(writer)) for writer in writers]
     assert min(made) > 12, "they went on meanwhile"
     for number in range(2):
@@ -146,6 +149,15 @@ def test_it_is_one_moment_of_those_who_write_meanwhile(mounted: MountedStore) ->
         assert counts == sorted(counts)
         assert counts[-1] > counts[0]
         assert check_a_moment(mounted.path / f"writer{number}") == made[number]
+
+
+def wait_for_steps(folders: list[Path], more: int) -> None:
+    """Return when each of those who work in the folders has taken so many more steps."""
+    wanted = {folder / "c": len(os.listdir(folder / "c")) + more for folder in folders}
+    end = time.monotonic() + 60
+    while any(len(os.listdir(folder)) < count for folder, count in wanted.items()):
+        assert time.monotonic() < end, "they do not get on"
+        time.sleep(0.01)
 
 
 def check_a_moment(folder: Path) -> int:

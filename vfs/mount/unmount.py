@@ -15,12 +15,18 @@ from pathlib import Path
 from vfs.errors import MountError, VfsError
 from vfs.mount.client import ControlClient, DaemonGone, OnProgress, Refused
 from vfs.mount.detach import detach
+from vfs.mount.holders import find_holders
 from vfs.mount.mountinfo import Mount, mounts_of, read_mounts, resolve, vfs_around, vfs_at
 from vfs.mount.owner import find_owner, wait_until_free
 from vfs.mount.probe import is_dead
 from vfs.mount.process_end import ProcessEnd
 
 LAZY_SECONDS = 3.0
+"""How long a daemon is waited for whose mount somebody still seems to use."""
+
+UNUSED_SECONDS = 15.0
+"""The same when nobody is seen to use it: then it closes the store, be it with a long checkpoint."""
+
 RELEASE_SECONDS = 60.0
 
 
@@ -70,8 +76,9 @@ def _detach_lazily(mount: Mount) -> Outcome:
     with ProcessEnd(None if client is None else client.pid) as daemon:
         if client is not None:
             client.close()
+        seconds = LAZY_SECONDS if find_holders(mount.point) else UNUSED_SECONDS
         detach(mount.point, lazy=True)
-        ended = wait_until_free(mount.store, LAZY_SECONDS) and daemon.wait(LAZY_SECONDS)
+        ended = wait_until_free(mount.store, seconds) and daemon.wait(seconds)
     return Outcome.CLOSED if ended else Outcome.DETACHED
 
 
