@@ -9,6 +9,7 @@ else may touch the folder.
     ["chmod", path, mode]                                   ["attribute", path, name, length or -1, seed]
 """
 
+import errno
 import mmap
 import os
 import random
@@ -148,6 +149,15 @@ _DRAWN = {
 # --- the folder ---------------------------------------------------------------------------------
 
 
+def _allocate(descriptor: int, size: int) -> None:
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            os.fstat(descriptor)  # glibc says EBADF whenever that fails: this says why
+        raise
+
+
 def perform(root: Path, operation: Operation) -> None:
     """Do it on the mount; OSError as it comes."""
     match operation:
@@ -165,7 +175,7 @@ def perform(root: Path, operation: Operation) -> None:
             os.truncate(root / path, size)
         case ["allocate", path, size]:
             with open(root / path, "r+b", buffering=0) as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+                _allocate(file.fileno(), size)
         case ["rename", old, new]:
             os.rename(root / old, root / new)
         case ["exchange", one, other]:

@@ -137,6 +137,8 @@ def store_of_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("parts") / "store"
     library.mkfs(store)
     with pytest.MonkeyPatch.context() as patch, library.open(store) as fs:
+        for name in ("fsync", "fdatasync"):  # it need not outlast the machine, and a disk may take long
+            patch.setattr(os, name, lambda descriptor: None)
         for number in range(PARTS):
             fs.write_bytes(f"/text-{number}", content("text", number))
             fs.write_bytes(f"/noise-{number}", content("noise", number))
