@@ -92,6 +92,25 @@ def test_what_lies_between_passes_belongs_to_packing(backlog: Backlog) -> None:
     assert backlog.rate > 70 * MIB
 
 
+def test_rests_are_no_part_of_what_packing_takes(backlog: Backlog) -> None:
+    now = 0.0
+    for _ in range(20):
+        now += 10.0
+        backlog.packed(100 * MIB, 10.0, now, 8.0)
+    assert backlog.rate == pytest.approx(50 * MIB, rel=0.01)
+
+
+def test_the_more_waits_the_less_passes_give_way(backlog: Backlog) -> None:
+    leisure = []
+    for share in (0.0, 0.25, 0.375, 0.5, 2.0):
+        backlog.committed_bytes = int(LIMIT * share)
+        leisure.append(backlog.leisure)
+        assert not (backlog.leisure and backlog.delay_seconds(MIB)), "a writer would pay for it"
+    assert leisure == [1.0, 1.0, 0.5, 0.0, 0.0]
+    backlog.committed_bytes, backlog.room_bytes = 40 * MIB, 60 * MIB
+    assert backlog.leisure == 0.0, "the disk is nearly full"
+
+
 def test_a_full_disk_lowers_the_limit(backlog: Backlog) -> None:
     backlog.room_bytes = 60 * MIB
     backlog.committed_bytes = 40 * MIB

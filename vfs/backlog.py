@@ -77,10 +77,17 @@ class Backlog:
         wait = min(LONGEST_SECONDS, COOL_SECONDS * max(1.0, ENOUGH_BYTES / self.committed_bytes))
         return now - self._packed_at >= wait and now - cooling_since >= COOL_SECONDS
 
-    def packed(self, raw_bytes: int, seconds: float, now: float) -> None:
-        """A pass has ended."""
+    @property
+    def leisure(self) -> float:
+        """How far passes may give way to clients: 1 up to a quarter of the limit, where they begin to press,
+        less from there on, and 0 at half of it, where writers would begin to pay for that."""
+        return min(1.0, max(0.0, 2 - 4 * self.bytes / self.limit_bytes))
+
+    def packed(self, raw_bytes: int, seconds: float, now: float, rested_seconds: float = 0.0) -> None:
+        """A pass has ended; what of it were rests says nothing of how fast packing is."""
         if now - seconds - self._packed_at < UNBROKEN_SECONDS:
             seconds = now - self._packed_at
+        seconds -= rested_seconds
         self._packed_at = now
         if raw_bytes >= MIB and seconds > 0:
             self.rate = (self.rate + raw_bytes / seconds) / 2

@@ -41,8 +41,8 @@ from vfs.collection import Collect, Collection, ProgressCall
 from vfs.errors import NoSpace, StoreFailed, VfsError
 from vfs.limits import KIB, MIB
 from vfs.pack_pass import PackPass
-from vfs.packing import unwritten
 from vfs.snapshots.pruning import Pruning
+from vfs.unwritten import unwritten
 
 __all__ = ["Collect", "Collecting", "Collection"]
 

@@ -178,6 +178,9 @@ class PackPass:
         """Nobody doubts what became of the commit: a failed one could come back, but not for want of room."""
         self.ended = False
         self.began_at = 0.0
+        self.give_way: Callable[[], float] = _on_and_on
+        """Called between two pieces of work, by who does it: rests if it should, and says for how long."""
+        self.rested_seconds = 0.0
         self.session: PackSession | None = None
         self.sealed: SealedPack | None = None
         self.swaps: list[Swap] = []
@@ -192,6 +195,9 @@ class PackPass:
     def cancel(self) -> None:
         """Let it end soon. Any thread."""
         self.cancelled = True
+
+    def _pause(self) -> None:
+        self.rested_seconds += self.give_way()
 
     # --- planning ---------------------------------------------------------------------------
 
@@ -242,6 +248,7 @@ class PackPass:
         after = FIRST_KEY
         while not self.cancelled:
             page = rows.rows_to_pack(after, PAGE_ROWS)
+            self._pause()
             for key, encoded in page:
                 if self.last_chunk is not None and key[0] > self.last_chunk:
                     return
@@ -276,6 +283,7 @@ class PackPass:
                 else:
                     stream.feed(row, index, data)
                     self.raw_bytes += extent.length
+                    self._pause()
             before = row
         stream.end()
         for row in rows:
@@ -337,6 +345,10 @@ class Stream:
         for (row, index), ranges in zip(self._pieces, spread(lengths, self._blobs), strict=True):
             row.replaced[index] = ranges
         self._pieces, self._blobs = [], []
+
+
+def _on_and_on() -> float:
+    return 0.0
 
 
 def _planned(key: RowKey, encoded: bytes, is_splinter: Callable[[BlobRange], bool]) -> PlannedRow:

@@ -18,15 +18,12 @@ fails, but for want of room, a crash could still bring it back: the file goes on
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
 from vfs.backing.codecs import Compression
 from vfs.backing.creation import CreationOptions
 from vfs.backing.cutter import Cutter
-from vfs.backing.log import FULL
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
 from vfs.backing.room import packing_room_bytes, reserve_bytes, unit_bytes
@@ -39,6 +36,7 @@ from vfs.inode.extents import BlobRange, ChunkRange
 from vfs.limits import MIB
 from vfs.pack_pass import PackPass, Unpackable
 from vfs.polite_thread import PoliteThread
+from vfs.unwritten import unwritten
 
 log = logging.getLogger("vfs")
 
@@ -114,6 +112,11 @@ class Packing(Checkpoints):
         if self.short_of_room and self._backlog.committed_bytes:
             return self._backlog.ready(now)
         return self.backlog_bytes > 0 and self._backlog.due(now, self._cooling_since)
+
+    @property
+    def pack_leisure(self) -> float:
+        """How far a pass that nobody waits for may give way to clients, from 1 to 0. Any thread."""
+        return 0.0 if self.low_on_room or self.short_of_room else self._backlog.leisure
 
     @property
     def pack_wants_checkpoint(self) -> bool:
@@ -339,7 +342,7 @@ class Packing(Checkpoints):
         self._swapping = False
         self._room_bytes = 0  # the pack has taken some of it: the next write looks again
         self._swapped_bytes += work.packed_bytes
-        self._backlog.packed(work.raw_bytes, now - work.began_at, now)
+        self._backlog.packed(work.raw_bytes, now - work.began_at, now, work.rested_seconds)
         self._leave(work)
         self._look_at_backlog()
         at_end = self.log.last_lsn == self.store.index.meta()["lsn"]
@@ -387,14 +390,3 @@ class Packing(Checkpoints):
             self.end_pack(work)
         elif work is not None:
             self.abandon_pack(work)
-
-
-@contextmanager
-def unwritten() -> Iterator[None]:
-    """What the system says of a pack's file, as an error of ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise NoSpace("no room for a pack") from error
-        raise PackUnwritten(error.strerror or str(error)) from error

@@ -12,6 +12,7 @@ class Work:
 
     cancelled = False
     ended = False
+    give_way: Callable[[], float] | None = None
     packed_bytes = 100
     log_bytes = 0
     swapped_rows = 1
@@ -45,6 +46,7 @@ class Script:
         self.low_on_room = False
         self.log_is_thin = False
         self.presses = 0
+        self.pack_leisure = 1.0
         self.run: Callable[[Work], None] = lambda work: None
         self.commit: Callable[[], None] = lambda: None
         self.checkpointing = trio.Lock()

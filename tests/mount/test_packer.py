@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -78,6 +79,44 @@ async def test_a_flush_packs_everything_between_two_checkpoints() -> None:
         *["begin all", "run", "abandon"],
         "checkpoint anyway",
     ]
+
+
+async def test_a_pass_in_the_background_gives_way_and_one_that_was_asked_for_does_not() -> None:
+    rests: list[float] = []
+
+    def busily(work: Work) -> None:
+        """Pieces of work, until there is a rest; none is to be had where the pass is to go on and on."""
+        rest = 0.0
+        while work.give_way is not None and not rest and not work.cancelled:
+            time.sleep(0.002)
+            rest = work.give_way()
+        rests.append(rest)
+
+    script = Script(2)
+    script.run = busily
+    async with running(packer_of(script)):
+        with trio.fail_after(60):
+            while len(rests) < 2:  # as clients do that ask all the time
+                await trio.lowlevel.checkpoint()
+    assert all(rests)
+    script.left = 2
+    await packer_of(script).flush(lambda done, total, text: None)
+    assert set(rests[2:]) == {0.0}
+
+
+async def test_a_pass_does_not_give_way_when_somebody_waits_for_its_end() -> None:
+    script = Script(1)
+    packer = packer_of(script)
+    assert packer._leisure() == 1.0
+    script.pack_leisure = 0.25
+    assert packer._leisure() == 0.25
+    async with packer.exclusive, trio.open_nursery() as nursery:
+        nursery.start_soon(packer.flush, lambda done, total, text: None)
+        await trio.testing.wait_all_tasks_blocked()
+        assert packer._leisure() == 0.0
+        packer.exclusive.release()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await packer.exclusive.acquire()
 
 
 async def test_passes_do_not_overlap() -> None:

@@ -10,7 +10,10 @@ checkpoint is being taken, which is shielded: once it has begun, it comes to its
 holds `exclusive`, and takes checkpoints while holding it; nobody asks for it while a checkpoint waits.
 """
 
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -20,6 +23,7 @@ from vfs.errors import MountError, NoSpace
 from vfs.filesystem import FileSystem
 from vfs.mount.background import Background
 from vfs.mount.committer import Committer
+from vfs.mount.giving_way import GivingWay
 from vfs.mount.pruner import Pruner
 from vfs.pack_pass import PackPass
 from vfs.snapshots.pruning import Prune
@@ -153,6 +157,8 @@ class Packer:
             return None
         fs = self._fs
         self._work = work = fs.begin_pack(everything=everything, last_chunk=last_chunk)
+        if not everything:
+            work.give_way = GivingWay(_processor_time(), self._leisure).step
         try:
             if not await self._thread(fs.run_pack, work):
                 return None
@@ -167,6 +173,9 @@ class Packer:
             self._work = None
             with trio.CancelScope(shield=True):
                 await self._thread(fs.abandon_pack, work)  # nothing to do for one that has ended
+
+    def _leisure(self) -> float:
+        return 0.0 if self.exclusive.statistics().tasks_waiting else self._fs.pack_leisure
 
     # --- a collection -----------------------------------------------------------------------
 
@@ -239,3 +248,8 @@ class Packer:
 
     async def _thread(self, step: Callable[[W], R], work: W) -> R:
         return await trio.to_thread.run_sync(step, work, limiter=self._threads)
+
+
+def _processor_time() -> Callable[[], float]:
+    """What tells any thread the processor time that this one has had, in seconds."""
+    return partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))

@@ -35,11 +35,11 @@ from vfs.checks.accounts import Accounts
 from vfs.checks.sound import read_whole
 from vfs.errors import NoSpace, VfsError
 from vfs.limits import MIB
-from vfs.packing import unwritten
 from vfs.repair.data import SEGMENTS_OF_FILES, DataPlan, map_mender
 from vfs.repair.losing import SavedPart
 from vfs.repair.recount import recount
 from vfs.repair.saving import Find
+from vfs.unwritten import unwritten
 
 log = logging.getLogger("vfs")
 
