@@ -69,10 +69,11 @@ def test_integrity_after_the_daemon_is_killed_in_transactions(mounted: MountedSt
         for _ in range(5):  # transactions at least, in each round
             committed = int(client.stdout.readline())
         time.sleep(random.Random(round_number).uniform(0.1, 0.6))
-        mounted.kill()
+        mounted.kill_daemon()
         rest, _ = client.communicate(timeout=30)
         assert client.returncode != 0, "it can only end with a disk I/O error"
         committed = max([committed, *map(int, rest.split())])
+        mounted.clear()
         mounted.mount()
         committed = check(database, committed)
     assert committed > 20
