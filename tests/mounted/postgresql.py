@@ -175,6 +175,7 @@ class Cluster:
 
 def _children(pid: int) -> Iterator[tuple[int, int]]:
     """The processes that one has started, each with a descriptor of it."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    for child in children.read_text().split() if children.exists() else ():  # it may have ended by itself
         with suppress(ProcessLookupError):
             yield int(child), os.pidfd_open(int(child))
