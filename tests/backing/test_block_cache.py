@@ -95,12 +95,12 @@ def test_those_who_want_the_same_block_wait_for_one_decoding(fails: bool) -> Non
     threads = [threading.Thread(target=read) for _ in range(6)]
     for thread in threads:
         thread.start()
-    assert begun.acquire(timeout=10)
+    assert begun.acquire(timeout=60)
     assert cache.get(2, lambda: b"other") == b"other", "another block does not wait"
     assert cache.peek(1) is None
     may_end.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(calls) == (2 if fails else 1)
     assert sorted(map(str, found)) == sorted(["b'data'"] * (5 if fails else 6) + ["no"] * fails)
     check_invariants(cache)

@@ -267,7 +267,7 @@ def test_what_is_not_in_memory_is_asked_for_and_comes(directory: DirectoryStorag
     assert file.pread_resident(1 << 20, 0) is None, "there is less: only `pread` tells the end from the disk"
     file.sync()
     file.drop_cache(0)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (found := file.pread_resident(32 << 10, 8192)) is None:
         assert time.monotonic() < deadline, "nobody has asked the disk for it"
         time.sleep(0.001)

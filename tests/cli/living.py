@@ -27,7 +27,7 @@ def is_mounted(store: Path) -> bool:
     return bool(mounts_of(store, read_mounts()))
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"

@@ -27,7 +27,7 @@ def dead_mount(store: Path, point: Path) -> None:
     pid = mount(store, point)
     (point / "file").write_text("data")
     os.kill(pid, signal.SIGKILL)
-    assert wait_until_free(store, 20)
+    assert wait_until_free(store, 60)
 
 
 def test_programs_that_still_use_the_dead_mount_keep_nobody_from_mounting_again(
@@ -54,7 +54,7 @@ def test_a_dead_mount_that_shows_twice(store: Path, point: Path, tmp_path: Path)
     subprocess.run(["mount", "--bind", point, point], check=True)  # stacked on itself
     assert len(mounts_of(store, read_mounts())) == 3
     os.kill(pid, signal.SIGKILL)
-    assert wait_until_free(store, 20)
+    assert wait_until_free(store, 60)
     ran = vfs("mount", store, point)
     assert ran.code == 0, ran.err
     assert ran.err.count("clearing ") >= 2
@@ -69,7 +69,7 @@ def test_a_dead_mount_under_another_file_system(store: Path, point: Path, tmp_pa
     try:
         assert "is already mounted at" in vfs("mount", store, point).error
         os.kill(pid, signal.SIGKILL)
-        assert wait_until_free(store, 20)
+        assert wait_until_free(store, 60)
         ran = vfs("mount", store, point)
         assert ran.code == 1
         assert f"{point} is the mount point of over it (tmpfs); choose a free one" in ran.err

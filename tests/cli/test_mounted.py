@@ -121,7 +121,7 @@ def test_a_daemon_that_hangs_hangs_nobody_else(store: Path, point: Path, tmp_pat
         )
         for arguments in (["info", "--json", point], ["umount", point], ["fsck", store]):
             command = [sys.executable, "-c", code, *map(str, arguments)]
-            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
             assert done.returncode != 0
             assert f"process {pid} serves {store} but does not answer" in done.stderr
     finally:
@@ -135,7 +135,7 @@ def test_the_foreground(store: Path, point: Path) -> None:
         eventually(lambda: is_mounted(store))
         (point / "file").write_text("data")
         daemon.send_signal(signal.SIGINT)
-        out, err = daemon.communicate(timeout=20)
+        out, err = daemon.communicate(timeout=60)
     assert daemon.returncode == 0
     assert out == ""
     assert "SIGINT: unmounting" in err

@@ -50,7 +50,7 @@ class Clocked:
         return sorted(os.listdir(self.mounted.path / ".snapshots"))
 
     def eventually(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not condition(self.names()):
             assert time.monotonic() < end, self.names()
             time.sleep(0.01)

@@ -59,7 +59,7 @@ def start(folder: Path) -> Iterator[Start]:
 def wait_for_waiters(path: Path, count: int) -> None:
     """Return when so many wait for a lock on the file, as the kernel tells it."""
     ending = f":{os.stat(path).st_ino} "
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         lines = Path("/proc/locks").read_text().splitlines()
         if sum("->" in line and ending in line for line in lines) == count:

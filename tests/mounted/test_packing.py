@@ -213,7 +213,7 @@ def test_an_unmount_does_not_wait_for_packing(mount_store: Mounter) -> None:
     begin = time.monotonic()
     mounted.unmount()
     assert time.monotonic() - begin < 8
-    assert flushing.wait(timeout=20) == 1
+    assert flushing.wait(timeout=60) == 1
     mounted.fsck()
     mounted.mount("compression=zstd:1")
     check(mounted.path, contents)
@@ -333,7 +333,7 @@ def test_packing_happens_by_itself(mount_store: Mounter) -> None:
     mounted = mount_store("backlog=64M")
     for number in range(12):
         (mounted.path / f"{number}").write_bytes(text(number, 8 * MIB))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while info(mounted)["packs"] == 0:
         assert time.monotonic() < end, "nothing was packed"
         time.sleep(0.2)

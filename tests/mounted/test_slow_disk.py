@@ -65,7 +65,7 @@ def ask_requests(store: Path) -> dict[str, Any]:
 
 def wait_until_stuck(store: Path, seconds: float = 2.5) -> dict[str, Any]:
     """Until some call to the disk has taken so long; the facts of that moment."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         facts = ask_info(store)
         if any(wait["seconds"] >= seconds for wait in facts["waiting"]):

@@ -70,7 +70,7 @@ def test_integrity_after_the_daemon_is_killed_in_transactions(mounted: MountedSt
             committed = int(client.stdout.readline())
         time.sleep(random.Random(round_number).uniform(0.1, 0.6))
         mounted.kill_daemon()
-        rest, _ = client.communicate(timeout=30)
+        rest, _ = client.communicate(timeout=60)
         assert client.returncode != 0, "it can only end with a disk I/O error"
         committed = max([committed, *map(int, rest.split())])
         mounted.clear()

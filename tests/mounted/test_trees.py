@@ -176,7 +176,7 @@ def open_files(pid: int) -> Iterator[str]:
 
 def wait_for_the_pipe(pid: int) -> None:
     """Until a daemon reads what a client of it pipes in."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not any(name.endswith("/archive.tar") for name in open_files(pid)):
         assert time.monotonic() < end, "the daemon was not asked"
         time.sleep(0.02)
@@ -187,7 +187,7 @@ def test_a_client_that_goes_ends_its_import(mounted: MountedStore, tmp_path: Pat
     client = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for_the_pipe(mounted.pid)
     client.send_signal(2)
-    client.wait(timeout=30)  # its stdin stays open until then: an archive that ends is an error of its own
+    client.wait(timeout=60)  # its stdin stays open until then: an archive that ends is an error of its own
     _, error = client.communicate()
     assert client.returncode == 130, error
     assert error.startswith(b"vfs: interrupted")
