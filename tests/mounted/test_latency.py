@@ -11,6 +11,7 @@ import pytest
 from tests.mounted import slow_daemon
 from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import start_python, wait_for
+from vfs.mount.tuning import UNWRITTEN_BYTES
 
 pytestmark = pytest.mark.mounted
 
@@ -83,3 +84,16 @@ def test_on_this_disk(mounted: MountedStore) -> None:
     mounted.remount("attr_timeout=0")
     p99, sync = measure(mounted, SYNCER)
     assert p99 < max(5 * sync, 0.05)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may set what the kernel keeps")
+def test_the_kernel_keeps_little_that_a_read_would_have_to_wait_for(mounted: MountedStore) -> None:
+    device = mounted.path.stat().st_dev
+    knob = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/max_bytes")
+    if not knob.exists():
+        pytest.skip("this kernel knows no bytes to keep")
+    deadline = time.monotonic() + 60
+    # The kernel keeps it as a share of the memory that there is at the moment, so it may be a little more.
+    while int(knob.read_text()) > 1.25 * UNWRITTEN_BYTES:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -20,7 +20,7 @@ from vfs.mount.init_messages import Agreed
 from vfs.mount.mountinfo import mount_at, read_mounts
 from vfs.mount.options import MountOptions
 from vfs.mount.reading import seen_by_pyfuse3
-from vfs.mount.tuning import raise_read_ahead
+from vfs.mount.tuning import tune_mount
 
 log = logging.getLogger("vfs")
 
@@ -61,13 +61,14 @@ class KernelMount:
         return attached
 
     def tune(self) -> None:
-        """Raise the read-ahead, once the kernel has had our first answer, at which it sets its own.
+        """Set what the kernel reads ahead, and keeps of writes, once it has had our first answer.
 
-        That is waited for elsewhere. To ask our own mount for anything, to find out, would be a trap: a
-        thread that waits in the kernel for this process keeps it from leaving, and even from being killed.
+        At that it sets its own, and that is waited for elsewhere. To ask our own mount for anything, to find
+        out, would be a trap: a thread that waits in the kernel for this process keeps it from leaving, and
+        even from being killed.
         """
         if self.device is not None:
-            raise_read_ahead(self.device)
+            tune_mount(self.device)
 
     def remove(self) -> None:
         """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""

@@ -42,10 +42,25 @@ def tune_process() -> None:
             mallopt(parameter, value)
 
 
-def raise_read_ahead(device: str) -> None:
-    """Raise the read-ahead of a mount, given its device as `major:minor`; only root may."""
-    knob = Path("/sys/class/bdi") / device / "read_ahead_kb"
-    with suppress(OSError, ValueError):
-        if int(knob.read_text()) < READ_AHEAD_KIB:
-            knob.write_text(str(READ_AHEAD_KIB))
-            log.debug("read-ahead of %s raised to %d KiB", device, READ_AHEAD_KIB)
+UNWRITTEN_BYTES = 16 << 20
+"""What programs may have written that the kernel has not handed over yet, at most.
+
+It hands over all that it may keep at once, a megabyte with each request, and a read of a page that it does
+not have waits in the same line behind them. With what it keeps by itself, 1 % of the memory, 31 of them were
+seen in the line beside a writer, and 14 with this; the writer is as fast.
+"""
+
+
+def tune_mount(device: str, knobs: Path = Path("/sys/class/bdi")) -> None:
+    """Have the kernel read further ahead, and keep less of what is written, for the mount whose device is
+    given as `major:minor`. Only root may, and an old kernel has no bytes to set: then all stays as it is."""
+    for name, wanted, better in (
+        ("read_ahead_kb", READ_AHEAD_KIB, max),
+        ("max_bytes", UNWRITTEN_BYTES, min),
+    ):
+        knob = knobs / device / name
+        with suppress(OSError, ValueError):
+            found = int(knob.read_text())
+            if better(found, wanted) != found:
+                knob.write_text(str(wanted))
+                log.debug("%s of %s: %d, it was %d", name, device, wanted, found)
