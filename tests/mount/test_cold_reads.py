@@ -12,7 +12,7 @@ import vfs
 from vfs.contents import ReadPlan
 from vfs.mount import cold_reads
 from vfs.mount.adapter import Adapter
-from vfs.mount.cold_reads import LEAST_LOOKS, UNTRIED
+from vfs.mount.cold_reads import LEAST_LOOKS, LEAST_UNTRIED, MOST_UNTRIED
 from vfs.mount.options import MountOptions
 
 CONTENT = bytes(range(256)) * 512
@@ -112,14 +112,23 @@ async def test_a_slow_disk_is_left_to_threads_and_rarely_looked_at(
     monkeypatch.setattr(cold_reads, "LOOK_SECONDS", 0.0)
     adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
     disk.answers_after = 1000
-    reads = 1 + UNTRIED
+    pauses = [LEAST_UNTRIED << turn for turn in range(4)]
+    assert pauses[-1] < MOST_UNTRIED
+    reads = sum(1 + pause for pause in pauses)
     for _ in range(reads):
         assert bytes(await adapter.read(ino, 4096, 4096)) == CONTENT[4096:8192]
     assert disk.threads == reads
-    assert disk.looks == reads + LEAST_LOOKS, "only the first one was looked for again"
+    assert disk.looks == reads + len(pauses) * LEAST_LOOKS, "ever fewer of them were looked for again"
     disk.answers_after = 1  # it has become quick
-    await adapter.read(ino, 4096, 4096)
+    for _ in pauses:
+        await adapter.read(ino, 4096, 4096)
     assert disk.threads == reads
+    disk.answers_after = 1000
+    for _ in range(1 + LEAST_UNTRIED):
+        await adapter.read(ino, 4096, 4096)
+    disk.answers_after = 1
+    await adapter.read(ino, 4096, 4096)
+    assert disk.threads == reads + 1 + LEAST_UNTRIED, "one that was slow once is looked for again soon"
 
 
 async def test_large_reads_and_chunks_that_are_not_open_go_to_threads(fs: vfs.FileSystem, disk: Disk) -> None:

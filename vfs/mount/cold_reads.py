@@ -21,8 +21,9 @@ LOOK_SECONDS = 0.0005
 LEAST_LOOKS = 3
 """Also when other requests fill that time."""
 
-UNTRIED = 32
-"""Cold reads that go to threads at once, after one that was looked for in vain."""
+LEAST_UNTRIED, MOST_UNTRIED = 2, 32
+"""Cold reads that go to threads at once, after one that was looked for in vain: twice as many each time, and
+half as many after one that came. For a quick disk is slow now and then, and is looked for again soon then."""
 
 
 class ColdReads:
@@ -32,6 +33,7 @@ class ColdReads:
         self._fs = fs
         self._threads = ReadingThreads()
         self._untried = 0
+        self._next_untried = LEAST_UNTRIED
 
     async def run(self, plan: ReadPlan) -> Any:
         """The bytes of a plan, which stays the caller's. DataDamaged."""
@@ -40,8 +42,10 @@ class ColdReads:
         elif is_coming(self._fs, plan):
             data = await self._look(plan)
             if data is not None:
+                self._next_untried = max(self._next_untried // 2, LEAST_UNTRIED)
                 return data
-            self._untried = UNTRIED
+            self._untried = self._next_untried
+            self._next_untried = min(2 * self._untried, MOST_UNTRIED)
         return await self._threads.run(partial(self._fs.run_read, plan), plan.length)
 
     async def _look(self, plan: ReadPlan) -> Any:
