@@ -1,7 +1,8 @@
 """`python -m bench fsync`: 1 to 16 processes that each append 4 KiB to a file of its own and fsync it.
 
-Promises the same work on vfs and on the host's directory, in turn, and to count the syncs of the daemon's log
-against the fsyncs that were answered. It never shares a file between processes.
+Promises the same work on vfs and on the host's directory, in turn, every second round in the other order, and
+to count the syncs of the daemon's log against the fsyncs that were answered. It never shares a file between
+processes.
 """
 
 import argparse
@@ -128,31 +129,32 @@ class Daemon:
         return count
 
 
-def measure(program: str, folder: Path, size: str, lines: list[Line]) -> Iterator[str]:
-    """All rounds; yields what to tell meanwhile."""
+def measure(program: str, folder: Path, size: str, rounds: int, lines: list[Line]) -> Iterator[str]:
+    """All rounds, every second one the other way round; yields what to tell meanwhile."""
     targets: dict[str, Target] = {"host": HostDirectory(), "vfs": VfsTarget(program)}
     with mounts(folder, targets) as mounted:
-        for number in range(ROUNDS[size]):
-            alone: dict[str, float] = {}
-            for line in lines:
-                found: dict[str, float] = {}
-                for name in targets:
+        for number in range(rounds):
+            for line in lines[:: -1 if number % 2 else 1]:
+                for name in list(targets)[:: -1 if number % 2 else 1]:
                     root = mounted.root(name, frozenset())
                     daemon = Daemon(program, root) if name == "vfs" else None
                     before = daemon.syncs() if daemon else 0
-                    found[name], count = rate(root, line.processes, SECONDS[size])
+                    found, count = rate(root, line.processes, SECONDS[size])
                     if daemon:
                         line.syncs.append((daemon.syncs() - before) / count)
-                    alone.setdefault(name, found[name])
-                    line.rates.setdefault(name, []).append(found[name])
-                    line.gains.setdefault(name, []).append(found[name] / alone[name])
-                line.ratios.append(found["vfs"] / found["host"])
-                told = ", ".join(f"{name} {value:,.0f}" for name, value in found.items())
+                    line.rates.setdefault(name, []).append(found)
+                told = ", ".join(f"{name} {line.rates[name][-1]:,.0f}" for name in targets)
                 yield f"round {number + 1}, {line.processes:2} processes, fsyncs/s: {told}"
+            for line in lines:
+                for name in targets:
+                    alone = lines[0].rates[name][-1]
+                    line.gains.setdefault(name, []).append(line.rates[name][-1] / alone)
+                line.ratios.append(line.rates["vfs"][-1] / line.rates["host"][-1])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", choices=SECONDS, default="full", help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, help="(default: by size)")
     add_place(parser, RESULTS / "fsync.json")
 
 
@@ -165,9 +167,10 @@ def _place(wanted: Path | None) -> Iterator[Path]:
 def main(arguments: argparse.Namespace, progress: Console, output: Console) -> int:
     begin, load = time.monotonic(), load_before(progress)
     lines = [Line(count) for count in PROCESSES[arguments.sizes]]
+    rounds = arguments.rounds or ROUNDS[arguments.sizes]
     try:
         with _place(arguments.store_dir) as folder:
-            for told in measure(arguments.vfs, folder, arguments.sizes, lines):
+            for told in measure(arguments.vfs, folder, arguments.sizes, rounds, lines):
                 progress.print(told, markup=False, highlight=False)
             kind = filesystem_type(str(folder))
     except (TargetFailed, OSError, subprocess.SubprocessError) as error:
