@@ -11,7 +11,10 @@ import vfs
 from vfs.errors import StoreError
 from vfs.mount.committer import Committer
 from vfs.mount.control import Progress
+from vfs.mount.nodes import NodeIds
+from vfs.mount.open_files import OpenFiles
 from vfs.mount.packer import Packer
+from vfs.mount.pages import Pages
 from vfs.mount.tree_verbs import TreeVerbs
 from vfs.trees import planter
 
@@ -41,7 +44,9 @@ async def test_what_came_before_the_cut_of_an_archive_is_brought_in(
     monkeypatch.setattr(planter, "SLICE_EXTENTS", 1)
     (tmp_path / "cut.tar").write_bytes(archive(300)[: 200 * 1024 + 700])
     committer = Committer(fs)
-    verbs = TreeVerbs(fs, tmp_path / "store", committer, Packer(fs, committer, automatic=False))
+    packer = Packer(fs, committer, automatic=False)
+    pages = Pages(tmp_path / "store", OpenFiles(fs, NodeIds(fs)))
+    verbs = TreeVerbs(fs, tmp_path / "store", committer, packer, pages)
     request = {"source": str(tmp_path / "cut.tar"), "dest": "/in"}
     with pytest.raises(StoreError, match="cut short"):
         await verbs.import_(request, Progress())

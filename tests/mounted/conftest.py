@@ -1,10 +1,12 @@
 """Fixtures of the tests on the real mount. After each test the store must be sound and the log quiet."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.mounted import late_daemon
 from tests.mounted.mounting import HANGING_SECONDS, MountedStore
 
 Mounter = Callable[..., MountedStore]
@@ -40,6 +42,15 @@ def _finish(store: MountedStore) -> BaseException | None:
 def mounted(mount_store: Mounter) -> MountedStore:
     """A new store, mounted without options."""
     return mount_store()
+
+
+@pytest.fixture
+def late(mounted: MountedStore) -> MountedStore:
+    """A new store whose daemon is slow to take what the kernel hands over."""
+    mounted.unmount()
+    mounted.command = (sys.executable, "-m", late_daemon.__name__)
+    mounted.mount()
+    return mounted
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 import mmap
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.mounted import late_daemon
 from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import start_python, wait_for
 from vfs.mount.client import ControlClient
@@ -96,15 +94,6 @@ def check_what_is_kept(mounted: MountedStore, keeper: "subprocess.Popen[str]") -
         assert (second / "mapped").read_bytes()[4096 * 5 : 4096 * 5 + 6] == b"second"
         assert (second / "written").read_bytes()[:6] == b"laterw"
     wait_for(keeper)
-
-
-@pytest.fixture
-def late(mounted: MountedStore) -> MountedStore:
-    """A mount whose daemon is slow to take what the kernel hands over."""
-    mounted.unmount()
-    mounted.command = (sys.executable, "-m", late_daemon.__name__)
-    mounted.mount()
-    return mounted
 
 
 def test_what_is_on_its_way_from_the_kernel_is_in_it(late: MountedStore) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.mounted.mounting import ROOT, VFS, MountedStore, vfs
 from tests.trees.material import describe, make_everything
+from vfs.mount.client import ControlClient
 
 pytestmark = pytest.mark.mounted
 
@@ -43,6 +44,15 @@ def test_in_and_out_beside_the_mount(mounted: MountedStore, everything: Path, tm
     vfs("export", mounted.store, "/in", tmp_path / "out.tar.zst")
     vfs("import", mounted.store, tmp_path / "out.tar.zst", "/again")
     assert describe(mounted.path / "again", holes=False) == before
+
+
+def test_an_export_has_what_is_on_its_way_from_the_kernel(late: MountedStore, tmp_path: Path) -> None:
+    daemon = ControlClient.connect(late.store)
+    assert daemon is not None
+    with daemon, (late.path / "open").open("wb", buffering=0) as file:
+        file.write(b"written")
+        daemon.ask("export", source="/", dest=str(tmp_path / "out"))  # sooner than a command could
+    assert (tmp_path / "out" / "open").read_bytes() == b"written"
 
 
 def test_the_kernel_hears_of_it(mounted: MountedStore, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from vfs.mount.control import Progress, Verb
 from vfs.mount.kernel_caches import tell_kernel
 from vfs.mount.mountinfo import VFS_TYPE, read_mounts, resolve
 from vfs.mount.packer import Packer
+from vfs.mount.pages import Pages
 from vfs.trees.exporter import Export, begin_report
 from vfs.trees.importer import Batch, Import
 from vfs.trees.planter import Planter
@@ -44,11 +45,14 @@ class Cancellable(Protocol):
 class TreeVerbs:
     """The verbs `import` and `export` of one mount."""
 
-    def __init__(self, fs: FileSystem, store: Path, committer: Committer, packer: Packer) -> None:
+    def __init__(
+        self, fs: FileSystem, store: Path, committer: Committer, packer: Packer, pages: Pages
+    ) -> None:
         self._fs = fs
         self._store = store
         self._committer = committer
         self._packer = packer
+        self._pages = pages
         self._threads = trio.CapacityLimiter(2)
         self._telling = trio.CapacityLimiter(1)
 
@@ -129,6 +133,7 @@ class TreeVerbs:
         fs = self._fs
         path, own = self._place(text_of(request, "dest"))
         source = os.fsencode(text_of(request, "source"))
+        await self._pages.hand_over()
         report = begin_report(fs, source)
         walk = Walk(fs, source, report)
         try:

@@ -95,7 +95,7 @@ class Verbs:
             "flush": Verb(self.flush),
             "gc": Verb(self.gc),
             "fsck": Verb(self.fsck),
-            **TreeVerbs(self._fs, self._store, self._committer, self._packer).verbs(),
+            **TreeVerbs(self._fs, self._store, self._committer, self._packer, self._pages).verbs(),
             **CopyVerbs(self._fs, self._committer, self._nodes, self._pages).verbs(),
             **self._rollbacks.verbs(),
             **SnapshotVerbs(self._fs, self._committer, self._acting, self._automatic.policy_changed).verbs(),
