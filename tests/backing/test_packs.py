@@ -1,6 +1,7 @@
 """Packs: what the writer was given the reader gives back, and a name says all that is in a pack."""
 
 import errno
+import os
 import random
 from pathlib import Path
 
@@ -124,6 +125,24 @@ def test_data_stored_as_it_is_comes_without_a_copy(tmp_path: Path) -> None:
     assert found == content[10 : 10 + 200 * KIB]
     pack.close()
     assert found == content[10 : 10 + 200 * KIB], "what was handed out stays"
+    storage.close()
+
+
+def test_the_kernel_is_told_that_readers_of_a_pack_jump_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it fetches megabytes behind a block, where what lies before that is in memory."""
+    storage = DirectoryStorage(tmp_path)
+    storage.make_folder(PACKS_FOLDER)
+    writer = PackWriter(storage, UUID, 1)
+    writer.add_block(1, media(KIB), None)
+    name = writer.finish([])
+    writer.publish()
+    told: list[tuple[int, ...]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *advice: told.append(advice))
+    pack = PackFile.attach(storage, name, UUID)
+    assert told == [(0, 0, os.POSIX_FADV_RANDOM)]
+    pack.close()
     storage.close()
 
 

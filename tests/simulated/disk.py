@@ -93,6 +93,9 @@ class SimulatedFile:
     def unmap(self) -> None:
         pass  # nothing is mapped here
 
+    def expect_jumps(self) -> None:
+        pass
+
     def fault_in(self, length: int, offset: int) -> None:
         with self._storage.lock:
             self._storage.check_read(self._name, self._node)

@@ -132,10 +132,13 @@ class DirectoryFile:
             self._mapped = mmap.mmap(self._fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         # The kernel would read 128 KiB around every page it misses; who reads in order asks with `prefetch`.
         self._mapped.madvise(mmap.MADV_RANDOM)
-        with suppress(OSError):
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        self.expect_jumps()
         self._address = address_of(self._mapped)
         return memoryview(self._mapped)
+
+    def expect_jumps(self) -> None:
+        with suppress(OSError):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
 
     def fault_in(self, length: int, offset: int) -> None:
         mapped = self._mapped  # keeps the mapping for as long as this takes

@@ -100,6 +100,9 @@ class PackBlocks:
         self._file = file
         self._mapped: memoryview | None = None
         self.size = file.size()
+        # Where what lies before a block is in memory, the kernel would take who reads it for one that comes
+        # in order, and have the disk fetch megabytes behind it.
+        file.expect_jumps()
         self._following = 0
         """Where a reader that goes on from the last block would read next."""
         self._ahead = 0

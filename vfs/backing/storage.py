@@ -63,6 +63,10 @@ class StorageFile(Protocol):
     def map(self) -> memoryview:
         """Return a read-only view of the whole file as long as it is now; it outlives `close`."""
 
+    def expect_jumps(self) -> None:
+        """Have the kernel fetch what is asked for and nothing around it; a hint, as `prefetch`, which whoever
+        reads in order uses then."""
+
     def fault_in(self, length: int, offset: int) -> None:
         """Bring a mapped range into memory, so that a bad sector is an OSError here and no SIGBUS later."""
 
