@@ -1,7 +1,8 @@
 """Cold reads whose pages the disk has been asked for: here in a moment, so they need no thread.
 
 Promises never to wait for the disk, and to answer with the very bytes that `Contents.run_read` would give.
-Only knows small reads of what is open: anything else may have to be looked up, or has much to be decoded.
+Each look asks for what the next step wants, all of it. Only knows small reads of what is open: anything else
+may have to be looked up, or has much to be decoded, as more than one compressed block is.
 """
 
 from itertools import groupby
@@ -15,11 +16,14 @@ def is_coming(contents: Contents, plan: ReadPlan) -> bool:
     """Whether some pages of the log or of packs are all that a plan waits for, and few of them."""
     if plan.length > SMALL_BYTES:
         return False
-    for extent in plan.extents:
-        if type(extent) is ChunkRange:
-            if not contents.log.is_open_to_read(extent.chunk):
+    for _, group in groupby(plan.extents, type):
+        blobs = []
+        for extent in group:
+            if isinstance(extent, BlobRange):
+                blobs.append((extent.blob, extent.start, extent.length))
+            elif not isinstance(extent, ChunkRange) or not contents.log.is_open_to_read(extent.chunk):
                 return False
-        elif type(extent) is not BlobRange or not contents.blobs.is_open_to_read(extent.blob):
+        if not contents.blobs.are_open_to_read(blobs):
             return False
     return True
 

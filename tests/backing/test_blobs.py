@@ -12,6 +12,7 @@ from vfs.backing import blobs as blobs_module
 from vfs.backing.blobs import Blobs, Packs
 from vfs.backing.codecs import Codec
 from vfs.errors import PackDamaged
+from vfs.limits import KIB
 
 CONTENTS = [*(text(3000, seed) for seed in range(12)), *(media(40_000, seed) for seed in range(3))]
 STORE = PackedStore()
@@ -65,6 +66,27 @@ def test_what_lies_back_to_back_is_one_request(monkeypatch: pytest.MonkeyPatch) 
     assert blobs.read_all_resident(ranges) is None
 
 
+def test_a_run_does_not_begin_far_before_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sums of its first block, which lie there, are read apart then."""
+    blobs, asked = STORE.again(), []
+    pread = SimulatedFile.pread
+
+    def counted(file: SimulatedFile, length: int, offset: int) -> bytes:
+        asked.append(length)
+        return pread(file, length, offset)
+
+    monkeypatch.setattr(SimulatedFile, "pread", counted)
+    monkeypatch.setattr(blobs_module, "RUN_BYTES", 42_000)
+    first, second = (NUMBERS[-3], 39_000, 1000), NUMBERS[-2]
+    assert b"".join(blobs.read_all([first, (second, 0, 1500)])) == CONTENTS[-3][39_000:] + CONTENTS[-2][:1500]
+    assert max(asked) > 40_000, "so much is one request"
+    for read in (STORE.again().read_all, blobs.read_all_resident):
+        asked.clear()
+        parts = read([first, (second, 0, 2500)])
+        assert b"".join(parts or ()) == CONTENTS[-3][39_000:] + CONTENTS[-2][:2500]
+        assert max(asked) <= 32 * KIB
+
+
 def test_of_many_blocks_the_damaged_one_is_known() -> None:
     store = PackedStore()
     sealed, numbers = store.put([media(40_000, seed) for seed in range(3)])
@@ -82,9 +104,29 @@ def test_one_small_block_is_decoded_at_once() -> None:
     for blob, _, _ in ranges:
         blobs._place(blob, 0, 0)  # finds the places
     assert blobs.read_all_resident(ranges) is None, "two would take long"
+    assert not blobs.are_open_to_read(ranges)
     assert blobs.cache.misses == 0
+    assert blobs.are_open_to_read(ranges[:1])
     assert blobs.read_all_resident(ranges[:1]) == [CONTENTS[0][:10]]
     assert blobs.cache.misses == 1
+    assert not blobs.are_open_to_read(ranges), "still one to be decoded, and another"
+    blobs.read(*ranges[1])
+    assert blobs.are_open_to_read(ranges)
+    assert blobs.read_all_resident(ranges) == [CONTENTS[0][:10], CONTENTS[11][:10]]
+
+
+def test_what_is_open_to_read_is_read_without_waiting_and_nothing_else_is() -> None:
+    """But for the disk: else it would be looked for in vain, again and again."""
+    ranges = [(number, 0, 10) for number in NUMBERS]
+    for first in range(len(ranges)):
+        for end in range(first + 1, len(ranges) + 1):
+            blobs = STORE.again()
+            assert not blobs.are_open_to_read(ranges[first:end]), "it would have to be looked up"
+            blobs.read(NUMBERS[-1], 0, 1)
+            for blob in NUMBERS:
+                blobs._place(blob, 0, 0)
+            is_open = blobs.are_open_to_read(ranges[first:end])
+            assert is_open == (blobs.read_all_resident(ranges[first:end]) is not None)
 
 
 @pytest.mark.parametrize(("blob", "start", "length"), [(10**9, 0, 1), (0, 0, 0), (NUMBERS[0], -1, 1)])

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.backing.log_history import UUID, small_chunks
-from tests.simulated.disk import SimulatedStorage
+from tests.simulated.disk import SimulatedFile, SimulatedStorage
 from tests.simulated.faults import Fault
 from vfs.backing.chunks import ChunkReader, chunk_name, chunk_numbers
-from vfs.backing.frames import PIECE_BYTES
+from vfs.backing.frames import FRAME_HEADER_BYTES, PIECE_BYTES
 from vfs.backing.log import Log, Place
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import ChunkDamaged
@@ -153,6 +153,32 @@ def test_resident_reads_never_wait_for_the_disk(disk: SimulatedStorage) -> None:
     disk.cold = True
     for place in places:
         assert log.read_resident(*place, 400) is None
+
+
+@pytest.mark.parametrize("number", [1, 11], ids=["sealed", "active"])
+def test_the_head_of_a_frame_is_asked_for_as_a_whole(
+    disk: SimulatedStorage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Where only its first bytes are in memory, reading the rest would wait for the disk."""
+    log, places = filled(disk)
+    log.read(*places[number - 1], 1)  # maps the chunk
+    place = places[number]
+    here, pread = place.frame + FRAME_HEADER_BYTES, SimulatedFile.pread
+    asked: list[int] = []
+
+    def partly_here(file: SimulatedFile, length: int, offset: int) -> bytes | None:
+        asked.append(offset + length)
+        return pread(file, length, offset) if offset + length <= here else None
+
+    monkeypatch.setattr(SimulatedFile, "pread_resident", partly_here)
+    monkeypatch.delattr(SimulatedFile, "pread")  # it waits
+    assert log.read_resident(*place, 400) is None
+    assert asked[-1] == place.start, "all up to the data"
+    here = place.start
+    assert log.read_resident(*place, 400) is None
+    assert asked[-1] == place.start + 400
+    here = place.start + 400
+    assert log.read_resident(*place, 400) == bytes([number]) * 400
 
 
 def test_only_so_many_chunks_stay_mapped(disk: SimulatedStorage) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from tests.backing.made_packs import UUID, PackedStore, file_of, media, text
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault, Stopped
 from vfs.backing.codecs import Codec
+from vfs.backing.directory_file import DirectoryFile
 from vfs.backing.pack_writer import PackWriter, new_name
 from vfs.backing.packs import PackFile
-from vfs.backing.places import PACKS_FOLDER, BlobEntry
+from vfs.backing.places import PACKS_FOLDER, BlobEntry, Piece
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import PackDamaged
 from vfs.limits import KIB
@@ -142,6 +144,37 @@ def test_the_kernel_is_told_that_readers_of_a_pack_jump_about(
     monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *advice: told.append(advice))
     pack = PackFile.attach(storage, name, UUID)
     assert told == [(0, 0, os.POSIX_FADV_RANDOM)]
+    pack.close()
+    storage.close()
+
+
+def test_a_run_is_here_only_when_all_of_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when its first and last pages are: who reads then would wait for the disk."""
+    storage = DirectoryStorage(tmp_path)
+    storage.make_folder(PACKS_FOLDER)
+    writer = PackWriter(storage, UUID, 1)
+    contents = [media(40 * KIB, seed) for seed in range(2)]
+    blocks = [writer.add_block(number, content, None) for number, content in enumerate(contents, 1)]
+    name = writer.finish([])
+    writer.publish()
+    pack = PackFile.attach(storage, name, UUID)
+    file = storage.open(f"{PACKS_FOLDER}/{name}")
+    begin, end = blocks[0].offset, blocks[1].offset + blocks[1].stored
+    file.drop_cache(0)
+    if file.resident(1, (begin + end) // 2):
+        pytest.skip("this file system keeps its pages, or cannot tell")
+    file.pread(1, begin)
+    file.pread(1, end - 1)
+    run = [Piece(block, 0, block.size) for block in blocks]
+    with monkeypatch.context() as patched:
+        patched.delattr(DirectoryFile, "pread")  # it waits
+        assert pack.read_run(run, wait=False) is None
+        assert pack.piece_resident(blocks[0], 0, 1) is None
+    deadline = time.monotonic() + 60
+    while (found := pack.read_run(run, wait=False)) is None:
+        assert time.monotonic() < deadline, "nobody has asked the disk for it"
+        time.sleep(0.001)
+    assert [bytes(each) for each in found] == contents
     pack.close()
     storage.close()
 

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from tests.simulated.disk import SimulatedStorage
-from vfs.backing.storage import DirectoryStorage, Storage
+from vfs.backing.storage import DirectoryStorage, Storage, StorageFile
 from vfs.errors import NotAStore, StoreNotFound, StoreUnreadable
 
 
@@ -245,28 +245,54 @@ def test_files_that_are_being_removed_are_gone_when_a_store_is_closed(
     assert not [path for path in open_files if path.startswith(str(directory.path))]
 
 
+def skip_unless_cold(file: StorageFile, offset: int) -> None:
+    if file.resident(1, offset):
+        pytest.skip("this file system keeps its pages, or cannot tell")
+
+
 def test_a_cold_file_is_not_resident(directory: DirectoryStorage) -> None:
     file = directory.create("a")
     file.append((bytes(1 << 20),))
     assert file.resident(1 << 20, 0)
     file.sync()
     file.drop_cache(0)
-    if file.resident(1, 1 << 19):
-        pytest.skip("this file system keeps its pages, or cannot tell")
+    skip_unless_cold(file, 1 << 19)
     assert not file.resident(1 << 20, 0)
     assert file.pread(1 << 20, 0) == bytes(1 << 20)
     assert file.resident(1 << 20, 0)
     directory.close()
 
 
+def test_what_lies_between_pages_in_memory_is_looked_at_and_asked_for(directory: DirectoryStorage) -> None:
+    """Once the kernel fetches nothing around what is asked for, the pages beside one tell nothing of it."""
+    file = directory.create("a")
+    file.append((bytes(1 << 20),))
+    file.sync()
+    file.expect_jumps()
+    file.drop_cache(0)
+    skip_unless_cold(file, (1 << 20) - 1)
+    length = 320 << 10
+    for warm in (0, (128 << 10) - 4096, 128 << 10, 256 << 10, length - 4096):
+        file.pread(4096, warm)
+    assert not file.resident(length, 0)
+    assert file.pread_resident(length, 0) is None or file.resident(length, 0), "it may have come meanwhile"
+    deadline = time.monotonic() + 60
+    while not file.resident(length, 0):
+        assert time.monotonic() < deadline, "nobody has asked the disk for all of it"
+        time.sleep(0.001)
+    assert file.pread_resident(length, 0) == bytes(length)
+    directory.close()
+
+
 def test_what_is_not_in_memory_is_asked_for_and_comes(directory: DirectoryStorage) -> None:
     file = directory.create("a")
-    content = bytes(range(256)) * 256
+    content = bytes(range(256)) * 4096
     file.append((content,))
     assert file.pread_resident(32 << 10, 8192) == content[8192 : 40 << 10]
-    assert file.pread_resident(1 << 20, 0) is None, "there is less: only `pread` tells the end from the disk"
     file.sync()
     file.drop_cache(0)
+    skip_unless_cold(file, 1 << 19)
+    assert file.pread_resident(2 << 20, 0) is None, "there is less: only `pread` tells the end from the disk"
     deadline = time.monotonic() + 60
     while (found := file.pread_resident(32 << 10, 8192)) is None:
         assert time.monotonic() < deadline, "nobody has asked the disk for it"

@@ -89,6 +89,29 @@ async def test_what_is_packed_needs_no_thread_either_once_it_is_known_where_it_l
     assert fs.epochs.drained(fs.epochs.enter() - 1), "each plan was ended"
 
 
+async def test_what_would_never_be_found_is_not_looked_for(fs: vfs.FileSystem, disk: Disk) -> None:
+    """More than one block to be decoded is left to threads, and says nothing of the disk."""
+    chance = random.Random(1)
+    content = b"".join(b"%d " % chance.randrange(10**9) for _ in range(100_000))
+    fs.write_bytes("/file", content)
+    fs.flush()
+    ino = fs.resolve("/file").ino
+    fs.read_bytes("/file")  # finds all places
+    first, cached = fs.blobs._places[min(fs.blobs._places)], fs.blobs.cache
+    assert first.offset == 0
+    at = first.block.size
+    assert at < len(content), "there is a second block"
+    adapter, disk.threads = Adapter(fs, MountOptions()), 0
+    for turn in range(10):
+        cached.forget(list(cached._blocks))
+        disk.looks = 0
+        assert bytes(await adapter.read(ino, at - 2048, 4096)) == content[at - 2048 : at + 2048]
+        assert (disk.looks, disk.threads) == (1, turn + 1), "only the request's own"
+        cached.forget(list(cached._blocks))
+        assert bytes(await adapter.read(ino, at - 8192, 4096)) == content[at - 8192 : at - 4096]
+        assert (disk.looks, disk.threads) == (2, turn + 1), "one is decoded at once"
+
+
 async def test_others_are_served_between_two_looks(fs: vfs.FileSystem, disk: Disk) -> None:
     adapter, ino = Adapter(fs, MountOptions()), fs.resolve("/file").ino
     disk.answers_after = LEAST_LOOKS

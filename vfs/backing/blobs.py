@@ -31,8 +31,9 @@ that goes on from one that is known."""
 FEW_PLACES = 32
 """For one that comes from elsewhere, and perhaps goes elsewhere: that takes 35 µs, and 64 of them 65."""
 
-RUN_BYTES = MIB
-"""Most that is read from a pack at once: the kernel asks for no more."""
+RUN_BYTES = 2 * MIB
+"""Most that is read from a pack at once, from where its first block begins: the kernel asks for half of it at
+the most, and what lies before that in a usual block is less than the rest."""
 
 DECODE_AT_ONCE_BYTES = 256 * KIB
 """A block up to this size is decoded at once: having a thread do it would take longer."""
@@ -161,7 +162,7 @@ class Blobs:
         if pieces is None:
             return None
         found: list[bytes | memoryview] = []
-        may_decode = len(pieces) == 1
+        may_decode = self._may_decode(pieces)
         for run in _runs(pieces):
             block, offset, length = run[0][0]
             if block.codec == Codec.ZSTD and (data := self.cache.peek(block.id)) is not None:
@@ -189,7 +190,7 @@ class Blobs:
             if block.codec == Codec.NONE:
                 found = pack.piece_resident(block, offset, length)
                 return None if found is None else [found]
-            if not may_decode or block.size > DECODE_AT_ONCE_BYTES or self.cache.is_decoding(block.id):
+            if not may_decode or self.cache.is_decoding(block.id):
                 return None
             stored = pack.stored_resident(block)
             if stored is None:
@@ -200,13 +201,18 @@ class Blobs:
             raise
         return [memoryview(data)[offset : offset + length]]
 
-    def is_open_to_read(self, blob: int) -> bool:
-        """Whether a small range of it can be read without a look at the index, as soon as its block has come
-        from the disk, and then at once."""
-        place = self._known_place(blob)
-        if place is None or self.packs.opened(place.block.pack) is None:
+    def are_open_to_read(self, ranges: Iterable[Range]) -> bool:
+        """Whether `read_all_resident` will give these as soon as their blocks have come from the disk."""
+        pieces = self._known_pieces(ranges)
+        if pieces is None or any(self.packs.opened(piece.block.pack) is None for piece, _ in pieces):
             return False
-        return place.block.codec == Codec.NONE or place.block.size <= DECODE_AT_ONCE_BYTES
+        return self._may_decode(pieces) or all(
+            piece.block.codec == Codec.NONE or piece.block.id in self.cache for piece, _ in pieces
+        )
+
+    def _may_decode(self, pieces: Sequence[tuple[Piece, str]]) -> bool:
+        """Whether what is compressed of these may be decoded by one who has others waiting."""
+        return len(pieces) == 1 and pieces[0][0].block.size <= DECODE_AT_ONCE_BYTES
 
     def read_ahead(self, ranges: Iterable[Range]) -> None:
         """Have the blocks of these ranges at hand; what is wrong with them is told to who reads them."""
@@ -311,12 +317,14 @@ def _put(pieces: list[tuple[Piece, str]], place: BlobPlace, start: int, length: 
 def _runs(pieces: Iterable[tuple[Piece, str]]) -> Iterator[list[tuple[Piece, str]]]:
     """Pieces that can be read at once, together; a compressed one is alone."""
     run: list[tuple[Piece, str]] = []
-    run_bytes = 0
     for each in pieces:
-        if run and (run_bytes + each[0].length > RUN_BYTES or not follows(each[0], run[-1][0])):
-            yield run
-            run, run_bytes = [], 0
+        if run:
+            block, _, length = each[0]
+            # From where the first block begins, since its sums may have to be read with it.
+            run_bytes = block.offset + length - run[0][0].block.offset
+            if run_bytes > RUN_BYTES or not follows(each[0], run[-1][0]):
+                yield run
+                run = []
         run.append(each)
-        run_bytes += each[0].length
     if run:
         yield run

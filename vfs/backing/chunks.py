@@ -163,7 +163,7 @@ class ChunkReader:
         return (self._opened(chunk) or self._open(chunk)).read(frame, start, length)
 
     def read_resident(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
-        """Like `read`, but None when that would (very likely) wait for the disk, as opening a chunk may."""
+        """Like `read`, but None when that would wait for the disk, as opening a chunk may."""
         found = self._opened(chunk)
         return None if found is None else found.read_resident(frame, start, length)
 

@@ -26,7 +26,10 @@ UNMAP_STEP_BYTES = 4 * 1024 * 1024
 """Pages given back at a time: who maps something else meanwhile waits for one step."""
 
 PROBE_BYTES = 128 * 1024
-"""Distance of the bytes that `resident` asks for: a usual read-ahead, so what lies between came along."""
+"""So much `resident` reads at a time: no more than the kernel fetches at once of what it does not have."""
+
+_SCRATCH = memoryview(bytearray(PROBE_BYTES))
+"""Where that goes; nobody looks at it, so threads need not take turns."""
 
 MOST_PIECES = 1024
 """IOV_MAX: buffers that one writev(2) takes."""
@@ -92,17 +95,19 @@ class DirectoryFile:
             del CALLS[thread]
 
     def resident(self, length: int, offset: int) -> bool:
-        last = offset + max(length, 1) - 1
-        probe = [bytearray(1)]
+        there = True
         try:
-            for position in range(offset, last, PROBE_BYTES):
-                os.preadv(self._fd, probe, position, os.RWF_NOWAIT)
-            os.preadv(self._fd, probe, last, os.RWF_NOWAIT)
-        except BlockingIOError:
-            return False
+            # All of it: a page here and there would tell nothing of those between (see `expect_jumps`), nor
+            # have the disk asked for them.
+            for start in range(offset, offset + length, PROBE_BYTES):
+                size = min(PROBE_BYTES, offset + length - start)
+                try:
+                    there &= os.preadv(self._fd, (_SCRATCH[:size],), start, os.RWF_NOWAIT) == size
+                except BlockingIOError:
+                    there = False
         except OSError:  # EOPNOTSUPP: this file system cannot tell. Any other error shows in the read itself.
             return True
-        return True
+        return there
 
     def pread_resident(self, length: int, offset: int) -> bytes | memoryview | None:
         data = bytearray(length)

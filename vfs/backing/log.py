@@ -360,7 +360,7 @@ class Log:
         return self._reader.read(chunk, frame, start, length)
 
     def read_resident(self, chunk: int, frame: int, start: int, length: int) -> bytes | memoryview | None:
-        """Like `read`, but None where that would (very likely) wait for the disk, which was asked then."""
+        """Like `read`, but None where that would wait for the disk, which has been asked then."""
         return self._reader.read_resident(chunk, frame, start, length)
 
     def is_open_to_read(self, chunk: int) -> bool:

@@ -190,7 +190,7 @@ class PackBlocks:
     def read_run(self, run: Sequence[Piece], *, wait: bool = True) -> list[memoryview] | None:
         """What `read_piece` gives for each of these, which lie back to back (see `follows`), in one request.
 
-        None when that would wait for the disk, and it must not.
+        None when that would wait for the disk, which has been asked for it then, and it must not.
         """
         first, last = run[0], run[-1]
         begin, stop = first.block.offset, last.offset + last.length
@@ -201,11 +201,15 @@ class PackBlocks:
         try:
             if end > self.size:  # before memory is taken for it
                 raise BadBytes("the pack ends too early")
+            found: Buffer | None
             if wait:
                 self._read_ahead(begin, end - begin)
-            elif not self._file.resident(end - begin, begin):
+                found = self._file.pread(end - begin, begin)
+            else:
+                found = self._file.pread_resident(end - begin, begin)
+            if found is None:
                 return None
-            view = memoryview(self._file.pread(end - begin, begin))
+            view = memoryview(found)
             if len(view) != end - begin:
                 raise BadBytes("the pack ends too early")
             return [self._out_of(view, piece, piece.block.offset - begin) for piece in run]

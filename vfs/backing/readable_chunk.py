@@ -105,13 +105,14 @@ class ReadableChunk:
         return [(begin, end - begin) for begin, end in cuts]
 
     def read_resident(self, frame: int, start: int, length: int) -> bytes | memoryview | None:
-        """As `read`, but None when that would (very likely) wait for the disk, which has then been asked."""
+        """As `read`, but None when that would wait for the disk, which has then been asked for what is needed
+        first: the header of the frame, its whole head, or the data."""
         known = self.known.get(frame)
         try:
             if known is None:
-                if self._file.pread_resident(FRAME_HEADER_BYTES, frame) is None:
+                known = self._know_resident(frame)
+                if known is None:
                     return None
-                known = self._know(frame)
             self._check_range(known, start, length)
             first, stop = known.pieces(start, length)
             begin, end = start, start + length
@@ -174,8 +175,24 @@ class ReadableChunk:
         if frame < CHUNK_HEADER_BYTES:
             raise BadBytes("no frame can be there")
         parsed = parse_frame(self._fetch(FRAME_HEADER_BYTES, frame), frame, base=frame)
+        return self._keep(parsed, self._fetch(parsed.data - frame, frame))
+
+    def _know_resident(self, frame: int) -> KnownFrame | None:
+        """The same; None when that would wait for the disk, which has been asked then."""
+        if frame < CHUNK_HEADER_BYTES:
+            raise BadBytes("no frame can be there")
+        header = self._file.pread_resident(FRAME_HEADER_BYTES, frame)
+        if header is None:
+            return None
+        parsed = parse_frame(header, frame, base=frame)
+        head = self._file.pread_resident(parsed.data - frame, frame)
+        return None if head is None else self._keep(parsed, head)
+
+    def _keep(self, parsed: Frame, head: bytes | memoryview) -> KnownFrame:
+        """Verify all of a frame but its data, and keep what is wanted of it."""
+        frame = parsed.offset
         seed = frame_seed(self._uuid, self.number, frame)
-        sums = verify_head(self._fetch(parsed.data - frame, frame), parsed, seed, base=frame)
+        sums = verify_head(head, parsed, seed, base=frame)
         if len(self.known) >= KNOWN_FRAMES:
             self.known.clear()
         known = self.known[frame] = KnownFrame(parsed, sums, seed)

@@ -49,10 +49,12 @@ class StorageFile(Protocol):
         """Read; short only at the end of the file."""
 
     def resident(self, length: int, offset: int) -> bool:
-        """Whether reading that range would very likely not wait for the disk; True where nobody can tell."""
+        """Whether all of that range is in memory, so that reading it now would not wait for the disk; if not,
+        the disk has been asked for it. False behind the end of the file, True where nobody can tell."""
 
     def pread_resident(self, length: int, offset: int) -> bytes | memoryview | None:
-        """As `pread`, but None when that would wait for the disk: then it has been asked for the range."""
+        """As `pread`, but None when that would wait for the disk: then it has been asked for the range. None
+        as well when the file ends before the range does; just `pread` where nobody can tell what is there."""
 
     def truncate(self, size_bytes: int) -> None:
         """Cut or extend the file."""
