@@ -213,7 +213,7 @@ class Adapter(pyfuse3.Operations):
             for name, ino, cookie, kind in rows:
                 start_id = cookie
                 inode = listings.known(ino)
-                if inode is not None and cookie > 2 and not listings.fits(fh, (ino, cookie, kind)):
+                if inode is not None and cookie > 2 and not listings.fits(fh, inode, cookie, kind):
                     continue
                 entry = self._unreadable(ino, kind) if inode is None else self._attributes(inode)
                 if not pyfuse3.readdir_reply(token, name, entry, cookie):

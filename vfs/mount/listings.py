@@ -10,9 +10,9 @@ from collections import OrderedDict
 from vfs.backing.tree_rows import EntryRow
 from vfs.errors import IndexDamaged, NoEntry
 from vfs.filesystem import FileSystem
-from vfs.inode.directory import Entry
 from vfs.inode.inode import Inode
 from vfs.mount.errno_table import fuse_error
+from vfs.namespace import DIRECTORY_KIND
 
 READDIR_ROWS = 256
 """Entries fetched at a time; the kernel's buffer holds some 25, the rest waits for its next request."""
@@ -55,10 +55,12 @@ class Listings:
             fuse_error(error)  # tells the log
         return None
 
-    def fits(self, directory: int, entry: Entry) -> bool:
+    def fits(self, directory: int, inode: Inode, cookie: int, kind: int) -> bool:
         """False where an entry and its inode contradict each other: told at the listing's end only."""
+        if kind == inode.mode >> 12 != DIRECTORY_KIND:
+            return True  # nothing else is asked of it
         try:
-            return bool(self._fs.named(self._fs.get(directory), entry))
+            return bool(self._fs.named(self._fs.get(directory), (inode.ino, cookie, kind)))
         except IndexDamaged as error:
             self._unlisted[directory] = error
         return False
