@@ -101,6 +101,10 @@ async def test_a_pass_in_the_background_gives_way_and_one_that_was_asked_for_doe
     assert all(rests)
     script.left = 2
     await packer_of(script).flush(lambda done, total, text: None)
+    flushed = len(rests)
+    script.left = script.presses = 2
+    await packer_of(script).collect(dry_run=False, on_progress=lambda done, total, text: None)
+    assert len(rests) > flushed, "there are passes amid a collection too"
     assert set(rests[2:]) == {0.0}
 
 

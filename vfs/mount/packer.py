@@ -94,7 +94,7 @@ class Packer:
             if fs.pack_wants_checkpoint:  # what waits to be packed is not in the index yet
                 await self._committer.checkpoint()
             async with self.exclusive:
-                if not fs.pack_due or not await self._pass(everything=False):
+                if not fs.pack_due or not await self._pass(everything=False, gives_way=True):
                     break
             packed = True
             await self._make_room()
@@ -151,13 +151,17 @@ class Packer:
 
     # --- a pass -----------------------------------------------------------------------------
 
-    async def _pass(self, *, everything: bool, last_chunk: int | None = None) -> PackPass | None:
-        """One pass; None when there was nothing to pack. Needs `exclusive`."""
+    async def _pass(
+        self, *, everything: bool, last_chunk: int | None = None, gives_way: bool = False
+    ) -> PackPass | None:
+        """One pass; None when there was nothing to pack. Needs `exclusive`.
+
+        It `gives_way` to clients where nobody waits for its end."""
         if self._stopping:
             return None
         fs = self._fs
         self._work = work = fs.begin_pack(everything=everything, last_chunk=last_chunk)
-        if not everything:
+        if gives_way:
             work.give_way = GivingWay(_processor_time(), self._leisure).step
         try:
             if not await self._thread(fs.run_pack, work):
@@ -203,7 +207,7 @@ class Packer:
                         await self._thread(fs.commit_collect, work)
                         fs.end_collect(work)
                 if self._automatic and fs.packing_presses:
-                    await self._pack_in_between(work)
+                    await self._pack_in_between(work, gives_way=not asked)
             self._refuse_when_stopping()
             if not dry_run:
                 fs.roll_log()
@@ -224,13 +228,15 @@ class Packer:
     async def _pruned(self, *, dry_run: bool) -> Prune:
         return await (self._pruner.estimate() if dry_run else self._pruner.prune_all())
 
-    async def _pack_in_between(self, collect: Collect) -> None:
+    async def _pack_in_between(self, collect: Collect, *, gives_way: bool) -> None:
         """Some passes between two rounds, so that writers need not wait for the end of all of it."""
         fs = self._fs
         packed = 0
         try:
             await self._committer.checkpoint()  # what waits to be packed is not in the index yet
-            while packed < PASSES_IN_BETWEEN and fs.packing_presses and await self._pass(everything=False):
+            while packed < PASSES_IN_BETWEEN and fs.packing_presses:
+                if not await self._pass(everything=False, gives_way=gives_way):
+                    break
                 packed += 1
         except NoSpace:
             pass  # the collection makes some
