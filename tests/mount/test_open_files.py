@@ -3,14 +3,19 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from pyfuse3 import RequestContext
 
 import vfs
 from vfs.errors import Stale
 from vfs.limits import ROOT_INO
+from vfs.mount.adapter import Adapter
 from vfs.mount.nodes import NodeIds
 from vfs.mount.open_files import OpenFiles
+from vfs.mount.options import MountOptions
 
 ME = os.geteuid()
 
@@ -92,3 +97,19 @@ def test_what_a_rollback_has_changed_is_written_to_no_more(fs: vfs.FileSystem) -
     files.closed(ino)
     nodes.forget(ino, 1)
     assert not nodes.renumbered
+
+
+async def test_a_name_is_asked_for_each_time_by_whomever_it_is_shown_to(
+    fs: vfs.FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger who asks first would otherwise have the kernel keep for a day that there is no such file."""
+    adapter = Adapter(fs, MountOptions.parse((), read_only=False))
+    opened(fs, adapter.open_files, "/file", os.O_RDWR)
+    caller = SimpleNamespace(uid=ME + 1)
+    with adapter.open_files.reachable() as [name]:
+        kept = await adapter.lookup(ROOT_INO, name.encode(), cast("RequestContext", caller))
+        assert (kept.st_ino, kept.entry_timeout) == (0, 0)
+        caller.uid = ME
+        found = await adapter.lookup(ROOT_INO, name.encode(), cast("RequestContext", caller))
+        assert found.st_ino
+        assert found.entry_timeout == 0

@@ -197,7 +197,20 @@ async def test_a_wait_is_cancelled_and_told_of_the_end_as_one_of_trio(kernel: Ke
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_until_closed, waiting, kernel)
         await trio.testing.wait_all_tasks_blocked()
-        trio.lowlevel.notify_closing(kernel.number)
+        waiting.notify_closing(kernel.number)
+
+
+async def test_the_end_is_told_to_who_does_not_sleep_just_now(kernel: Kernel) -> None:
+    """Whoever lets others have their turn hears of what one of them says."""
+    waiting = Readiness(kernel.is_quiet)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_closed, waiting, kernel)
+            nursery.start_soon(_close, waiting, kernel)
+
+
+async def _close(waiting: Readiness, kernel: Kernel) -> None:
+    waiting.notify_closing(kernel.number)
 
 
 async def _until_closed(waiting: Readiness, kernel: Kernel) -> None:

@@ -120,6 +120,9 @@ def test_the_mount_turns_read_only_and_says_so_once(disk: FailingDisk, tmp_path:
             with pytest.raises(OSError) as caught:
                 os.fsync(still_open)
             assert caught.value.errno == errno.EIO, "a sync that failed is never forgotten"
+        if failure != "it is pulled out":  # what can be read can be taken out, whoever has what open
+            vfs("export", folder, "/0", tmp_path / "taken out")
+            assert (tmp_path / "taken out" / "0").read_bytes() == content(0)
         os.close(still_open)
         assert {name: (folder / name).read_bytes() for name in before} == before
         assert len(os.listdir(folder)) >= written

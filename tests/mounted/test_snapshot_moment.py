@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import random
 import subprocess
 import threading
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mounted.mounting import MountedStore
+from tests.mounted.disks import MIB
+from tests.mounted.mounting import MountedStore, vfs
 from tests.mounted.programs import start_python, wait_for
 from vfs.mount.client import ControlClient
 
@@ -115,6 +117,18 @@ def test_what_is_on_its_way_from_the_kernel_is_in_it(late: MountedStore) -> None
             os.pwrite(descriptor, b"and then", 0)
             os.close(descriptor)
     assert (take(late, "second") / "one").read_bytes() == b"and then"
+
+
+def test_a_file_that_was_open_at_a_snapshot_keeps_no_room_when_both_are_gone(mounted: MountedStore) -> None:
+    """The kernel is made to forget by which name the file was reached."""
+    with (mounted.path / "file").open("wb", buffering=0) as file:
+        file.write(random.Random(1).randbytes(8 * MIB))
+        vfs("snapshot", "create", mounted.path, "first")
+    (mounted.path / "file").unlink()
+    vfs("snapshot", "delete", mounted.path, "first")
+    vfs("gc", mounted.path)
+    parts = (mounted.store / "log", mounted.store / "packs")
+    assert sum(path.stat().st_blocks * 512 for part in parts for path in part.iterdir()) < 4 * MIB
 
 
 def test_it_is_one_moment_of_those_who_write_meanwhile(mounted: MountedStore) -> None:

@@ -98,8 +98,10 @@ class Adapter(pyfuse3.Operations):
     def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         inode = self.fs.find(parent_inode, name)
         if inode is None:
-            inode = self.open_files.find(parent_inode, name, ctx.uid) if self.open_files.names else None
-            return self._missing(parent_inode) if inode is None else self._passing(inode)
+            if name not in self.open_files.names:
+                return self._missing(parent_inode)
+            inode = self.open_files.find(parent_inode, name, ctx.uid)
+            return self._passing(inode)
         inode.lookups += 1
         return self._attributes(inode)
 

@@ -20,11 +20,11 @@ class Answers:
         self._nodes = nodes
         self._timeout = timeout_seconds
         self._missing = _nothing(timeout_seconds)
-        self._missing_snapshot = _nothing(0)
+        self._missing_now = _nothing(0)
 
     def missing(self, directory: int) -> EntryAttributes:
         """For a name that there is not in a directory."""
-        return self._missing if directory != SNAPSHOTS_INO else self._missing_snapshot
+        return self._missing if directory != SNAPSHOTS_INO else self._missing_now
 
     def attributes(self, inode: Inode) -> EntryAttributes:
         """Its attributes, as the kernel may keep them."""
@@ -43,8 +43,10 @@ class Answers:
         inode.lookups += 1
         return self.attributes(inode)
 
-    def passing(self, inode: Inode) -> EntryAttributes:
-        """The same, under a name that is not to be kept."""
+    def passing(self, inode: Inode | None) -> EntryAttributes:
+        """The same, or that there is none, under a name that is to be asked for each time."""
+        if inode is None:
+            return self._missing_now
         inode.lookups += 1
         entry = self._entry(inode)
         entry.entry_timeout = entry.attr_timeout = 0

@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ FLUSHER = "sync"
 
 LAZY_SECONDS = 60.0
 FLUSH_SECONDS = 60.0
+FORGET_SECONDS = 10.0
 
 NOT_OURS = ": Permission denied"
 """How sync(1) says so."""
@@ -95,15 +97,30 @@ def flush_pages(point: Path, names: Sequence[str] = ()) -> bool:
     sync = shutil.which(FLUSHER)
     if sync is None:
         return False
-    commands = [[sync, "-f", "--", str(point)]]
-    for first in range(0, len(names), FILES_AT_ONCE):
-        commands.append([sync, "--", *(str(point / name) for name in names[first : first + FILES_AT_ONCE])])
     end = time.monotonic() + FLUSH_SECONDS
     try:
-        ended = [_run(command, max(0.0, end - time.monotonic())) for command in commands]
+        if _run([sync, "-f", "--", str(point)], FLUSH_SECONDS).code:
+            return False
+        ended = [_run(command, max(0.0, end - time.monotonic())) for command in _of_names(sync, point, names)]
     except TimeoutError:
         return False
     return all(map(_has_come, ended))
+
+
+def forget_names(point: Path, names: Sequence[str]) -> None:
+    """Have the kernel let go of what such names led to, now that they lead nowhere: it keeps each name, and
+    the inode with it, until it is looked for again. To tell it of them would be a call that a killed daemon
+    may hang in."""
+    sync = shutil.which(FLUSHER)
+    if sync is not None:
+        with suppress(TimeoutError):
+            for command in _of_names(sync, point, names):
+                _run(command, FORGET_SECONDS)
+
+
+def _of_names(sync: str, point: Path, names: Sequence[str]) -> Iterator[list[str]]:
+    for first in range(0, len(names), FILES_AT_ONCE):
+        yield [sync, "--", *(str(point / name) for name in names[first : first + FILES_AT_ONCE])]
 
 
 def _has_come(ended: "_Ended") -> bool:

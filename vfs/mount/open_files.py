@@ -1,12 +1,13 @@
 """Files that are open for writing: what the kernel may keep pages of that programs have written.
 
-Promises that each of them can be opened, while `reachable` lasts, under a name in the root that nobody else
-has heard of; and that closed files are forgotten. Never lists those names, and costs a look-up nothing whose
-name is there.
+Promises that each of them can be opened by whoever runs as we do, while `reachable` lasts, under a name in
+the root that tells nothing (it is no secret: others see it); and that closed files are forgotten. Never lists
+those names, and costs a look-up nothing whose name is there.
 
 Why it is needed: syncfs(2) waits for no page of a FUSE mount, with Linux 6.18 not even until it is sent;
 fsync(2) waits for those of one file. Close and munmap do as well, so a file that is not open has none. The
-program that calls fsync is another one (see detach.py), and has to open the file by some name.
+program that calls fsync is another one (see detach.py), and has to open the file by some name. The kernel
+keeps that name, and the inode with it, until it is looked for again: `Pages` has that done.
 """
 
 import os

@@ -21,8 +21,8 @@ class ProcessEnd:
         if pid is not None:
             try:
                 self._fd = os.pidfd_open(pid)
-            except OSError:
-                return  # ended already, or forbidden by a sandbox
+            except (OSError, AttributeError):
+                return  # ended already, forbidden by a sandbox, or a Python that was built without it
 
     def __enter__(self) -> Self:
         return self

@@ -57,6 +57,7 @@ class Readiness:
         self._burst_until = 0.0
         self._in_vain = 0  # skipped next time, at least one when it was
         self._to_skip = 0
+        self._closing = False
         self._watched = _PollFd(-1, select.POLLIN, 0)
         self._watched_at = ctypes.byref(self._watched)
 
@@ -70,11 +71,18 @@ class Readiness:
     async def _wait(self, descriptor: int) -> None:
         if monotonic() >= self._burst_until and not self._in_vain:
             await trio.lowlevel.checkpoint()
+            if self._closing:  # trio tells only those who sleep
+                raise trio.ClosedResourceError
             self._burst_until = monotonic() + BURST_SECONDS
             if self._comes():
                 return
         await trio.lowlevel.wait_readable(descriptor)
         self._burst_until = monotonic() + BURST_SECONDS
+
+    def notify_closing(self, descriptor: int) -> None:
+        """`trio.lowlevel.notify_closing`: who waits, asleep or not, gets `trio.ClosedResourceError`."""
+        self._closing = True
+        trio.lowlevel.notify_closing(descriptor)
 
     def _comes(self) -> bool:
         """Whether there is a request, now or in a moment."""

@@ -71,6 +71,7 @@ _TURN = ReadingTurn()
 @contextmanager
 def seen_by_pyfuse3(
     wait_readable: Callable[[int], Awaitable[None]] = trio.lowlevel.wait_readable,
+    notify_closing: Callable[[int], None] = trio.lowlevel.notify_closing,
     turn: ReadingTurn = _TURN,
 ) -> Iterator[None]:
     """Have pyfuse3 find the turn where it looks for trio's lock. The first loop of a session makes the lock
@@ -78,7 +79,7 @@ def seen_by_pyfuse3(
     lowlevel = SimpleNamespace(
         current_task=current_task,
         current_trio_token=trio.lowlevel.current_trio_token,
-        notify_closing=trio.lowlevel.notify_closing,
+        notify_closing=notify_closing,
         wait_readable=wait_readable,
     )
     vars(pyfuse3)["trio"] = SimpleNamespace(
@@ -98,9 +99,10 @@ def taking_turns(quiet: Callable[[], bool], turn: ReadingTurn = _TURN) -> Iterat
     """Have pyfuse3 use the turn while its `main` runs. To be entered in the loop of trio.
 
     `quiet` says whether no request waits for anything."""
+    readiness = Readiness(quiet)
     trio.lowlevel.add_instrument(turn)
     try:
-        with seen_by_pyfuse3(Readiness(quiet).wait_readable, turn):
+        with seen_by_pyfuse3(readiness.wait_readable, readiness.notify_closing, turn):
             yield
     finally:
         trio.lowlevel.remove_instrument(turn)

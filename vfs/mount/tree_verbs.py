@@ -133,7 +133,8 @@ class TreeVerbs:
         fs = self._fs
         path, own = self._place(text_of(request, "dest"))
         source = os.fsencode(text_of(request, "source"))
-        await self._pages.hand_over()
+        if fs.failed is None:  # else nothing is taken any more, and programs have been told so
+            await self._pages.hand_over()
         report = begin_report(fs, source)
         walk = Walk(fs, source, report)
         try:

@@ -42,12 +42,13 @@ def tune_process() -> None:
             mallopt(parameter, value)
 
 
-UNWRITTEN_BYTES = 16 << 20
+UNWRITTEN_BYTES = 24 << 20
 """What programs may have written that the kernel has not handed over yet, at most.
 
 It hands over all that it may keep at once, a megabyte with each request, and a read of a page that it does
-not have waits in the same line behind them. With what it keeps by itself, 1 % of the memory, 31 of them were
-seen in the line beside a writer, and 14 with this; the writer is as fast.
+not have waits in the same line behind them: 24 to 33 ms beside a writer (99th percentile) with what it keeps
+by itself, 1 % of the memory (44 MiB then), 12 with this, 6 to 12 with 16 MiB. A long write takes a fifth more
+time with this, and a third with 16 MiB (docs/performance.md).
 """
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 
-from vfs.errors import MountError, VfsError
+from vfs.errors import MountError
 from vfs.mount.client import ControlClient, DaemonGone, OnProgress, Refused
 from vfs.mount.detach import detach
 from vfs.mount.holders import find_holders
@@ -120,7 +120,7 @@ def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress |
 
 
 def _closed(client: ControlClient, on_progress: OnProgress | None) -> None:
-    error = client.result(on_progress)["error"]
+    error = client.result(on_progress).get("error")  # a daemon of an older version only tells that it is done
     if error is not None:
         raise NotClosed(str(error))
 
@@ -138,7 +138,7 @@ def _begin(function: Callable[..., object], *arguments: object) -> Future[object
     def work() -> None:
         try:
             future.set_result(function(*arguments))
-        except (VfsError, OSError) as error:
+        except BaseException as error:  # raised by whoever waits for it, which would be for ever else
             future.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()

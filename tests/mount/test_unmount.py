@@ -1,0 +1,61 @@
+"""Unmounting from outside: whatever a daemon answers, and whatever goes wrong, the caller comes back."""
+
+import os
+import subprocess
+import sys
+from typing import Any, cast
+
+import pytest
+
+from vfs.mount import unmount
+from vfs.mount.client import ControlClient
+from vfs.mount.process_end import ProcessEnd
+from vfs.mount.unmount import NotClosed
+
+
+class Answer:
+    """A daemon that has answered."""
+
+    def __init__(self, **result: Any) -> None:
+        self._result = result
+
+    def result(self, on_progress: object) -> dict[str, Any]:
+        return self._result
+
+
+def closed(**result: Any) -> None:
+    unmount._closed(cast("ControlClient", Answer(**result)), None)
+
+
+def test_an_end_is_told_as_the_daemon_tells_it() -> None:
+    closed(error=None)
+    closed(clean=True)  # a daemon that runs since an older version
+    with pytest.raises(NotClosed, match="the disk"):
+        closed(error="the disk is gone")
+
+
+def test_what_nobody_expected_is_raised_and_not_waited_for() -> None:
+    def fail() -> None:
+        raise KeyError("a fault of ours")
+
+    with pytest.raises(KeyError):
+        unmount._begin(fail).result(timeout=30)
+
+
+def test_the_end_of_a_process_is_waited_for_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        with ProcessEnd(program.pid) as end:
+            assert not end.wait(0.01)
+            assert program.stdin is not None
+            program.stdin.close()
+            assert end.wait(60)
+        with monkeypatch.context() as old:
+            old.delattr(os, "pidfd_open")  # a Python that was built with old headers
+            with ProcessEnd(program.pid) as end:
+                assert end.wait(0.01)
+    finally:
+        program.kill()
+        program.wait()
+    with ProcessEnd(None) as end:
+        assert end.wait(0.01)
