@@ -263,7 +263,10 @@ def test_a_cold_file_is_not_resident(directory: DirectoryStorage) -> None:
     directory.close()
 
 
-def test_what_lies_between_pages_in_memory_is_looked_at_and_asked_for(directory: DirectoryStorage) -> None:
+@pytest.mark.parametrize("mapped", [False, True], ids=["read", "mapped"])
+def test_what_lies_between_pages_in_memory_is_looked_at_and_asked_for(
+    directory: DirectoryStorage, mapped: bool
+) -> None:
     """Once the kernel fetches nothing around what is asked for, the pages beside one tell nothing of it."""
     file = directory.create("a")
     file.append((bytes(1 << 20),))
@@ -271,6 +274,8 @@ def test_what_lies_between_pages_in_memory_is_looked_at_and_asked_for(directory:
     file.expect_jumps()
     file.drop_cache(0)
     skip_unless_cold(file, (1 << 20) - 1)
+    if mapped:
+        file.map()
     length = 320 << 10
     for warm in (0, (128 << 10) - 4096, 128 << 10, 256 << 10, length - 4096):
         file.pread(4096, warm)
@@ -281,6 +286,34 @@ def test_what_lies_between_pages_in_memory_is_looked_at_and_asked_for(directory:
         assert time.monotonic() < deadline, "nobody has asked the disk for all of it"
         time.sleep(0.001)
     assert file.pread_resident(length, 0) == bytes(length)
+    directory.close()
+
+
+def test_only_the_owner_goes_by_what_the_kernel_tells_of_a_mapping(
+    directory: DirectoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody else is told that all of it is in memory."""
+    file = directory.create("a")
+    file.append((bytes(1 << 20),))
+    asked: list[int] = []
+
+    def preadv(descriptor: int, into: tuple[memoryview], offset: int, flags: int) -> int:
+        asked.append(offset)
+        return len(into[0])
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    for stranger in (False, True):
+        if stranger:
+            monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        view = file.map()
+        file.fault_in(len(view), 0)
+        for start, length in ((0, 1 << 20), (5000, 1), ((1 << 20) - 1, 1), (4096, 0)):
+            asked.clear()
+            assert file.resident(length, start)
+            assert bool(asked) == (stranger and length > 0)
+        asked.clear()
+        assert file.resident(1 << 20, 1), "a page more than there is, as the reads say here"
+        assert asked
     directory.close()
 
 

@@ -15,7 +15,7 @@ from time import monotonic
 
 from vfs.backing.descriptors import told_apart
 from vfs.backing.inflight import CALLS, disk_call
-from vfs.backing.populate import address_of, drop_pages, populate
+from vfs.backing.populate import address_of, are_in_memory, drop_pages, populate
 
 Buffer = bytes | bytearray | memoryview
 
@@ -49,6 +49,7 @@ class DirectoryFile:
         self._closing.atexit = False
         self._mapped: mmap.mmap | None = None
         self._address = 0  # of the mapping
+        self._owned = False  # so that the kernel tells which pages of the mapping are there
 
     def append(self, pieces: Sequence[Buffer]) -> None:
         rest: Buffer
@@ -95,6 +96,11 @@ class DirectoryFile:
             del CALLS[thread]
 
     def resident(self, length: int, offset: int) -> bool:
+        mapped = self._mapped  # keeps the mapping for as long as this takes
+        if mapped is not None and self._owned and offset + length <= len(mapped):
+            start = offset - offset % mmap.PAGESIZE
+            if are_in_memory(self._address + start, offset + length - start):
+                return True
         there = True
         try:
             # All of it: a page here and there would tell nothing of those between (see `expect_jumps`), nor
@@ -130,7 +136,8 @@ class DirectoryFile:
             os.fdatasync(self._fd)
 
     def map(self) -> memoryview:
-        length = self.size()
+        status = os.fstat(self._fd)
+        length, self._owned = status.st_size, status.st_uid == os.geteuid()
         if length == 0:
             return memoryview(b"")
         with told_apart("a file to map it"):  # a mapping keeps a descriptor of its own

@@ -1,4 +1,4 @@
-"""madvise(2) of a mapping, without keeping other threads of the process from running while the disk is slow.
+"""madvise(2) and mincore(2) of a mapping, without keeping other threads from running while the disk is slow.
 
 Promises that a range that cannot be read is an OSError. Never keeps a mapping alive: that is its owner's
 affair. Python's own `mmap.madvise` holds the interpreter while it waits, so that one slow sector would stop
@@ -35,6 +35,8 @@ class _PyBuffer(ctypes.Structure):
 # The C library's functions give up the interpreter while they run, those of `pythonapi` do not.
 _madvise = ctypes.CDLL(None, use_errno=True).madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_mincore = ctypes.CDLL(None, use_errno=True).mincore
+_mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 _get_buffer = ctypes.pythonapi.PyObject_GetBuffer
 _get_buffer.argtypes = (ctypes.py_object, ctypes.POINTER(_PyBuffer), ctypes.c_int)
 _release_buffer = ctypes.pythonapi.PyBuffer_Release
@@ -66,6 +68,14 @@ def populate(address: int, length: int) -> bool:
         if number not in (errno.EINTR, errno.EAGAIN):
             raise OSError(number, os.strerror(number))
     return True
+
+
+def are_in_memory(address: int, length: int) -> bool:
+    """Whether all pages of a range are there, from a page's start on; the kernel says so, true or not, to who
+    does not own the file."""
+    pages = -(-length // mmap.PAGESIZE)
+    told = ctypes.create_string_buffer(pages)
+    return _mincore(address, length, told) == 0 and told.raw.count(1) == pages
 
 
 def drop_pages(address: int, length: int) -> None:
