@@ -201,10 +201,9 @@ class _List(_Operation):
             fs.open(folder)
             cookie = 0
             while rows := fs.readdir(folder, cookie, 256):
-                for _name, ino, cookie, kind in rows:
-                    fs.get(ino)
-                    if cookie > 2:
-                        fs.named(fs.get(folder), (ino, cookie, kind))
+                for _, ino, _, _ in rows:
+                    fs.get(ino)  # of a file no more is asked
+                cookie = rows[-1][2]
             fs.release(folder)
 
     def replies(self) -> None:
