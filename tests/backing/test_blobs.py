@@ -49,15 +49,22 @@ def test_many_ranges_at_once(data: st.DataObject) -> None:
     assert b"".join(blobs.read_all_resident(ranges) or ()) == content
 
 
-def test_what_lies_back_to_back_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    blobs, asked = STORE.again(), []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How long each read of the disk was."""
+    lengths: list[int] = []
     pread = SimulatedFile.pread
 
     def counted(file: SimulatedFile, length: int, offset: int) -> bytes:
-        asked.append(length)
+        lengths.append(length)
         return pread(file, length, offset)
 
     monkeypatch.setattr(SimulatedFile, "pread", counted)
+    return lengths
+
+
+def test_what_lies_back_to_back_is_one_request(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = STORE.again()
     ranges = [(number, 0, 40_000) for number in NUMBERS[-3:]]
     assert b"".join(blobs.read_all(ranges)) == b"".join(CONTENTS[-3:])
     assert len(asked) == 1
@@ -66,16 +73,11 @@ def test_what_lies_back_to_back_is_one_request(monkeypatch: pytest.MonkeyPatch) 
     assert blobs.read_all_resident(ranges) is None
 
 
-def test_a_run_does_not_begin_far_before_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_does_not_begin_far_before_what_is_wanted(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sums of its first block, which lie there, are read apart then."""
-    blobs, asked = STORE.again(), []
-    pread = SimulatedFile.pread
-
-    def counted(file: SimulatedFile, length: int, offset: int) -> bytes:
-        asked.append(length)
-        return pread(file, length, offset)
-
-    monkeypatch.setattr(SimulatedFile, "pread", counted)
+    blobs = STORE.again()
     monkeypatch.setattr(blobs_module, "RUN_BYTES", 42_000)
     first, second = (NUMBERS[-3], 39_000, 1000), NUMBERS[-2]
     assert b"".join(blobs.read_all([first, (second, 0, 1500)])) == CONTENTS[-3][39_000:] + CONTENTS[-2][:1500]
