@@ -11,11 +11,11 @@ from vfs.errors import NoSpace, PackUnwritten
 
 
 @contextmanager
-def unwritten() -> Iterator[None]:
-    """What the system says of a pack's file, as an error of ours."""
+def unwritten(full: str = "no room for a pack") -> Iterator[None]:
+    """What the system says of a pack's file, as an error of ours; `full` are the words for a full disk."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise NoSpace("no room for a pack") from error
+            raise NoSpace(full) from error
         raise PackUnwritten(error.strerror or str(error)) from error

@@ -253,6 +253,39 @@ async def test_flushes_that_nobody_waits_for_any_more_are_bounded_and_take_no_th
         go_on.set()
 
 
+async def test_whoever_is_cancelled_leaves_no_name_that_the_kernel_keeps(
+    fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ino = fs.write_bytes("/file", b"content").ino
+    files = OpenFiles(fs, NodeIds(fs))
+    fs.open(ino, os.O_WRONLY)
+    files.opened(ino, os.O_WRONLY)
+    go_on = threading.Event()
+    flushed: list[str] = []
+    forgotten: list[str] = []
+
+    def hang(store: Path, names: list[str]) -> bool:
+        flushed.extend(names)
+        return go_on.wait(60)
+
+    def forget(store: Path, names: list[str]) -> None:
+        assert not files.names, "they lead nowhere when the kernel looks again"
+        forgotten.extend(names)
+
+    monkeypatch.setattr(pages, "_flush", hang)
+    monkeypatch.setattr(pages, "_forget", forget)
+    try:
+        with trio.move_on_after(0.1) as scope:
+            await Pages(tmp_path / "store", files).hand_over()
+        assert scope.cancelled_caught
+        assert len(flushed) == 1
+        assert forgotten == flushed
+    finally:
+        go_on.set()
+    assert fs.table.get(ino).opens == 1
+    fs.release(ino)
+
+
 async def test_a_mount_that_shows_nowhere_is_not_taken_for_another_one(
     fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,23 @@ def memory_kib(pid: int) -> int:
     return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
 
 
+def test_it_keeps_no_folder_of_whoever_mounted_busy(
+    store: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk can be unmounted on which somebody stood, and from which modules came by a relative path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "modules")
+    ran = vfs("mount", "--supervise", store, point)
+    assert (ran.code, ran.err) == (0, "")
+    facts = info(point)
+    for pid in (facts["pid"], facts["supervisor_pid"]):
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    environment = Path(f"/proc/{facts['pid']}/environ").read_bytes().split(b"\0")
+    [paths] = [entry for entry in environment if entry.startswith(b"PYTHONPATH=")]
+    assert bytes(tmp_path / "modules") in paths
+    assert vfs("umount", point).code == 0
+
+
 def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point: Path) -> None:
     ran = vfs("mount", "--supervise", "-o", "commit=1", store, point)
     assert (ran.code, ran.err) == (0, "")

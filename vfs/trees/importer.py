@@ -23,11 +23,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from vfs.backing.cutter import Cutter
-from vfs.backing.log import FULL
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
 from vfs.backing.room import unit_bytes
-from vfs.errors import IndexUnwritten, NoSpace, PackUnwritten, VfsError
+from vfs.errors import IndexUnwritten, NoSpace, VfsError
 from vfs.filesystem import FileSystem
 from vfs.inode.runs import plan_write
 from vfs.packing import PASS_BYTES, WORKERS
@@ -37,8 +36,11 @@ from vfs.trees.items import FileEnd, Hole, Node, Problem, Skipped, SourceError
 from vfs.trees.layout import Layout, Placed
 from vfs.trees.planter import Plan, Planter
 from vfs.trees.report import OnProgress, Report, Source
+from vfs.unwritten import unwritten
 
 log = logging.getLogger("vfs")
+
+DISK_FULL = "the disk that holds the store is full"
 
 BATCH_ENTRIES = 4000
 BATCH_EXTENTS = 20_000
@@ -167,7 +169,7 @@ class Import:
                 block_bytes=fs.creation.block_bytes,
                 workers=self._workers,
             )
-        with _unwritten():
+        with unwritten(DISK_FULL):
             return session.add(blob)
 
     def _end_of_file(self, end: FileEnd) -> None:
@@ -196,7 +198,7 @@ class Import:
     def _seal(self) -> None:
         if self._session is None:
             return
-        with _unwritten():
+        with unwritten(DISK_FULL):
             sealed = self._session.seal()
         if sealed is not None:
             try:
@@ -257,17 +259,6 @@ def import_from(
         planter.close()
         fs.autopilot = automatic
     return report
-
-
-@contextlib.contextmanager
-def _unwritten() -> Iterator[None]:
-    """What the system says of a pack's file, as an error of ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise NoSpace("the disk that holds the store is full") from error
-        raise PackUnwritten(error.strerror or str(error)) from error
 
 
 @contextlib.contextmanager
