@@ -43,6 +43,15 @@ def test_a_second_owner_in_the_same_process_is_refused(storage: DirectoryStorage
     storage.close()
 
 
+def test_a_shared_lock_is_held_until_both_are_released(storage: DirectoryStorage) -> None:
+    lock = StoreLock.acquire(storage)
+    with lock.share():
+        lock.release()
+        with pytest.raises(StoreBusy):
+            StoreLock.acquire(storage)
+    StoreLock.acquire(storage).release()
+
+
 def test_a_second_process_is_refused_until_the_first_is_dead(
     storage: DirectoryStorage, tmp_path: Path
 ) -> None:

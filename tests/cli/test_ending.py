@@ -130,6 +130,29 @@ def test_after_an_unmount_the_daemon_has_nothing_of_the_store_open(
     assert open_files(pid) == set()
 
 
+def test_the_store_is_the_daemons_until_its_last_line_is_in_the_log(
+    store: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns it next writes and rotates the same log."""
+    (tmp_path / "sitecustomize.py").write_text(LATE_LINE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    pid = mount(store, point)
+    os.kill(pid, signal.SIGTERM)
+    assert wait_until_free(store, 60)
+    assert log_of(store).endswith(f"closed {store}\n")
+
+
+LATE_LINE = """
+import logging, time
+handle = logging.Handler.handle
+def late(self, record):
+    if record.msg.startswith("closed"):
+        time.sleep(0.5)
+    return handle(self, record)
+logging.Handler.handle = late
+"""
+
+
 def open_files(pid: int) -> set[str]:
     """What a process has open; nothing for one that has ended."""
     try:

@@ -63,6 +63,10 @@ class StoreLock:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
+    def share(self) -> "StoreLock":
+        """A second hold on the same lock: the store is free when both are released."""
+        return StoreLock(os.dup(self._fd), recorded=self._recorded)
+
     def release(self) -> None:
         """Let go; idempotent."""
         descriptor, self._fd = self._fd, -1

@@ -10,6 +10,7 @@ version refuses the store from then on, and last the index, whose own version sa
 
 import os
 import uuid as uuids
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,11 @@ class Store:
             if self.storage.exists(name):
                 total += self.storage.size(name)
         return total
+
+    def held(self) -> AbstractContextManager[object]:
+        """Within it the store is nobody else's, beyond `close` too. For whoever has something to write there
+        afterwards."""
+        return nullcontext() if self._lock is None else self._lock.share()
 
     def close_files(self) -> None:
         """Close log, packs and index, but keep the lock."""

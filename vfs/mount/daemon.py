@@ -18,7 +18,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +97,19 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until unmounted. VfsError when that could not begin, or did not end cleanly."""
-        try:
-            self._run()
-        except VfsError:
-            raise
-        except BaseException:
-            self._log.open(self._store)
-            log.critical("the daemon ends by an unexpected error", exc_info=True)
-            raise
+        with ExitStack() as held:
+            try:
+                self._run(held)
+            except VfsError:
+                raise
+            except BaseException:
+                self._log.open(self._store)
+                log.critical("the daemon ends by an unexpected error", exc_info=True)
+                raise
 
-    def _run(self) -> None:
+    def _run(self, held: ExitStack) -> None:
         fs = open_filesystem(self._store, **self._options.for_filesystem())
+        held.enter_context(fs.store.held())  # until our last line is in its log: the next owner rotates that
         try:
             self._log.open(self._store)
             log.info("opened %s%s", self._store, " read-only" if fs.read_only else "")
