@@ -53,7 +53,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "vfs/mount/automatic.py::Automatic._try": "the same, in automatic snapshots",
     "vfs/mount/background.py::Background.run": "the same, in packing, collecting and pruning",
     "vfs/mount/reading_threads.py::Answer.find": "handed to the task that asked, which raises it",
-    "vfs/mount/sync_thread.py::SyncThread._work": "handed to the task that asked, which raises it",
+    "vfs/mount/sync_thread.py::SyncThread._do": "handed to the task that asked, which raises it",
     "vfs/trees/ahead.py::Ahead._read": "handed to the thread that takes the items, which raises it",
     "vfs/mount/unmount.py::_begin.work": "handed to whoever waits for the outcome, who raises it",
     "vfs/mount/control.py::guarded": "a bug in one verb is logged and answered; the daemon lives on",

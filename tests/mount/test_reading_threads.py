@@ -2,17 +2,14 @@
 
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from queue import Empty, SimpleQueue
 
 import pytest
 import trio
 import trio.testing
 
 from vfs.limits import MIB
-from vfs.mount import reading_threads
 from vfs.mount.reading_threads import BYTES, THREADS, ReadingThreads
 
 
@@ -126,52 +123,6 @@ async def test_what_a_read_raises_is_raised_and_the_next_one_is_done() -> None:
         with pytest.raises(OSError, match="a bad sector"):
             await reading.run(fail, 1)
     assert await reading.run(lambda: "data", 1) == "data"
-
-
-async def test_threads_end_when_nobody_needs_them_and_others_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_threads, "IDLE_SECONDS", 0.01)
-    reading = ReadingThreads()
-    for _ in range(3):
-        assert await reading.run(threading.get_ident, 1) != threading.get_ident()
-        with trio.fail_after(60):
-            while reading._living:  # noqa: ASYNC110 - threads tell nobody
-                await trio.sleep(0.001)
-
-
-class Hasty(SimpleQueue[Callable[[], None]]):
-    """A queue whose reader gives up just when something comes."""
-
-    gave_up = False
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Callable[[], None]:
-        job = super().get(block, timeout)
-        self.gave_up = not self.gave_up
-        if self.gave_up:
-            self.put(job)
-            raise Empty
-        return job
-
-
-async def test_a_thread_that_is_about_to_end_takes_what_comes_at_that_moment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(reading_threads, "SimpleQueue", Hasty)
-    reading = ReadingThreads()
-    for number in range(10):
-        assert await reading.run(partial(str, number), 1) == str(number)
-
-
-async def test_where_no_thread_can_be_begun_the_next_read_finds_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = ReadingThreads()
-
-    def refuse(begun: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError):
-            await reading.run(lambda: 1, 1)
-    assert await reading.run(lambda: 2, 1) == 2
 
 
 async def test_nobody_leaves_a_read_behind_and_nothing_is_kept_of_it() -> None:

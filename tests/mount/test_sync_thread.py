@@ -6,21 +6,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from queue import Empty, SimpleQueue
 
 import pytest
 import trio
 import trio.testing
 
-from vfs.mount import sync_thread
-from vfs.mount.sync_thread import Job, SyncThread
+from vfs.mount import idle_threads
+from vfs.mount.sync_thread import SyncThread
 
 PATIENCE_SECONDS = 60
-
-
-def running() -> list[threading.Thread]:
-    """The threads of this kind that live."""
-    return [thread for thread in threading.enumerate() if thread.name == "vfs-sync"]
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -74,54 +68,6 @@ async def test_requests_go_on_while_a_job_waits_and_nobody_leaves_it_behind() ->
     assert done[-1] == "the next"
 
 
-async def test_a_thread_that_nobody_needs_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_thread, "IDLE_SECONDS", 0.01)
-    others = running()
-    thread = SyncThread()
-    for _ in range(3):
-        await thread.run(lambda: None)
-        await until(lambda: set(running()) <= set(others))
-
-
-class Hasty(SimpleQueue[Job]):
-    """A queue whose reader gives up just when something comes."""
-
-    gave_up = 0
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Job:
-        job = super().get(block, timeout)
-        if self.gave_up % 2 == 0:
-            self.gave_up += 1
-            self.put(job)
-            raise Empty
-        self.gave_up += 1
-        return job
-
-
-async def test_a_thread_that_is_about_to_end_takes_what_comes_at_that_moment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sync_thread, "SimpleQueue", Hasty)
-    thread = SyncThread()
-    for _ in range(10):
-        await thread.run(lambda: None)
-
-
-async def test_where_no_thread_can_be_begun_the_next_job_finds_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    thread = SyncThread()
-    done: list[int] = []
-
-    def refuse(begun: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError):
-            await thread.run(partial(done.append, 1))
-    await thread.run(partial(done.append, 2))
-    assert done == [2]
-
-
 async def test_nothing_is_kept_of_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = SyncThread()
     job = partial(_nothing)
@@ -130,7 +76,7 @@ async def test_nothing_is_kept_of_what_is_over(monkeypatch: pytest.MonkeyPatch) 
     del job
     await until(lambda: gone() is None)  # long before the thread ends
 
-    monkeypatch.setattr(sync_thread, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(idle_threads, "IDLE_SECONDS", 0.01)
     before = set(os.listdir("/proc/self/fd"))
     thread = SyncThread()
     await thread.run(_nothing)

@@ -3,21 +3,20 @@
 Promises that reads begin in the order in which they came, that one that is larger than the bound is done
 alone, and that a slow disk holds up nothing but reads. Never looks at what is read.
 
-The way there and back takes two thirds of the processor time of `trio.to_thread`: no new context, no names of
-threads set and reset (docs/performance.md).
+The way there and back takes two thirds of the processor time of `trio.to_thread`: see idle_threads.py
+(docs/performance.md).
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 import trio
 
 from vfs.limits import MIB
+from vfs.mount.idle_threads import IdleThreads
 
 T = TypeVar("T")
 
@@ -26,9 +25,6 @@ THREADS = 32
 
 BYTES = 8 * MIB
 """What those may have asked for together: it is in memory in parts and as a whole until it is answered."""
-
-IDLE_SECONDS = 10.0
-"""A thread that nobody needs for so long ends."""
 
 
 class Answer(Generic[T]):
@@ -70,10 +66,7 @@ class ReadingThreads:
         """Room for as many more; below 0 while a larger read is alone."""
         self._waiting: deque[tuple[trio.Event, int]] = deque()
         """INVARIANT: there is no room for the first of them."""
-        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._living = 0
-        """INVARIANT: under `_lock`, as many threads will look at the queue once more."""
+        self._pool = IdleThreads("vfs-read")
 
     async def run(self, read: Callable[[], T], size_bytes: int) -> T:
         """What `read` returns, from a thread, or what it raises."""
@@ -126,24 +119,6 @@ class ReadingThreads:
         answer = Answer(read)
         heard = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
         tell = partial(trio.lowlevel.current_trio_token().run_sync_soon, heard)
-        with self._lock:
-            if self._living < THREADS - self._threads:
-                # Where no thread can be begun there is no read either, and the next one tries again.
-                threading.Thread(target=self._work, name="vfs-read", daemon=True).start()
-                self._living += 1
-            self._jobs.put(partial(answer.find, tell))
+        self._pool.put(partial(answer.find, tell), threads=THREADS - self._threads)
         await trio.lowlevel.wait_task_rescheduled(_wait_all_the_same)
         return answer.result()
-
-    def _work(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get(timeout=IDLE_SECONDS)
-            except Empty:
-                with self._lock:
-                    if self._jobs.empty():
-                        self._living -= 1
-                        return
-                continue
-            job()
-            del job  # it holds what was read, and the next one may be long in coming
