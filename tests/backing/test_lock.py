@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,34 @@ def test_a_shared_lock_is_held_until_both_are_released(storage: DirectoryStorage
         with pytest.raises(StoreBusy):
             StoreLock.acquire(storage)
     StoreLock.acquire(storage).release()
+
+
+LOOKER = """
+import fcntl, sys, time
+from pathlib import Path
+from vfs.mount import owner
+flock = fcntl.flock
+def kept_from_going_on(*arguments):
+    flock(*arguments)
+    Path(sys.argv[2]).touch()
+    time.sleep(0.5)
+fcntl.flock = kept_from_going_on
+assert owner.find_owner(Path(sys.argv[1])) is None
+"""
+
+
+def test_who_asks_for_an_owner_keeps_nobody_from_becoming_it(
+    storage: DirectoryStorage, tmp_path: Path
+) -> None:
+    """As those do who unmount, or wait for a daemon to end, many times a second."""
+    StoreLock.acquire(storage).release()
+    looks = tmp_path / "looks"
+    with subprocess.Popen([sys.executable, "-c", LOOKER, str(tmp_path), str(looks)], cwd=ROOT) as looker:
+        while not looks.exists():
+            assert looker.poll() is None
+            time.sleep(0.001)
+        StoreLock.acquire(storage).release()
+    assert looker.returncode == 0
 
 
 def test_a_second_process_is_refused_until_the_first_is_dead(

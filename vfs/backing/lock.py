@@ -1,12 +1,14 @@
 """One owner at a time: an flock on STORE/lock, held for the owner's life, with its pid inside.
 
 The kernel drops the lock with the process, so a dead owner blocks nobody; the pid is only for the message.
-The file is never removed, since two processes could then hold locks on two files of that name.
+The file is never removed, since two processes could then hold locks on two files of that name. Who asks
+whether there is an owner (`mount/owner.py`) has the lock shared for that moment, and is no owner.
 """
 
 import errno
 import fcntl
 import os
+import time
 from types import TracebackType
 
 from vfs.backing.file_names import LOCK_BYTES, LOCK_NAME
@@ -15,6 +17,11 @@ from vfs.backing.storage import DirectoryStorage
 from vfs.errors import StoreBusy, StoreUnreadable
 
 NAME = LOCK_NAME
+
+LOOKERS_SECONDS = 10.0
+"""How long those are waited for who only ask for an owner: they let go at once, unless they are kept from it."""
+
+LOOK_SECONDS = 0.005
 
 
 class StoreLock:
@@ -26,7 +33,7 @@ class StoreLock:
 
     @classmethod
     def acquire(cls, storage: DirectoryStorage, *, read_only: bool = False) -> "StoreLock":
-        """Take the lock or raise StoreBusy with the owner's pid, without waiting.
+        """Take the lock or raise StoreBusy with the owner's pid, without waiting for the owner.
 
         `read_only` also accepts a lock file that cannot be written, as on a disk that is mounted read-only.
         """
@@ -38,7 +45,7 @@ class StoreLock:
             raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
         descriptor, writable = _open(storage, read_only)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except BlockingIOError:
             pid = _read_pid(descriptor)
             os.close(descriptor)
@@ -94,6 +101,22 @@ def _open(storage: DirectoryStorage, read_only: bool) -> tuple[int, bool]:
         return os.open(NAME, flags | os.O_RDONLY, dir_fd=folder), False
     except OSError as error:
         raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
+
+
+def _take(descriptor: int) -> None:
+    """Lock it. BlockingIOError when somebody owns it."""
+    end = time.monotonic() + LOOKERS_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # Refused by an owner we are refused this too; else it was somebody who looks.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if time.monotonic() > end:
+                raise
+        time.sleep(LOOK_SECONDS)
 
 
 def _read_pid(descriptor: int) -> int | None:
