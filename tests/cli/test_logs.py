@@ -45,6 +45,19 @@ def test_early_words_wait_for_the_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "vfs.log").stat().st_mode) == 0o600
 
 
+def test_a_line_that_waits_for_the_disk_is_a_call_that_is_seen(tmp_path: Path) -> None:
+    done = run(
+        "from vfs.backing.inflight import calls_under_way\n"
+        "class Hanging(logs.StoreLogHandler):\n"
+        "    def format(self, record): return calls_under_way()[0].what\n"
+        "logs.StoreLogHandler = Hanging\n"
+        "d = logs.DaemonLog(to_file=True, debug=False); d.open(store)\n"
+        "log.info('a line'); assert calls_under_way() == []\n",
+        tmp_path,
+    )
+    assert (done.returncode, logged(tmp_path)) == (0, "write of vfs.log\n")
+
+
 def test_the_foreground_logs_to_stderr(tmp_path: Path) -> None:
     done = run(
         "d = logs.DaemonLog(to_file=False, debug=True)\nlog.debug('shown'); d.open(store)\n",

@@ -1,7 +1,7 @@
 """A small real disk for a store, an ext4 file system on a loop device, that a test can freeze.
 
 Promises that it is thawed and gone at the end. Frozen, it keeps whoever writes to it waiting, as a disk that
-hangs does, and forgets nothing; after a minute it thaws by itself, since nothing else would
+hangs does, and forgets nothing; after a minute and a half it thaws by itself, since nothing else would
 end who waits.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 MIB = 1 << 20
 
 
-FROZEN_SECONDS = 60.0
+FROZEN_SECONDS = 90.0
 
 
 class LoopDisk:

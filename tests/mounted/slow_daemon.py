@@ -1,5 +1,5 @@
 """The vfs command on a disk that is slow to sync and to read: each sync, and each read, takes 0.2 s
-more, or VFS_SLOW_SECONDS."""
+more, or VFS_SLOW_SECONDS. With VFS_SLOW_UNTIL each sync takes until there is a file of that name."""
 
 import os
 import sys
@@ -13,13 +13,18 @@ from vfs.filesystem import FileSystem
 from vfs.mount import cold_reads
 
 SLOW_SECONDS = float(os.environ.get("VFS_SLOW_SECONDS", "0.2"))
+SLOW_UNTIL = os.environ.get("VFS_SLOW_UNTIL")
 
 run_sync, run_read = FileSystem.run_sync, FileSystem.run_read
 
 
 def sync_slowly(fs: FileSystem, ticket: SyncTicket) -> None:
     with disk_call("sync of", "log"):
-        time.sleep(SLOW_SECONDS)
+        if SLOW_UNTIL is None:
+            time.sleep(SLOW_SECONDS)
+        else:
+            while not os.path.exists(SLOW_UNTIL):
+                time.sleep(0.01)
     run_sync(fs, ticket)
 
 

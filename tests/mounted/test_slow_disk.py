@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vfs.mount.client import ControlClient
 pytestmark = pytest.mark.mounted
 
 ANSWER_SECONDS = 3.0
+TRIES = 5
 
 # Appends and syncs a line at a time, and prints the number of each that was acknowledged.
 WRITER = """
@@ -41,37 +42,47 @@ def disk(tmp_path: Path) -> Iterator[LoopDisk]:
         yield made
 
 
+def ask(store: Path, verb: str, most_seconds: float) -> dict[str, Any]:
+    """What the daemon answers within that time. It has some tries: others work on this machine as well."""
+    took: list[float] = []
+    while len(took) < TRIES:
+        begin = time.monotonic()
+        client = ControlClient.connect(store)
+        assert client is not None
+        with client:
+            answer = client.ask(verb)
+        took.append(time.monotonic() - begin)
+        if took[-1] < most_seconds:
+            return answer
+    pytest.fail(f"{verb} took {took} s")
+
+
 def ask_info(store: Path) -> dict[str, Any]:
     """What the daemon answers, which must not take long."""
-    begin = time.monotonic()
-    client = ControlClient.connect(store)
-    assert client is not None
-    with client:
-        facts = client.ask("info")
-    assert time.monotonic() - begin < ANSWER_SECONDS
-    return facts
+    return ask(store, "info", ANSWER_SECONDS)
 
 
 def ask_requests(store: Path) -> dict[str, Any]:
-    """What was asked of the mount so far, which takes no time at all."""
-    begin = time.monotonic()
-    client = ControlClient.connect(store)
-    assert client is not None
-    with client:
-        requests: dict[str, Any] = client.ask("requests")["requests"]
-    assert time.monotonic() - begin < 1.5  # `info` would wait for the owner for two seconds
+    """What was asked of the mount so far, which takes no time at all: `info` waits two seconds for the owner."""
+    requests: dict[str, Any] = ask(store, "requests", 1.5)["requests"]
     return requests
 
 
-def wait_until_stuck(store: Path, seconds: float = 2.5) -> dict[str, Any]:
-    """Until some call to the disk has taken so long; the facts of that moment."""
+def wait_until(store: Path, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Until the daemon tells so; the facts of that moment."""
     end = time.monotonic() + 60
-    while True:
-        facts = ask_info(store)
-        if any(wait["seconds"] >= seconds for wait in facts["waiting"]):
-            return facts
+    while not is_so(facts := ask_info(store)):
         assert time.monotonic() < end, facts
         time.sleep(0.1)
+    return facts
+
+
+def wait_until_stuck(store: Path, seconds: float = 2.5, what: str = "log/chunk-") -> dict[str, Any]:
+    """Until some call to the disk has taken so long."""
+    return wait_until(
+        store,
+        lambda facts: any(wait["seconds"] >= seconds and what in wait["what"] for wait in facts["waiting"]),
+    )
 
 
 def start_writer(mounted: MountedStore) -> subprocess.Popen[str]:
@@ -100,9 +111,9 @@ def error_of(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def hanging(disk: LoopDisk) -> Iterator[MountedStore]:
+def hanging(disk: LoopDisk, tmp_path: Path) -> Iterator[MountedStore]:
     """A mounted store on a disk that may be frozen; at the end all goes on, and the store is sound."""
-    mounted = MountedStore(disk.path)
+    mounted = MountedStore(tmp_path, disk=disk.path)  # its words go elsewhere: to say one is not to wait
     mounted.command = (sys.executable, "-m", impatient_daemon.__name__)
     mounted.mount()
     try:
@@ -117,7 +128,7 @@ def hanging(disk: LoopDisk) -> Iterator[MountedStore]:
 @pytest.mark.serial
 @needs_root
 def test_while_the_disk_hangs_info_says_what_is_waited_for(disk: LoopDisk, hanging: MountedStore) -> None:
-    assert ask_info(hanging.store)["waiting"] == []
+    wait_until(hanging.store, lambda facts: facts["waiting"] == [])
     writer = start_writer(hanging)
     disk.freeze()
     facts = wait_until_stuck(hanging.store)
@@ -184,17 +195,22 @@ def test_a_killed_daemon_that_cannot_end_is_named_and_heals_when_the_disk_answer
 
 
 @pytest.mark.serial
-def test_a_slow_sync_is_named_while_all_figures_are_given(mounted: MountedStore) -> None:
+def test_a_slow_sync_is_named_while_all_figures_are_given(mounted: MountedStore, tmp_path: Path) -> None:
     mounted.unmount()
     mounted.command = (sys.executable, "-m", slow_daemon.__name__)
-    mounted.mount("commit=300", environment={"VFS_SLOW_SECONDS": "4"})
-    (mounted.path / "file").write_bytes(b"x" * 1000)
-    syncing = start_python("import os\nos.fsync(os.open('file', os.O_RDWR))", cwd=mounted.path)
-    facts = wait_until_stuck(mounted.store, 1.2)
-    assert [wait["what"] for wait in facts["waiting"]] == ["sync of log"]
-    assert facts["waiting"][0]["thread"] == "worker"
-    assert (facts["figures_age_seconds"], facts["logical_bytes"]) == (0.0, 1000)
-    assert "ratios" in facts
+    done = tmp_path / "done"
+    mounted.mount("commit=300", environment={"VFS_SLOW_UNTIL": str(done)})
+    try:
+        (mounted.path / "file").write_bytes(b"x" * 1000)
+        syncing = start_python("import os\nos.fsync(os.open('file', os.O_RDWR))", cwd=mounted.path)
+        wait_until_stuck(mounted.store, 1.2, "sync of log")
+        facts = wait_until(mounted.store, lambda facts: facts["figures_age_seconds"] == 0.0)
+        assert [wait["what"] for wait in facts["waiting"]] == ["sync of log"]
+        assert facts["waiting"][0]["thread"] == "worker"
+        assert facts["logical_bytes"] == 1000
+        assert "ratios" in facts
+    finally:
+        done.touch()
     assert wait_for(syncing) == ""
 
 
@@ -230,7 +246,7 @@ def test_a_cold_read_that_hangs_stops_no_other_thread(mounted: MountedStore) -> 
     try:
         fetcher.stdin.write("\n")
         fetcher.stdin.flush()
-        ready, _, _ = select.select([fetcher.stdout], [], [], 30)
+        ready, _, _ = select.select([fetcher.stdout], [], [], 60)
         assert ready, "every thread stands still"
         assert fetcher.stdout.readline() == "read of cold\n"
     finally:

@@ -24,6 +24,7 @@ VFS_PROGRAM = Path(sys.executable).with_name("vfs")
 def ear(tmp_path: Path) -> Iterator[socket.socket]:
     """The socket on which systemd listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # what comes before tells no sender
         listening.bind(os.fspath(tmp_path / "notify"))
         listening.settimeout(60)
         yield listening
@@ -62,7 +63,6 @@ def test_systemd_is_told(supervise: bool, tmp_path: Path, ear: socket.socket) ->
     command = [*VFS, "mount", "--foreground", *(["--supervise"] * supervise), str(store), str(point)]
     environment = {**os.environ, "NOTIFY_SOCKET": os.fspath(tmp_path / "notify")}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as service:
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         said, (credentials,), _, _ = ear.recvmsg(4096, socket.CMSG_SPACE(12))
         assert said.startswith(b"READY=1\n")
         # NotifyAccess=main: only what the main process says counts.
@@ -90,7 +90,7 @@ def test_an_abstract_address_is_understood(monkeypatch: pytest.MonkeyPatch) -> N
     name = f"vfs-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0{name}")
-        listening.settimeout(10)
+        listening.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         notify("STATUS=well")
         assert listening.recv(100) == b"STATUS=well"

@@ -3,7 +3,8 @@
 Promises that nothing is lost on the way: what is said before the log can be opened waits in memory, and
 uncaught exceptions, fatal signals and whatever libraries print to stderr end up in it too. The file is for
 its owner alone and rotates. An error that cannot be written there, since the disk is what it is about, goes
-to the system's log. Never makes the daemon fail, or wait, because a line could not be written.
+to the system's log. Never makes the daemon fail because a line could not be written; where the disk hangs, a
+line that waits is a call to the disk that is seen as any other.
 """
 
 import errno
@@ -21,6 +22,7 @@ from logging.handlers import MemoryHandler, RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
+from vfs.backing.inflight import disk_call
 from vfs.errors import StoreUnreadable
 
 LOG_NAME = "vfs.log"
@@ -97,6 +99,11 @@ class StoreLogHandler(RotatingFileHandler):
         for standard in (1, 2):
             os.dup2(descriptor, standard)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        with disk_call("write of", LOG_NAME):
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
         if record.levelno >= logging.ERROR:
