@@ -13,11 +13,13 @@ import pytest
 from tests.cli.living import eventually, is_mounted, log_of
 from tests.cli.shell import vfs
 from tests.mounted.mounting import VFS, copy_of_an_empty_store
+from tests.mounted.vitals import vitals
 from vfs.mount.owner import find_owner, wait_until_free
+from vfs.mount.process_end import ProcessEnd
 
 pytestmark = pytest.mark.mounted
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 # Writes and syncs numbered files, whatever happens to the mount. Prints which of them are safe there.
 WRITER = """
@@ -39,6 +41,10 @@ while not select.select([sys.stdin], [], [], 0)[0]:
     if mounted:
         print(number, flush=True)
 """
+
+
+MOUNTED = ("supervisor: mounted at ", "supervisor: mounted again at ")
+"""What is said of a mount by the first daemon and by each later one."""
 
 
 @pytest.fixture
@@ -85,23 +91,18 @@ def wait_for_line(stream: IO[str] | None, words: str) -> None:
         assert line, said
 
 
-def serving(store: Path, *, other_than: int) -> int:
-    """The daemon that serves the store, once it is another one than that; its pid."""
-
-    def served() -> bool:
-        owner = find_owner(store)
-        return owner is not None and owner.pid not in (None, other_than) and is_mounted(store)
-
-    eventually(served, SECONDS)
+def owner_of(store: Path) -> int:
+    """The daemon that serves the store, which certainly one does; its pid."""
     owner = find_owner(store)
     assert owner is not None
     assert owner.pid is not None
     return owner.pid
 
 
-def memory_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+def mounted_again(store: Path, times: int) -> int:
+    """The daemon of the mount, once it has been started again so often; its pid."""
+    eventually(lambda: log_of(store).count(MOUNTED[True]) >= times, SECONDS)
+    return owner_of(store)
 
 
 def test_it_keeps_no_folder_of_whoever_mounted_busy(
@@ -128,7 +129,7 @@ def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point
     daemon, supervisor = facts["pid"], facts["supervisor_pid"]
     assert f"(pid {daemon})" in ran.out
     assert (facts["restarts"], children_of(supervisor)) == (0, [daemon])
-    memory = memory_kib(supervisor)
+    memory = vitals(supervisor).memory_bytes
     said = store.parent / "said"
     command = [sys.executable, "-c", WRITER, str(point)]
     with open(said, "wb") as out, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out) as writer:
@@ -137,7 +138,7 @@ def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point
             eventually(lambda size=size: said.stat().st_size > size, SECONDS)  # type: ignore[misc]
             if kills < 4:
                 os.kill(daemon, signal.SIGKILL)
-                daemon = serving(store, other_than=daemon)
+                daemon = mounted_again(store, kills)
         writer.communicate(b"", timeout=60)
     facts = info(point)
     assert (facts["pid"], facts["supervisor_pid"], facts["restarts"]) == (daemon, supervisor, 3)
@@ -149,7 +150,7 @@ def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point
     assert log_of(store).count("supervisor: the daemon ended by SIGKILL; restart ") == 3
     assert log_of(store).count("supervisor: mounted again at ") == 3
     assert children_of(supervisor) == [daemon]
-    assert memory_kib(supervisor) < memory * 1.2
+    assert vitals(supervisor).memory_bytes < memory * 1.2
     assert vfs("umount", point).code == 0
     eventually(lambda: not is_alive(supervisor), SECONDS)
     assert find_owner(store) is None
@@ -161,12 +162,12 @@ def test_a_signal_to_the_supervisor_ends_both_cleanly(store: Path, point: Path, 
     command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
         wait_for_line(supervisor.stderr, "supervisor: mounted at ")
-        daemon = serving(store, other_than=0)
+        daemon = owner_of(store)
         if number == signal.SIGINT:  # first a death, which shows on stderr too
             os.kill(daemon, signal.SIGKILL)
             wait_for_line(supervisor.stderr, "restart 1")
             wait_for_line(supervisor.stderr, "mounted again")
-            daemon = serving(store, other_than=daemon)
+            daemon = owner_of(store)
         supervisor.send_signal(number)
         _, said = supervisor.communicate(timeout=60)
     assert supervisor.returncode == 0, said
@@ -179,11 +180,9 @@ def test_told_to_end_it_stays_ended_and_without_its_supervisor_it_goes_on_alone(
     store: Path, point: Path
 ) -> None:
     assert vfs("mount", "--supervise", store, point).code == 0
-    owner = find_owner(store)
-    assert owner is not None
-    assert owner.pid is not None
-    supervisor = parent_of(owner.pid)
-    os.kill(owner.pid, signal.SIGTERM)
+    daemon = owner_of(store)
+    supervisor = parent_of(daemon)
+    os.kill(daemon, signal.SIGTERM)
     eventually(lambda: not is_alive(supervisor), SECONDS)
     assert wait_until_free(store, SECONDS)
     assert not is_mounted(store)
@@ -191,8 +190,9 @@ def test_told_to_end_it_stays_ended_and_without_its_supervisor_it_goes_on_alone(
 
     assert vfs("mount", "--supervise", store, point).code == 0
     facts = info(point)
-    os.kill(facts["supervisor_pid"], signal.SIGKILL)
-    eventually(lambda: not is_alive(facts["supervisor_pid"]), SECONDS)
+    with ProcessEnd(facts["supervisor_pid"]) as supervisors:  # then its child has another parent
+        os.kill(facts["supervisor_pid"], signal.SIGKILL)
+        assert supervisors.wait(SECONDS)
     (point / "file").write_text("data")
     alone = info(point)
     assert (alone["pid"], alone["supervisor_pid"]) == (facts["pid"], None)
@@ -203,13 +203,9 @@ def test_told_to_end_it_stays_ended_and_without_its_supervisor_it_goes_on_alone(
 def test_told_to_end_while_no_daemon_serves_it_clears_the_dead_mount(store: Path, point: Path) -> None:
     command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
-        daemon = 0
         for kills in range(1, 3):
-            wait_for_line(
-                supervisor.stderr, "supervisor: mounted again" if daemon else "supervisor: mounted at "
-            )
-            daemon = serving(store, other_than=daemon)
-            os.kill(daemon, signal.SIGKILL)
+            wait_for_line(supervisor.stderr, MOUNTED[kills > 1])
+            os.kill(owner_of(store), signal.SIGKILL)
             wait_for_line(supervisor.stderr, f"restart {kills}")
         supervisor.send_signal(signal.SIGTERM)  # the second restart comes after a second
         supervisor.communicate(timeout=60)
@@ -219,23 +215,19 @@ def test_told_to_end_while_no_daemon_serves_it_clears_the_dead_mount(store: Path
 
 
 def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
-    """With the waits of a tenth; each restart comes later than the one before."""
+    """With the waits of a tenth, and four deaths counted however long the starts between them take."""
     code = (
         "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
-        "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsys.exit(main(sys.argv[1:]))"
+        "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsupervisor.WINDOW_SECONDS = 600\nsys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
-        daemon = 0
-        for _ in range(4):
-            wait_for_line(
-                supervisor.stderr, "supervisor: mounted again" if daemon else "supervisor: mounted at "
-            )
-            daemon = serving(store, other_than=daemon)
-            os.kill(daemon, signal.SIGKILL)
+        for kills in range(4):
+            wait_for_line(supervisor.stderr, MOUNTED[kills > 0])
+            os.kill(owner_of(store), signal.SIGKILL)
         _, said = supervisor.communicate(timeout=60)
     assert supervisor.returncode == 128 + signal.SIGKILL
-    assert "given up, it was the death number 4 within 60 s" in said
+    assert "given up, it was the death number 4 within 600 s" in said
     assert "given up" in log_of(store)
     with pytest.raises(OSError, match="not connected"):
         os.listdir(point)
