@@ -37,6 +37,8 @@ mount --bind "$work/sbin" "$sbin"
 mknod -m 666 "$work/fuse" c 10 229
 mount --bind "$work/fuse" /dev/fuse
 vfs() { "$bin/python" -m vfs "$@"; }
+# A `!` that fails would not end the script.
+is_no_mount() { if mountpoint -q "$1"; then echo "$1 is mounted"; return 1; fi; }
 as_nobody=(
     setpriv --reuid=65534 --regid=65534 --clear-groups
     --inh-caps=+dac_read_search --ambient-caps=+dac_read_search --

@@ -63,7 +63,7 @@ def ask_info(store: Path) -> dict[str, Any]:
 
 
 def ask_requests(store: Path) -> dict[str, Any]:
-    """What was asked of the mount so far, which takes no time at all: `info` waits two seconds for the owner."""
+    """What was asked of the mount so far, which takes no time at all (`info` waits two seconds)."""
     requests: dict[str, Any] = ask(store, "requests", 1.5)["requests"]
     return requests
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mounted.mounting import MountedStore
+from tests.mounted.mounting import MountedStore, stored_bytes
 from tests.mounted.programs import run
 
 pytestmark = pytest.mark.mounted
@@ -16,10 +16,6 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 def occupied(path: Path) -> int:
     return os.stat(path).st_blocks * 512
-
-
-def store_bytes(mounted: MountedStore) -> int:
-    return sum(file.stat().st_blocks * 512 for file in mounted.store.rglob("*") if file.is_file())
 
 
 def test_a_file_of_5_gib_with_islands_of_data(mounted: MountedStore) -> None:
@@ -40,7 +36,7 @@ def test_a_file_of_5_gib_with_islands_of_data(mounted: MountedStore) -> None:
                 expected = bytes(10 if at else 0) + data + (b"" if data == b"end" else bytes(10))
                 assert around == expected
         mounted.remount()
-    assert store_bytes(mounted) < 8 * MIB
+    assert stored_bytes(mounted) < 8 * MIB
 
 
 def test_cp_sparse_makes_holes_and_reflink_falls_back(mounted: MountedStore, tmp_path: Path) -> None:

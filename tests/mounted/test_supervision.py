@@ -218,7 +218,8 @@ def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: P
     """With the waits of a tenth, and four deaths counted however long the starts between them take."""
     code = (
         "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
-        "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsupervisor.WINDOW_SECONDS = 600\nsys.exit(main(sys.argv[1:]))"
+        "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsupervisor.WINDOW_SECONDS = 600\n"
+        "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:

@@ -19,7 +19,7 @@ from vfs.errors import StoreBusy, StoreUnreadable
 NAME = LOCK_NAME
 
 LOOKERS_SECONDS = 10.0
-"""How long those are waited for who only ask for an owner: they let go at once, unless they are kept from it."""
+"""How long those are waited for who only ask for an owner: they let go at once, unless they are stopped."""
 
 LOOK_SECONDS = 0.005
 
