@@ -37,6 +37,7 @@ def test_programs_that_still_use_the_dead_mount_keep_nobody_from_mounting_again(
     (point / "file").write_text("data")
     with program_inside(point) as program:
         os.kill(pid, signal.SIGKILL)
+        assert wait_until_free(store, 60)  # or we are told that it is waited for, too
         mount(store, point, warning=cleared(point))
         assert (point / "file").read_text() == "data"
         assert (point / "held").exists()

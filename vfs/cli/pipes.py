@@ -97,8 +97,9 @@ class _PumpOut(_Pump):
         waiting.register(self._pipe, select.POLLIN)
         try:
             while True:
+                ended = self._ended.is_set()  # before the look: what the daemon wrote is there by then
                 if not waiting.poll(LOOK_SECONDS * 1000):
-                    if self._ended.is_set():
+                    if ended:
                         return
                     continue
                 data = os.read(self._pipe, PIECE_BYTES)

@@ -124,7 +124,8 @@ class Daemon:
         # A signal that comes before trio can take it waits: it must not leave a mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Threads that live already (what unlinks chunks, a probe that hangs) take it all the same.
-        handlers = {number: signal.signal(number, self._note_early) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, self._note_early)
         self._mount = KernelMount.attach(self._adapter, self._store, self._point, self._options)
         try:
             os.chdir("/")
@@ -133,8 +134,9 @@ class Daemon:
         except BaseExceptionGroup as group:
             raise _expected(group) or group from group
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            # Until the process has ended: a second one, late, would make a clean end look like a failure.
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
             self._mount.remove()
         if self._close_error is not None:
             raise StoreError(self._close_error)
