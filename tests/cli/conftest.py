@@ -26,4 +26,4 @@ def point(tmp_path: Path) -> Iterator[Path]:
     yield path
     for mount in reversed(read_mounts()):
         if mount.point.is_relative_to(tmp_path):
-            subprocess.run(["fusermount3", "-u", "-z", "-q", "--", str(mount.point)], check=False, timeout=20)
+            subprocess.run(["fusermount3", "-u", "-z", "-q", "--", str(mount.point)], check=False, timeout=60)

@@ -41,9 +41,7 @@ def log_of(store: Path) -> str:
 @contextmanager
 def program_inside(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A program that works in the folder and has a file of it open."""
-    code = (
-        "import time; f = open('held', 'a'); f.write('x'); f.flush(); print('in', flush=True); time.sleep(60)"
-    )
+    code = "import time; f = open('held', 'a'); f.write('x'); f.flush(); print(flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE) as program:
         assert program.stdout is not None
         program.stdout.readline()

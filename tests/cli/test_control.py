@@ -96,7 +96,7 @@ def connected(store: Path) -> ControlClient:
 def raw(store: Path, sent: bytes, *, close: bool = True) -> bytes:
     """Send bytes as they are and return all that comes back."""
     with socket_address(store) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         connection.connect(address)
         try:
             connection.sendall(sent)

@@ -134,7 +134,7 @@ import errno, socket, subprocess
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", "/dev"], check=True)
 system = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 system.bind("/dev/log")
-system.settimeout(20)
+system.settimeout(60)
 store = Path("/dev/a store")
 store.mkdir()
 daemon_log = logs.DaemonLog(to_file=True, debug=False)

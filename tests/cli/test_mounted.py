@@ -142,6 +142,32 @@ def test_the_foreground(store: Path, point: Path) -> None:
     assert not (store / "vfs.log").exists()
 
 
+LATE_SOCKET = """
+import sys, time
+from vfs.cli import main
+from vfs.mount.control import ControlServer
+listen = ControlServer._listen
+def late(self):
+    time.sleep(1)
+    return listen(self)
+ControlServer._listen = late
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_mount_that_has_just_begun_is_one_that_can_be_asked(store: Path, point: Path) -> None:
+    """It shows before anything of it is answered."""
+    command = [sys.executable, "-c", LATE_SOCKET, "mount", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+        eventually(lambda: is_mounted(store))
+        ran = vfs("info", "--json", point)
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.document["pid"] == daemon.pid
+        assert vfs("umount", point).code == 0
+        _, said = daemon.communicate(timeout=60)
+    assert daemon.returncode == 0, said
+
+
 def test_a_mount_without_its_control_socket(store: Path, point: Path) -> None:
     mount(store, point)  # as on a read-only disk, which has no place for the socket
     (store / "control.sock").unlink()

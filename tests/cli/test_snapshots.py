@@ -250,11 +250,14 @@ def test_automatic_ones_come_when_a_policy_is_set(run: Run, store: Path, point: 
     (point / "file").write_text("x")
     assert run("snapshot", "policy", point, "hourly=3", "weekly=1").out == "hourly=3 weekly=1\n"
     names = sorted(os.listdir(point / ".snapshots"))
-    assert [name[: len("auto-hourly-2")] for name in names] == ["auto-hourly-2", "auto-weekly-2"]
+    # There are two of a class when an hour, a day or a week has just ended.
+    assert {name[: len("auto-hourly-2")] for name in names} == {"auto-hourly-2", "auto-weekly-2"}
     assert (point / ".snapshots" / names[0] / "file").read_text() == "x"
     assert run("snapshot", "policy", store, "daily=2").out == "daily=2\n"
-    assert [name[:10] for name in os.listdir(point / ".snapshots")] == ["auto-daily"]
+    assert {name[:10] for name in os.listdir(point / ".snapshots")} == {"auto-daily"}
     assert run("snapshot", "policy", point, "none").out == "none\n"
+    kept = sorted(os.listdir(point / ".snapshots"))
     assert vfs("umount", point).code == 0
     assert run("snapshot", "policy", store).out == "none\n"
-    assert len(run("snapshot", "list", store, "--json").document["snapshots"]) == 1
+    listed = run("snapshot", "list", store, "--json").document["snapshots"]
+    assert [snapshot["name"] for snapshot in listed] == kept != []

@@ -28,7 +28,7 @@ class Script:
         return self.entered
 
     def run_ahead(self, plan: ReadPlan) -> None:
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         self.decoded.append(plan.epoch)
         if self.error is not None:
             raise self.error

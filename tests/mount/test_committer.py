@@ -38,7 +38,7 @@ class Gate:
 
     def run(self, ticket: SyncTicket) -> None:
         self.syncs += 1
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         if self.error is not None:
             raise self.error
         self._real(ticket)
@@ -301,7 +301,7 @@ async def test_no_number_of_slow_reads_keeps_a_sync_or_a_checkpoint_from_beginni
             nursery.start_soon(read)
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert adapter.waiting == 100
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await adapter.committer.commit()
             await adapter.committer.checkpoint(anyway=True)
         assert not answers

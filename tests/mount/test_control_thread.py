@@ -161,7 +161,7 @@ async def test_the_end(tmp_path: Path) -> None:
             await served.finish()
     for thread in threading.enumerate():
         if thread.name == "control":
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
 
 
@@ -172,6 +172,6 @@ async def test_a_verb_ends_with_its_client(tmp_path: Path, monkeypatch: pytest.M
         with connected(tmp_path) as client:
             await trio.to_thread.run_sync(client.send, "wait")
             await owner.waiting.wait()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not owner.ended:  # noqa: ASYNC110 -- the fake has no event for it
                 await trio.sleep(0.02)

@@ -74,7 +74,7 @@ async def woken(waiting: Readiness, kernel: Kernel) -> None:
 
 
 async def _wait(waiting: Readiness, kernel: Kernel) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         await waiting.wait_readable(kernel.number)
     kernel.take()
 
@@ -203,7 +203,7 @@ async def test_a_wait_is_cancelled_and_told_of_the_end_as_one_of_trio(kernel: Ke
 async def test_the_end_is_told_to_who_does_not_sleep_just_now(kernel: Kernel) -> None:
     """Whoever lets others have their turn hears of what one of them says."""
     waiting = Readiness(kernel.is_quiet)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_until_closed, waiting, kernel)
             nursery.start_soon(_close, waiting, kernel)

@@ -206,7 +206,7 @@ async def test_the_end_of_the_mount_ends_the_telling(
 ) -> None:
     await known(adapter, b"same")
     kernel.answers.clear()
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(roll_back, verbs)
             while not kernel.told:  # noqa: ASYNC110 -- a thread tells

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from pyfuse3 import EntryAttributes, FUSEError
 
 import vfs
@@ -128,10 +129,13 @@ async def test_forgetting_and_closing_are_never_refused_and_end_it(
 
 
 async def test_a_write_that_is_slowed_down_across_a_rollback_is_refused(
-    fs: vfs.FileSystem, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+    fs: vfs.FileSystem,
+    adapter: Adapter,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     node = await opened(adapter, b"file")
-    monkeypatch.setattr(fs, "write_delay_seconds", lambda size: 0.05)
+    monkeypatch.setattr(fs, "write_delay_seconds", lambda size: 1000.0)  # over when all others wait
     refused: list[bool] = []
 
     async def write() -> None:

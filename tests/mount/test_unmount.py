@@ -39,7 +39,7 @@ def test_what_nobody_expected_is_raised_and_not_waited_for() -> None:
         raise KeyError("a fault of ours")
 
     with pytest.raises(KeyError):
-        unmount._begin(fail).result(timeout=30)
+        unmount._begin(fail).result(timeout=60)
 
 
 def test_the_end_of_a_process_is_waited_for_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

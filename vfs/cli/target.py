@@ -44,11 +44,14 @@ def find_target(path: Path) -> Target:
     daemon = ControlClient.connect(store)
     if mount is not None and daemon is None:
         point = shlex.quote(str(mount.point))
-        if not is_dead(mount.point):
-            raise MountError(
-                f"the daemon of {mount.point} has no control socket in {store}; vfs umount {point}"
-            )
-        warn(f"the daemon of {mount.point} has died; clear it with: vfs umount {point}")
+        if is_dead(mount.point):
+            warn(f"the daemon of {mount.point} has died; clear it with: vfs umount {point}")
+        else:
+            daemon = ControlClient.connect(store)  # one that has just begun listens before it answers
+            if daemon is None:
+                raise MountError(
+                    f"the daemon of {mount.point} has no control socket in {store}; vfs umount {point}"
+                )
     return Target(store, daemon)
 
 
