@@ -73,11 +73,11 @@ def _told(values: list[float], digits: int = 0) -> str:
 
 
 def append_and_sync(path: Path, seconds: float) -> int:
-    """One process' work: how many it made durable in that time."""
+    """One process' work: how many it made durable in that time, at least one."""
     data = os.urandom(PAGE_BYTES)
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not count or time.monotonic() < end:
         os.write(descriptor, data)
         os.fsync(descriptor)
         count += 1

@@ -93,7 +93,8 @@ class FilesPart(Part):
                 end = min(first + step, files)
                 used, clock = cpu_seconds(daemon.pid), time.perf_counter()
                 shape.make(daemon.mountpoint, first, end)
-                seconds, used = time.perf_counter() - clock, cpu_seconds(daemon.pid) - used
+                # So few requests may not have been put to the daemon's account yet.
+                seconds, used = time.perf_counter() - clock, max(cpu_seconds(daemon.pid) - used, 1e-6)
                 wall.points.setdefault(files, []).append((end - first) / seconds)
                 cpu.points.setdefault(files, []).append(used / (end - first) * 1e6)
         taken.points[files] = [most.own_bytes / MIB]

@@ -1,7 +1,7 @@
 """The process that samples: a stat, a resident and a cold read of 4 KiB, each at fixed times.
 
-`python -m bench.tail_probe FOLDER PERIOD`: prints "ready" when its first samples are taken, goes on until its
-standard input ends, and then prints what it saw as one line of JSON.
+`python -m bench.tail_probe FOLDER PERIOD`: prints "ready" when it is warm, samples until its standard input
+ends, at least once, and then prints what it saw as one line of JSON.
 Promises that each sample asks whoever serves the folder: statx with AT_STATX_FORCE_SYNC passes the kernel's
 cache of attributes, POSIX_FADV_DONTNEED has dropped the page that is read. Never changes the folder but for
 its own files.
@@ -92,7 +92,7 @@ def main(words: list[str]) -> None:
     gc.disable()
     print("ready", flush=True)
     due, number = time.perf_counter(), 0
-    while not select.select([sys.stdin], [], [], max(0.0, due - time.perf_counter()))[0]:
+    while not number or not select.select([sys.stdin], [], [], max(0.0, due - time.perf_counter()))[0]:
         prober.round(number)
         number += 1
         # Late by more than a period: what could not begin in time is added by the arithmetic, once.

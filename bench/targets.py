@@ -20,10 +20,11 @@ from zstandard import ZSTD_VERSION
 
 from bench.processes import die_with_parent, is_mounted
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 BUSY_SECONDS = 5.0
 POLL_SECONDS = 0.005
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class TargetFailed(Exception):
@@ -38,23 +39,23 @@ class Daemon:
         self._log = log
         mountpoint.mkdir(parents=True, exist_ok=True)
         begin = time.perf_counter()
-        with log.open("ab") as output:
-            # A session of its own keeps the terminal's ctrl-C from the daemon: it is stopped in order.
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=_stop_with_runner,
-                cwd=Path(__file__).parent.parent,
-            )
-        try:
+        with contextlib.ExitStack() as started:
+            # A signal in between would leave a daemon that nobody knows of.
+            with undisturbed(), log.open("ab") as output:
+                # A session of its own keeps the terminal's ctrl-C from the daemon: it is stopped in order.
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=_stop_with_runner,
+                    cwd=Path(__file__).parent.parent,
+                )
+                started.callback(self.stop)
             self._wait_until_mounted()
             os.stat(mountpoint)
-        except BaseException:
-            self.stop()
-            raise
+            started.pop_all()
         self.start_seconds = time.perf_counter() - begin
 
     @property
@@ -98,6 +99,7 @@ class Daemon:
 
 def _stop_with_runner() -> None:
     die_with_parent(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 def _fusermount(flag: str, mountpoint: Path) -> bool:
@@ -267,13 +269,13 @@ class Mounts:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """No signal of the user ends this block: half a clean-up would leave mounts behind."""
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    """No signal of the user ends this block, nor programs that run in it: half a clean-up would leave mounts
+    behind. One that came meanwhile counts as soon as the block has ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def mounted_below(folder: Path) -> list[str]:

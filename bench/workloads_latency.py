@@ -66,13 +66,13 @@ def _loaded(load: Load, place: Place) -> Iterator[None]:
         raise OSError("the process that makes the load failed")
 
 
-def _sample(path: str, seconds: float) -> list[float]:
-    """Durations of statx of `path`, in seconds, sorted."""
+def sample(path: str, seconds: float) -> list[float]:
+    """Durations of statx of `path`, in seconds, sorted; at least one."""
     encoded = os.fsencode(path)
     buffer = ctypes.create_string_buffer(STATX_BYTES)
     samples: list[float] = []
     deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline:
+    while not samples or time.perf_counter() < deadline:
         begin = time.perf_counter()
         failed = LIBC.statx(AT_FDCWD, encoded, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, buffer)
         samples.append(time.perf_counter() - begin)
@@ -87,7 +87,7 @@ def _latency(name: str, load: Load | None) -> Callable[[Place], Measured]:
         path = f"{place.folder}/watched"
         os.mknod(path)
         with _loaded(load, place) if load else contextlib.nullcontext():
-            samples = _sample(path, place.sizes.latency_seconds)
+            samples = sample(path, place.sizes.latency_seconds)
         count = len(samples)
         figures = {
             f"{name} p50": samples[count // 2] * 1e6,

@@ -6,17 +6,22 @@ Promises to be quick; it never judges a figure, only that there is one.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench import targets
 from bench.processes import can_drop_caches, cpu_seconds, filesystem_type
 from bench.registry import WORKLOADS
 from bench.results import Sample, lines, ratios, spread
+from bench.targets import Daemon, undisturbed
 from bench.workload import Cold, Row
+from bench.workloads_latency import sample
 
+pytestmark = pytest.mark.timeout(600)
 CHECKOUT = Path(__file__).parent.parent
 CREATE = WORKLOADS["create"]
 
@@ -92,7 +97,7 @@ def _bench(tmp_path, *arguments):
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         check=False,
     )
 
@@ -149,6 +154,80 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
+CLEANING = """
+import os, signal, sys
+from bench import targets
+from bench.__main__ import main
+close = targets.Mounts.close
+def closing(mounts):
+    os.kill(os.getpid(), signal.SIGTERM)
+    close(mounts)
+targets.Mounts.close = closing
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_that_comes_between_two_rounds_ends_it(tmp_path):
+    (tmp_path / "stores").mkdir()
+    arguments = ["--sizes", "tiny", "--rounds", "2", "--targets", "host", "--only", "mkdir"]
+    arguments += ["--store-dir", tmp_path / "stores", "--json", tmp_path / "json", "--plot", tmp_path / "png"]
+    command = [sys.executable, "-c", CLEANING, *arguments]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 128 + 15, done.stderr
+    assert "round 1/2" in done.stderr
+    assert "round 2/2" not in done.stderr
+    assert not list((tmp_path / "stores").iterdir())
+
+
+@pytest.fixture
+def ending():
+    """SIGTERM ends who gets it, as in the bench."""
+
+    def end(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_signal_amid_a_clean_up_counts_when_that_is_done():
+    steps = []
+
+    def clean_up():
+        with undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("clean")
+        steps.append("on")
+
+    with pytest.raises(SystemExit):
+        clean_up()
+    assert steps == ["clean"]
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_signal_as_a_daemon_is_started_leaves_none(tmp_path, monkeypatch):
+    started = []
+
+    class Started(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(targets.subprocess, "Popen", Started)
+    monkeypatch.setattr(targets, "STOP_SECONDS", 0.1)
+    with pytest.raises(SystemExit):
+        Daemon(["sleep", "600"], tmp_path / "mount", tmp_path / "log")
+    (daemon,) = started
+    assert daemon.poll() == -signal.SIGTERM
+
+
+def test_there_is_a_sample_however_late_it_is(tmp_path):
+    assert len(sample(str(tmp_path), 0.0)) == 1
+
+
 def test_without_vfs_it_says_what_to_do(tmp_path):
     _require_mounts()
     done = _bench(tmp_path, "--targets", "floor,vfs", "--vfs", tmp_path / "missing")
@@ -162,7 +241,7 @@ def test_a_file_system_knows_its_type():
 
 def test_what_handlers_cost_is_printed_as_rows_of_markdown():
     command = [sys.executable, "-m", "bench.handler_costs", "60", "1"]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=500)
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
     assert {"create, release", "rename", "lookup in order, remounted"} <= {row[0] for row in rows}
     assert all(float(row[2]) > 0 for row in rows)

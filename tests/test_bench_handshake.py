@@ -9,6 +9,7 @@ from tests.tiny_bench import figures_of, run_bench
 
 
 @pytest.mark.mounted
+@pytest.mark.timeout(600)
 def test_a_tiny_run_gives_its_rows_and_leaves_nothing(tmp_path):
     wanted = ["--rounds", "1", "--only", "append", "look-up"]
     done = run_bench("handshake", tmp_path, "--sizes", "tiny", *wanted)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from bench.fsync import PROCESSES
+from bench.fsync import PROCESSES, append_and_sync
 from bench.fsync import Line as FsyncLine
 from bench.replay import HEADING, RECORDS, Kind
 from tests.tiny_bench import figures_of, run_bench
 
-pytestmark = pytest.mark.mounted
+mounted = pytest.mark.mounted
+pytestmark = pytest.mark.timeout(600)
 
 
 def tiny(group: str, folder: Path) -> tuple[list[str], dict[str, Any]]:
@@ -24,6 +25,7 @@ def tiny(group: str, folder: Path) -> tuple[list[str], dict[str, Any]]:
     return rows, figures_of(folder)
 
 
+@mounted
 def test_replay(tmp_path: Path) -> None:
     rows, document = tiny("replay", tmp_path)
     kinds = [Kind(**kind) for kind in document["kinds"]]
@@ -36,6 +38,7 @@ def test_replay(tmp_path: Path) -> None:
     assert rows[0].count("|") == rows[2].count("|") == len(HEADING) + 1
 
 
+@mounted
 def test_fsync(tmp_path: Path) -> None:
     rows, document = tiny("fsync", tmp_path)
     lines = [FsyncLine(**line) for line in document["lines"]]
@@ -46,3 +49,7 @@ def test_fsync(tmp_path: Path) -> None:
         assert line.ratios[0] > 0
         assert line.syncs[0] > 0
         assert set(line.rates) == set(line.gains) == {"host", "vfs"}
+
+
+def test_who_is_late_has_synced_once(tmp_path: Path) -> None:
+    assert append_and_sync(tmp_path / "file", 0.0) == 1

@@ -37,6 +37,7 @@ def test_copies_come_back(tmp_path):
 
 
 @pytest.mark.mounted
+@pytest.mark.timeout(600)
 def test_a_small_run_gives_every_figure_and_leaves_nothing(tmp_path):
     done = run_bench("snapshots", tmp_path, "--size", "small")
     assert done.returncode == 0

@@ -8,6 +8,7 @@ import pytest
 
 from bench.start import COMMANDS, NOTHING
 
+pytestmark = pytest.mark.timeout(600)
 CHECKOUT = Path(__file__).parent.parent
 
 
@@ -18,7 +19,7 @@ def start(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         check=False,
     )
 

@@ -3,15 +3,18 @@
 Promises to be quick; it never judges a figure.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench.tail_probe import prepare
 from bench.tail_report import KINDS, P99_SECONDS, PLACES, STALL_SECONDS, Row, Tail, expected, markdown
 from tests.tiny_bench import figures_of, run_bench
 
+pytestmark = pytest.mark.timeout(600)
 CHECKOUT = Path(__file__).parent.parent
 
 
@@ -42,6 +45,16 @@ def test_the_verdict():
     assert markdown([row()])[2].startswith("| load | stat | 1.00 / 1.00 / 10.0 / 10.0 | ")
 
 
+def test_a_load_that_is_over_at_once_has_a_sample_of_each_kind(tmp_path):
+    """Its end may be there before the process that samples has begun."""
+    prepare(tmp_path, 4096)
+    command = [sys.executable, "-m", "bench.tail_probe", tmp_path, "1"]
+    done = subprocess.run(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    ready, samples = done.stdout.splitlines()
+    assert ready == b"ready"
+    assert {kind: len(taken) for kind, taken in json.loads(samples).items()} == dict.fromkeys(KINDS, 1)
+
+
 @pytest.mark.mounted
 def test_a_small_run_gives_every_row_and_leaves_nothing(tmp_path):
     loads = ["write", "create", "rm-rf"]
@@ -62,7 +75,7 @@ def test_the_longest_steps_of_a_small_store():
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         check=True,
     )
     kinds = {line.split(" | ")[0] for line in done.stdout.splitlines()}
