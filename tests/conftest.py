@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.alone import Room
 
-# How long one example takes says how busy the machine is; how long a test may take is pytest's business.
-settings.register_profile("vfs", deadline=None)
+# How long one example takes says how busy the machine is; how long a test may take is pytest's business. The
+# examples are the same in each run, and other ones in each with VFS_TESTS=long.
+settings.register_profile(
+    "vfs",
+    deadline=None,
+    derandomize=os.environ.get("VFS_TESTS") != "long",
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("vfs")
 
 # Each process that a test starts would compile everything anew, which takes longer than all else it does.

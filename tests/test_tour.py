@@ -22,6 +22,7 @@ def paragraphs(page: str) -> str:
 
 
 @pytest.mark.mounted
+@pytest.mark.timeout(600)
 def test_the_script_ends_well_and_the_page_is_of_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [CHECKOUT / "scripts" / "tour.sh"],
@@ -29,7 +30,7 @@ def test_the_script_ends_well_and_the_page_is_of_it(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr

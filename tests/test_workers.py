@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(600)
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 PRESENCE = """
@@ -54,6 +55,17 @@ def test_of_something_else():
     pass
 """
 
+HANGING = """
+import time, pytest
+
+@pytest.mark.timeout(2)
+def test_hanging():
+    time.sleep(600)
+
+def test_other():
+    pass
+"""
+
 
 def run(folder: Path, text: str, *options: str) -> "subprocess.CompletedProcess[str]":
     """Run tests of that text under the rules of ours."""
@@ -72,7 +84,7 @@ def run(folder: Path, text: str, *options: str) -> "subprocess.CompletedProcess[
     environment = {**os.environ, "HERE": str(folder / "here"), "TMPDIR": str(folder / "tmp")}
     folder.joinpath("tmp").mkdir()
     return subprocess.run(
-        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
 
 
@@ -111,8 +123,7 @@ def test_no_module_is_left_out_unseen(tmp_path: Path) -> None:
 
 
 def test_one_that_hangs_is_told_and_the_others_go_on(tmp_path: Path) -> None:
-    text = "import time\ndef test_hanging():\n    time.sleep(60)\ndef test_other():\n    pass\n"
-    done = run(tmp_path, text, "--timeout", "2", "-n", "2")
+    done = run(tmp_path, HANGING, "-n", "2")
     assert done.returncode == 1, done.stdout
     assert "Timeout" in done.stdout
     assert "1 failed, 1 passed" in done.stdout.splitlines()[-1]

@@ -81,7 +81,7 @@ def test_those_who_want_the_same_block_wait_for_one_decoding(fails: bool) -> Non
     def decode() -> bytes:
         calls.append(1)
         begun.release()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         if fails and len(calls) == 1:
             raise OSError("no")
         return b"data"

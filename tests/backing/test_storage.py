@@ -245,11 +245,16 @@ def test_files_that_are_being_removed_are_gone_when_a_store_is_closed(
     assert not [path for path in open_files if path.startswith(str(directory.path))]
 
 
+alone = pytest.mark.serial
+"""For what looks at pages in memory: a neighbour that drops the kernel's caches would take them."""
+
+
 def skip_unless_cold(file: StorageFile, offset: int) -> None:
     if file.resident(1, offset):
         pytest.skip("this file system keeps its pages, or cannot tell")
 
 
+@alone
 def test_a_cold_file_is_not_resident(directory: DirectoryStorage) -> None:
     file = directory.create("a")
     file.append((bytes(1 << 20),))
@@ -263,6 +268,7 @@ def test_a_cold_file_is_not_resident(directory: DirectoryStorage) -> None:
     directory.close()
 
 
+@alone
 @pytest.mark.parametrize("mapped", [False, True], ids=["read", "mapped"])
 def test_what_lies_between_pages_in_memory_is_looked_at_and_asked_for(
     directory: DirectoryStorage, mapped: bool
@@ -317,6 +323,7 @@ def test_only_the_owner_goes_by_what_the_kernel_tells_of_a_mapping(
     directory.close()
 
 
+@alone
 def test_what_is_not_in_memory_is_asked_for_and_comes(directory: DirectoryStorage) -> None:
     file = directory.create("a")
     content = bytes(range(256)) * 4096

@@ -20,13 +20,13 @@ def test_every_input_is_right_or_a_typed_error(target: str) -> None:
     assert inputs, "there is a corpus"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for path in inputs:
-        began = time.monotonic()
+        began = time.process_time()
         try:
             TARGETS[target](path.read_bytes())
         except BaseException as error:
             error.add_note(f"the input is {path}")
             raise
-        assert time.monotonic() - began < SECONDS, path
+        assert time.process_time() - began < SECONDS, path
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY_KIB
 
 

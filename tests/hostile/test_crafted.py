@@ -42,7 +42,7 @@ STEPS = (
 )
 TREE_STEPS = ("trees", "trees after", "fsck at last")
 SECONDS = 30.0
-"""What one step may take on a machine that does much else; they take some hundredths of one."""
+"""What one step may take of a processor, however slow that is; they take some hundredths of one."""
 
 MEMORY_BYTES = 400 << 20
 """Beyond what a step began with: the largest honest block twice, and a segment of the most extents."""

@@ -30,7 +30,7 @@ from vfs.errors import OperationError, StoreError, VfsError
 ADDRESS_BYTES = 3 << 30
 """Of address space: mapped files count too, so it is wider than what memory is asserted on."""
 
-STEP_SECONDS = 40
+STEP_SECONDS = 120
 MOST_ENTRIES = 1000
 MOST_BYTES = 64 << 20
 PIECE = 1 << 20
@@ -142,11 +142,11 @@ def peak_bytes() -> int:
 
 
 def step(what: Callable[[], Any]) -> dict[str, Any]:
-    """Do it, and note how it ended, how long it took and how much memory."""
+    """Do it, and note how it ended, how much processor it took and how much memory."""
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak
     before = peak_bytes()
     signal.alarm(STEP_SECONDS)
-    began = time.monotonic()
+    began = time.process_time()
     found: dict[str, Any] = {"code": 0, "said": "", "trace": ""}
     try:
         result = what()
@@ -156,7 +156,7 @@ def step(what: Callable[[], Any]) -> dict[str, Any]:
     except BaseException as error:  # whatever it is, it is what the test is about
         found["code"], found["said"], found["trace"] = -1, repr(error), traceback.format_exc()
     signal.alarm(0)
-    return found | {"seconds": time.monotonic() - began, "memory": peak_bytes() - before}
+    return found | {"seconds": time.process_time() - began, "memory": peak_bytes() - before}
 
 
 def visit(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import time
 from pathlib import Path
 
 import pytest
@@ -64,12 +64,11 @@ def test_one_document_has_the_plan_and_the_result(store: Path) -> None:
 
 
 def interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C; and again where it came just before the wait for an answer, which Python misses."""
-    for _ in range(5):
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-            return
+    """Ctrl-C as it waits for an answer: between the question and the wait Python would miss it, and a second
+    one would hit whatever the first one has begun."""
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] != "S":
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(

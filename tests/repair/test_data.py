@@ -54,10 +54,11 @@ def test_fsck_names_only_the_files_that_a_bad_piece_hits(store: Path) -> None:
     contents = {f"/{number}": noise(20 + number, 40 * KIB) for number in range(5)}
     with opened(DirectoryStorage(store)) as fs:
         fs.flush()
+        before = packs(store)
         for name, content in contents.items():
             fs.write_bytes(name, content)
         fs.flush()
-    path = max(packs(store), key=lambda path: path.stat().st_mtime_ns)
+    (path,) = set(packs(store)) - set(before)
     bad = block(store, path, codec=0)
     assert bad.size == 200 * KIB
     flip(path, bad.offset + bad.stored - bad.size + 100)

@@ -75,13 +75,14 @@ def make_everything(top: Path, *, sockets: bool = False) -> None:
 
 
 def _set_times(top: Path) -> None:
-    number = 0
-    for folder, folders, files in os.walk(os.fsencode(top), topdown=False):
-        for name in [*sorted(files), *sorted(folders)]:
-            number += 1
-            at = (1_500_000_000 + number) * 10**9 + 123_456_789
-            path = folder + b"/" + name
-            os.utime(path, ns=(at + 10**18 // 4, at), follow_symlinks=False)
+    paths = [
+        folder + b"/" + name
+        for folder, folders, files in os.walk(os.fsencode(top))
+        for name in (*folders, *files)
+    ]
+    for number, path in enumerate(sorted(paths), 1):  # of a walk, each disk has an order of its own
+        at = (1_500_000_000 + number) * 10**9 + 123_456_789
+        os.utime(path, ns=(at + 10**18 // 4, at), follow_symlinks=False)
     os.utime(top / "small", ns=(1_700_000_000_000_000_001, -1_500_000_000))
     os.utime(top, ns=(1_700_000_000_000_000_000, 1_600_000_000_000_000_042))
 

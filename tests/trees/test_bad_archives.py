@@ -133,10 +133,10 @@ def test_a_header_that_would_fill_memory(fs: vfs.FileSystem) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
     bomb = gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(40 << 20))
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(BadArchive, match="absurdly long"):
         bring(fs, bomb)
-    assert time.monotonic() - before < 20
+    assert time.process_time() - before < 20
 
 
 def test_an_absurd_sparse_file(fs: vfs.FileSystem) -> None:
@@ -201,7 +201,14 @@ def test_the_store_itself_is_left_out(fs: vfs.FileSystem, tmp_path: Path) -> Non
 def test_flipped_bytes_never_do_worse_than_an_error(
     fs: vfs.FileSystem, everything: Path, tmp_path: Path
 ) -> None:
-    subprocess.run(["tar", "--format=posix", "-S", "-cf", tmp_path / "a", "-C", everything, "."], check=True)
+    options = [
+        "--format=posix",
+        "-S",
+        "--sort=name",
+        "--numeric-owner",
+    ]  # the same each time, but for tar's pid in one name
+    options.append("--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=ctime,delete=atime")
+    subprocess.run(["tar", *options, "-cf", tmp_path / "a", "-C", everything, "."], check=True)
     data = (tmp_path / "a").read_bytes()[:60_000]
     for at in range(0, len(data), 97):
         bad = bytearray(data)

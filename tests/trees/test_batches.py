@@ -282,7 +282,7 @@ def test_an_export_that_is_ended_waits_for_no_reader(fs: vfs.FileSystem, tmp_pat
     thread.join(0.3)
     assert thread.is_alive(), "nobody reads"
     work.cancelled = True
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert "interrupted" in str(failed[0])
     work.close()
