@@ -201,12 +201,8 @@ def test_the_store_itself_is_left_out(fs: vfs.FileSystem, tmp_path: Path) -> Non
 def test_flipped_bytes_never_do_worse_than_an_error(
     fs: vfs.FileSystem, everything: Path, tmp_path: Path
 ) -> None:
-    options = [
-        "--format=posix",
-        "-S",
-        "--sort=name",
-        "--numeric-owner",
-    ]  # the same each time, but for tar's pid in one name
+    # The same bytes each time, but for tar's own number in one name.
+    options = ["--format=posix", "-S", "--sort=name", "--numeric-owner"]
     options.append("--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=ctime,delete=atime")
     subprocess.run(["tar", *options, "-cf", tmp_path / "a", "-C", everything, "."], check=True)
     data = (tmp_path / "a").read_bytes()[:60_000]
