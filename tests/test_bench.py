@@ -216,7 +216,7 @@ def test_a_signal_as_a_daemon_is_started_leaves_none(tmp_path, monkeypatch):
             started.append(self)
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(targets.subprocess, "Popen", Started)
+    monkeypatch.setattr(subprocess, "Popen", Started)
     monkeypatch.setattr(targets, "STOP_SECONDS", 0.1)
     with pytest.raises(SystemExit):
         Daemon(["sleep", "600"], tmp_path / "mount", tmp_path / "log")
