@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # it would have each process that a test starts compile everything anew
 PYTHON_FILES := $(wildcard vfs tests bench)
 
-.PHONY: help setup check format format-check lint types test crash repair stress kill fuzz bench performance lock
+.PHONY: help setup check format format-check lint types test crash repair stress stressors kill fuzz bench performance lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,10 @@ crash: setup ## crash tests at every call to the disk, and 20 simulated lives, f
 stress: setup ## a crowd of processes for SECONDS=180 beside packing and gc, and kills; SEED=1; ARGS go to pytest
 	VFS_STRESS_SECONDS=$(or $(SECONDS),180) VFS_STRESS_SEED=$(or $(SEED),1) \
 		$(BIN)/python -m pytest tests/mounted/test_crowd.py -rP $(ARGS)
+
+stressors: setup ## stress-ng's file system stressors on a mount, SECONDS=5 each; ARGS go to pytest
+	@command -v stress-ng >/dev/null || { echo "stress-ng is not installed; install it with: apt install stress-ng"; exit 1; }
+	VFS_STRESSOR_SECONDS=$(or $(SECONDS),5) $(BIN)/python -m pytest tests/mounted/stressors.py -rP $(ARGS)
 
 kill: setup ## kill -9 of the daemon under fio, git, SQLite and PostgreSQL, ROUNDS=20 times each (SEED=first)
 	VFS_KILL_ROUNDS=$(or $(ROUNDS),20) VFS_KILL_SEED=$(or $(SEED),0) $(BIN)/python -m pytest \

@@ -43,6 +43,23 @@ print("later", flush=True)
 sys.stdin.readline()
 """
 
+# Has a lease of what it writes, as Samba has, and gives it back a while after it was asked to.
+LESSEE = """
+import fcntl, os, signal, time
+asked = []
+signal.alarm(100)
+signal.signal(signal.SIGIO, lambda *_: asked.append(True))
+written = os.open("leased", os.O_RDWR | os.O_CREAT)
+os.write(written, b"w" * 3_000_000)
+fcntl.fcntl(written, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+while not asked:
+    time.sleep(0.01)
+time.sleep(1)
+fcntl.fcntl(written, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+os.write(written, b"later")
+"""
+
 # Makes, in this order: a/N whole and synced, its name in b, its name in c. Until told to end.
 ORDERLY = """
 import os, select, sys
@@ -96,6 +113,15 @@ def check_what_is_kept(mounted: MountedStore, keeper: "subprocess.Popen[str]") -
         assert (second / "mapped").read_bytes()[4096 * 5 : 4096 * 5 + 6] == b"second"
         assert (second / "written").read_bytes()[:6] == b"laterw"
     wait_for(keeper)
+
+
+def test_a_lease_of_a_file_is_asked_back_for_it(mounted: MountedStore) -> None:
+    with start_python(LESSEE, cwd=mounted.path) as lessee:
+        assert lessee.stdout is not None
+        assert lessee.stdout.readline() == "leased\n"
+        shown = take(mounted, "one")
+        wait_for(lessee)
+    assert (shown / "leased").read_bytes().startswith(b"w" * 3_000_000)
 
 
 def test_what_is_on_its_way_from_the_kernel_is_in_it(late: MountedStore) -> None:

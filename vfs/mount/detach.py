@@ -28,6 +28,7 @@ FLUSH_SECONDS = 60.0
 FORGET_SECONDS = 10.0
 
 NOT_OURS = ": Permission denied"
+LEASED = ": Resource temporarily unavailable"
 """How sync(1) says so."""
 
 FILES_AT_ONCE = 500
@@ -101,10 +102,17 @@ def flush_pages(point: Path, names: Sequence[str] = ()) -> bool:
     try:
         if _run([sync, "-f", "--", str(point)], FLUSH_SECONDS).code:
             return False
-        ended = [_run(command, max(0.0, end - time.monotonic())) for command in _of_names(sync, point, names)]
+        while names:
+            commands = _of_names(sync, point, names)
+            ended = [_run(command, max(0.0, end - time.monotonic())) for command in commands]
+            if not all(map(_has_come, ended)):
+                return False
+            names = [name for one in ended for name in _leased(one, names)]
+            if names:
+                time.sleep(LOOK_SECONDS)
     except TimeoutError:
         return False
-    return all(map(_has_come, ended))
+    return True
 
 
 def forget_names(point: Path, names: Sequence[str]) -> None:
@@ -124,9 +132,20 @@ def _of_names(sync: str, point: Path, names: Sequence[str]) -> Iterator[list[str
 
 
 def _has_come(ended: "_Ended") -> bool:
-    """Whether all that a program was told to have written has come, but for files that it may not open."""
+    """Whether all that a program was told to have written has come, but for files that it may not open, or
+    not yet."""
     complaints = ended.words.splitlines()
-    return not ended.code or bool(complaints and all(line.endswith(NOT_OURS) for line in complaints))
+    return not ended.code or bool(
+        complaints and all(line.endswith((NOT_OURS, LEASED)) for line in complaints)
+    )
+
+
+def _leased(ended: "_Ended", names: Sequence[str]) -> Iterator[str]:
+    """Those that the kernel asks back from a program that has a lease of them (fcntl(2), F_SETLEASE).
+
+    It takes them away itself after /proc/sys/fs/lease-break-time."""
+    asked = {line for line in ended.words.splitlines() if line.endswith(LEASED)}
+    return (name for name in names if any(name in line for line in asked))
 
 
 def _command(point: Path, lazy: bool) -> list[str]:
