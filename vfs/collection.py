@@ -233,7 +233,9 @@ class Collect:
         fitting = [pack for pack in waiting if pack.copying_bytes <= room_bytes]
         if not fitting:
             least = min(pack.copying_bytes for pack in waiting)
-            raise NoSpace(f"writing a pack anew takes {least} bytes of room until the old one goes")
+            raise NoSpace(
+                f"writing a pack anew takes {least} bytes until the old one goes; make room on the disk"
+            )
         with index.checking(writable=False) as transaction:
             for figures in fitting:
                 if sources and size + figures.live_bytes > self._round_bytes:

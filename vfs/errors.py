@@ -66,8 +66,16 @@ class ReadOnly(OperationError):
     """The file system is mounted read-only, or turned so after a failure."""
 
 
+READ_ONLY = "the store is mounted read-only; mount it without that to change it"
+
+FULL_DISK = "the disk that holds the store is full; make room there, or with vfs snapshot delete and vfs gc"
+
+
 class NoSpace(OperationError):
     """The disk that holds the store is full."""
+
+    def __init__(self, reason: str = FULL_DISK) -> None:
+        super().__init__(reason)
 
 
 class NoDescriptors(NoSpace):

@@ -12,7 +12,7 @@ from vfs.backing.room import reserve_bytes
 from vfs.backing.store import Store
 from vfs.changes import NOWHERE, AnyChange, DataPlace, Reserve, SetAttributes, Settle, encode
 from vfs.clock import now_ns
-from vfs.errors import NoSpace, ReadOnly, Stale, StoreFailed
+from vfs.errors import READ_ONLY, NoSpace, ReadOnly, Stale, StoreFailed
 from vfs.inode.extents import ChunkRange
 from vfs.inode.inode import Inode
 from vfs.inode.limiter import MemoryLimiter
@@ -79,7 +79,7 @@ class Journal:
     def writable(self, *numbers: int) -> None:
         """Raise ReadOnly unless changes are taken, also of the trees that these inodes lie in."""
         if self.read_only or self.log.failed is not None:
-            raise ReadOnly(str(self.log.failed or "mounted read-only"))
+            raise ReadOnly(str(self.log.failed or READ_ONLY))
         for number in numbers:
             if number > LOCAL_MASK and self.is_frozen(number):
                 raise ReadOnly("snapshots do not change")
@@ -168,7 +168,7 @@ class Journal:
             if room < size_bytes:
                 self._room_bytes = 0
                 self.short_of_room = True
-                raise NoSpace("the disk that holds the store is full")
+                raise NoSpace
             self._room_bytes = min(room, ROOM_STEP_BYTES) - size_bytes  # this write takes its part of it
             self.short_of_room = False
 

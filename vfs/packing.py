@@ -232,7 +232,7 @@ class Packing(Checkpoints):
         room = packing_room_bytes(space)
         self._backlog.stuck = room < min(LEAST_ROOM_BYTES, space.total_bytes // 100)
         if self._backlog.stuck:
-            raise NoSpace("the room that is left is kept for deletes")
+            raise NoSpace("the room that is left is kept for deletes; make room on the disk, or delete files")
         self._pass = work = PackPass(
             hot=frozenset(map(self.table.trees.row_number, self.table.changed_inodes())),
             everything=everything or self._backlog.pressing or self.short_of_room,

@@ -11,7 +11,7 @@ from vfs.errors import NoSpace, PackUnwritten
 
 
 @contextmanager
-def unwritten(full: str = "no room for a pack") -> Iterator[None]:
+def unwritten(full: str = "no room for a pack; make room on the disk, or delete files") -> Iterator[None]:
     """What the system says of a pack's file, as an error of ours; `full` are the words for a full disk."""
     try:
         yield

@@ -215,6 +215,18 @@ async def test_a_kernel_that_does_not_hand_over_is_told(
                 await asked.hand_over()
 
 
+async def test_pages_that_found_no_room_are_told_as_such(
+    fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "sync"
+    program.write_text("#!/bin/sh\necho \"sync: error syncing 'x': No space left on device\" >&2; exit 1\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(pages, "read_mounts", lambda: [mount_at(tmp_path, tmp_path / "store")])
+    with pytest.raises(MountError, match="too full for all that programs have written; make room"):
+        await Pages(tmp_path / "store", OpenFiles(fs, NodeIds(fs))).hand_over()
+
+
 async def test_files_that_may_not_be_opened_are_left_out_and_the_mount_itself_is_not(
     fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,12 +20,13 @@ from vfs.backing.schema import TABLES, TEMPORARY, UPGRADES, VERSION
 from vfs.backing.schema_check import check_schema
 from vfs.backing.shapes import check_rows
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
+from vfs.backing.sqlite_files import wants_room
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
 from vfs.backing.tree_rows import TreeRows
 from vfs.backing.tree_tables import load_trees
 from vfs.backing.trees import Trees
-from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable
+from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable, VfsError
 
 INDEX_NAME = "index.db"
 SEVERAL = 10_000
@@ -101,10 +102,8 @@ class Index(TreeRows):
             raise IndexDamaged(f"{INDEX_NAME} is missing")
         try:
             index = cls(storage, read_only=read_only)
-        except apsw.FullError as error:
-            raise NoSpace(str(error)) from error
         except apsw.Error as error:
-            raise IndexDamaged(str(error)) from error
+            raise _opening_failed(error, storage) from error
         except OSError as error:
             raise StoreUnreadable(storage.path, f"its index: {error.strerror or error}") from error
         try:
@@ -158,7 +157,7 @@ class Index(TreeRows):
         try:
             return self._cursor.execute(sql, arguments).fetchall()
         except apsw.FullError as error:  # whoever reads first has to undo a commit that was cut off
-            raise NoSpace(str(error)) from error
+            raise NoSpace from error
         except DAMAGE as error:
             raise IndexDamaged(str(error)) from error
         finally:
@@ -239,7 +238,7 @@ class Index(TreeRows):
             # What SQLite's own log grew by stays its own until it is emptied, and deletes need that room.
             with suppress(apsw.Error):
                 fold_log(self._writing_connection())
-            raise NoSpace(str(error)) from error
+            raise NoSpace from error
         except apsw.Error as error:
             raise IndexUnwritten(str(error)) from error
 
@@ -263,7 +262,7 @@ class Index(TreeRows):
             with self._writing:
                 fold_log(self._writing_connection())
         except apsw.FullError as error:
-            raise NoSpace(str(error)) from error
+            raise NoSpace from error
         except apsw.Error as error:
             raise IndexUnwritten(str(error)) from error
 
@@ -299,12 +298,25 @@ class Index(TreeRows):
                 if connection.in_transaction:  # an I/O error has rolled it back already
                     connection.execute("ROLLBACK")
         except DAMAGE as error:
+            if isinstance(error, apsw.Error) and wants_room(error):
+                raise NoSpace from error
             raise IndexDamaged(str(error)) from error
+        except apsw.FullError as error:
+            raise NoSpace from error
         except (apsw.Error, OSError) as error:
             raise StoreUnreadable(self._storage.path, f"its index: {error}") from error
         finally:
             if shared and connection is not None:
                 connection.close()
+
+
+def _opening_failed(error: apsw.Error, storage: Storage) -> VfsError:
+    """What SQLite says of an index that it could not open; damage only where it is."""
+    if wants_room(error):
+        return NoSpace()
+    if isinstance(error, apsw.CantOpenError):  # its own log or shared memory cannot be made, say
+        return StoreUnreadable(storage.path, f"its index: {error}")
+    return IndexDamaged(str(error))
 
 
 def _prepare(connection: apsw.Connection, storage: Storage) -> None:

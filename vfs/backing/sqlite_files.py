@@ -92,8 +92,14 @@ def harden(connection: apsw.Connection) -> None:
     connection.pragma("mmap_size", 0)  # a file that shrinks under us is an error, not a SIGBUS
 
 
+def wants_room(error: apsw.Error) -> bool:
+    """Whether SQLite says that the disk is full: also that it could not make its shared memory as large as it
+    has to be, which it calls an I/O error."""
+    return isinstance(error, apsw.FullError) or error.extendedresult == apsw.SQLITE_IOERR_SHMSIZE
+
+
 def _check_files(folder: int, name: str, read_only: bool) -> bool:
-    """OSError unless all that SQLite would open is a file of this folder; whether its own log is there."""
+    """OSError unless all that SQLite would open is a file of this folder; whether its log has anything."""
     refuse_stranger(folder, name, writing=not read_only)
     found = [beside for beside in BESIDE if _exists(folder, name + beside)]
     for beside in found:
@@ -101,7 +107,8 @@ def _check_files(folder: int, name: str, read_only: bool) -> bool:
     if _exists(folder, name + ROLLBACK):
         # SQLite would roll it back, and look into the file that it names as its superior.
         raise OSError(errno.EINVAL, f"{name}{ROLLBACK} is not of vfs; move it away and look where it is from")
-    return "-wal" in found
+    # An empty one, which an opening leaves that found no room for the shared memory, is as good as none.
+    return "-wal" in found and os.stat(name + "-wal", dir_fd=folder, follow_symlinks=False).st_size > 0
 
 
 def refuse_stranger(folder: int, name: str, *, writing: bool) -> None:

@@ -31,6 +31,9 @@ NOT_OURS = ": Permission denied"
 LEASED = ": Resource temporarily unavailable"
 """How sync(1) says so."""
 
+NO_ROOM = ": No space left on device"
+"""The same, of pages that found no room: now, or before anybody asked."""
+
 FILES_AT_ONCE = 500
 """Of which one program is told; with the longest mount point they are 2 MB."""
 
@@ -93,18 +96,22 @@ def flush_pages(point: Path, names: Sequence[str] = ()) -> bool:
     """Have the kernel write what programs have written to the mount and it still keeps; True if all came.
 
     That it has come is certain of the files with these names in the root alone (see `OpenFiles`), if we may
-    open them: root may, and a user all but those of others and those without any permission.
+    open them: root may, and a user all but those of others and those without any permission. MountError when
+    the disk was too full for some of it, which the kernel has thrown away then and tells of once.
     """
     sync = shutil.which(FLUSHER)
     if sync is None:
         return False
     end = time.monotonic() + FLUSH_SECONDS
     try:
-        if _run([sync, "-f", "--", str(point)], FLUSH_SECONDS).code:
+        done = _run([sync, "-f", "--", str(point)], FLUSH_SECONDS)
+        _refuse_full_disk([done])
+        if done.code:
             return False
         while names:
             commands = _of_names(sync, point, names)
             ended = [_run(command, max(0.0, end - time.monotonic())) for command in commands]
+            _refuse_full_disk(ended)
             if not all(map(_has_come, ended)):
                 return False
             names = [name for one in ended for name in _leased(one, names)]
@@ -113,6 +120,14 @@ def flush_pages(point: Path, names: Sequence[str] = ()) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _refuse_full_disk(ended: Sequence["_Ended"]) -> None:
+    if any(NO_ROOM in said.words for said in ended):
+        raise MountError(
+            "the disk that holds the store was too full for all that programs have written; make room there, "
+            "then try again"
+        )
 
 
 def forget_names(point: Path, names: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from vfs.errors import (
+    FULL_DISK,
+    READ_ONLY,
     Exists,
     NameTooLong,
     NoEntry,
@@ -41,16 +43,12 @@ def in_words(fs: Journal) -> Iterator[None]:
     except StoreFailed:
         raise
     except NoSpace as error:
-        raise SnapshotError(
-            "the disk that holds the store is full; make room there, or with vfs snapshot delete and vfs gc"
-        ) from error
+        raise SnapshotError(FULL_DISK) from error
     except ReadOnly as error:
         if fs.log.failed is not None:
             raise StoreFailed(fs.log.failed.reason) from error
         if fs.read_only:
-            raise SnapshotError(
-                "the store is mounted read-only; mount it without that to change it"
-            ) from error
+            raise SnapshotError(READ_ONLY) from error
         raise SnapshotError(
             "what lies in a snapshot never changes; clone it, and change the clone"
         ) from error

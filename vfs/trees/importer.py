@@ -26,7 +26,7 @@ from vfs.backing.cutter import Cutter
 from vfs.backing.orphans import withdraw
 from vfs.backing.pack_session import PackSession
 from vfs.backing.room import unit_bytes
-from vfs.errors import IndexUnwritten, NoSpace, VfsError
+from vfs.errors import FULL_DISK, IndexUnwritten, NoSpace, VfsError
 from vfs.filesystem import FileSystem
 from vfs.inode.runs import plan_write
 from vfs.packing import PASS_BYTES, WORKERS
@@ -39,8 +39,6 @@ from vfs.trees.report import OnProgress, Report, Source
 from vfs.unwritten import unwritten
 
 log = logging.getLogger("vfs")
-
-DISK_FULL = "the disk that holds the store is full"
 
 BATCH_ENTRIES = 4000
 BATCH_EXTENTS = 20_000
@@ -169,7 +167,7 @@ class Import:
                 block_bytes=fs.creation.block_bytes,
                 workers=self._workers,
             )
-        with unwritten(DISK_FULL):
+        with unwritten(FULL_DISK):
             return session.add(blob)
 
     def _end_of_file(self, end: FileEnd) -> None:
@@ -198,7 +196,7 @@ class Import:
     def _seal(self) -> None:
         if self._session is None:
             return
-        with unwritten(DISK_FULL):
+        with unwritten(FULL_DISK):
             sealed = self._session.seal()
         if sealed is not None:
             try:
