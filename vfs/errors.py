@@ -208,11 +208,11 @@ class SnapshotError(StoreError):
 
 
 class StoreNotEmpty(StoreError):
-    """mkfs was given a directory that has something in it."""
+    """mkfs was given a directory that has something in it, or no directory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reason: str = "is not empty") -> None:
         self.path = path
-        super().__init__(f"{path} is not empty; give a new or an empty directory")
+        super().__init__(f"{path} {reason}; give a new or an empty directory")
 
 
 class StoreUnreadable(StoreError):

@@ -51,19 +51,43 @@ def test_mkfs_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
 
 def test_mkfs_refuses_a_store(store: Path) -> None:
     assert "not empty" in vfs("mkfs", store).error
+    inside = vfs("mkfs", store / "packs" / "another")
+    assert (
+        inside.error
+        == f"{store / 'packs' / 'another'} lies inside the store {store}; give a directory outside of it"
+    )
+    assert not list((store / "packs").iterdir())
+
+
+def test_the_lists_of_commands_are_whole_lines() -> None:
+    for words in ((), ("snapshot",)):
+        listed = vfs(*words, "--help").out.partition("Commands:\n")[2].splitlines()
+        assert listed
+        assert [line for line in listed if not line.endswith(".")] == []
+        assert [line for line in listed if line.endswith("...")] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ([], 2, "vfs --help"),
-        (["fly"], 2, "No such command 'fly'"),
+        ([], 2, "vfs: give a command: mkfs, mount, umount"),
+        (
+            ["snapshot"],
+            2,
+            "vfs: give a command: create, list, delete, rename, policy; see: vfs snapshot --help",
+        ),
+        (["fly"], 2, "No such command 'fly'; see: vfs --help"),
         (["--fly"], 2, "--fly"),
-        (["mkfs"], 2, "Missing argument 'STORE'"),
+        (["mkfs"], 2, "Missing argument 'STORE'; see: vfs mkfs --help"),
         (["mkfs", ""], 2, "the path is empty"),
         (["mkfs", "a", "b"], 2, "unexpected extra argument"),
         (["mount", "a"], 2, "Missing argument 'MOUNTPOINT'"),
-        (["mkfs", "a", "--block-size", "large"], 2, "'large' is no size"),
+        (
+            ["mkfs", "a", "--block-size", "large"],
+            2,
+            "'large' is no size; give one such as 512K or 1M; see: vfs",
+        ),
+        (["mount", "a", "b", "-o", "attr_timeout=-1"], 1, "give seconds from 0 to 31536000"),
         (["mkfs", "a", "--block-size", "1"], 1, "block"),
         (["mkfs", "a", "--block-size", "4T"], 1, "block"),
         (["mkfs", "a", "--blob-size", "3"], 1, "blob"),
@@ -89,7 +113,8 @@ def test_mkfs_refuses_a_store(store: Path) -> None:
         (["mount", "none", "b", "--snapshot", "x"], 1, "no such store"),
         (["snapshot", "create", "none", "x"], 1, "no such store"),
         (["snapshot", "create", "none", ""], 1, "no such store"),
-        (["snapshot", "list"], 2, "STORE|MOUNTPOINT"),
+        (["snapshot", "list"], 2, "STORE|MOUNTPOINT'; see: vfs snapshot list --help"),
+        (["export", "a"], 2, "see: vfs export --help"),
         (["snapshot", "list", "/"], 1, "no store is mounted there"),
         (["snapshot", "list", "a", "b"], 2, "unexpected extra argument"),
         (["snapshot", "policy", "/dev/null", "hourly=1"], 1, "not a directory"),
@@ -105,7 +130,7 @@ def test_mkfs_refuses_a_store(store: Path) -> None:
         (["info", "none"], 1, "no such store"),
         (["umount", "none"], 1, "no store is mounted on none"),
         (["mkfs", "none/deeper"], 1, "there is no folder"),
-        (["mkfs", "/dev/null"], 1, "/dev/null"),
+        (["mkfs", "/dev/null"], 1, "/dev/null is not a directory; give a new or an empty directory"),
         (["info", "/dev/null"], 1, "not a directory"),
         (["info", "/"], 1, "no store is mounted there"),
         (["fsck", "/"], 8, "no store is mounted there"),

@@ -43,9 +43,18 @@ def test_one_line_keeps_letters_and_raw_bytes() -> None:
 
 def test_facts_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     print_facts(
-        {"store": "/a\nb", "pid": None, "read_only": False, "logical_bytes": 2048, "o": {"a": 1}}, "t"
+        {
+            "store": "/a\nb",
+            "pid": None,
+            "read_only": False,
+            "logical_bytes": 2048,
+            "o": {"a": 1, "b": ["x", "y"]},
+        },
+        "t",
     )
-    assert capsys.readouterr().out == ("store: /a\\nb\npid: -\nread_only: no\nlogical_bytes: 2048\no: a=1\n")
+    assert capsys.readouterr().out == (
+        "store: /a\\nb\npid: -\nread_only: no\nlogical_bytes: 2048\no: a=1, b=x y\n"
+    )
 
 
 def test_facts_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

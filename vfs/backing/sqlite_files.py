@@ -95,7 +95,10 @@ def harden(connection: apsw.Connection) -> None:
 def wants_room(error: apsw.Error) -> bool:
     """Whether SQLite says that the disk is full: also that it could not make its shared memory as large as it
     has to be, which it calls an I/O error."""
-    return isinstance(error, apsw.FullError) or error.extendedresult == apsw.SQLITE_IOERR_SHMSIZE
+    return (
+        isinstance(error, apsw.FullError)
+        or getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE
+    )
 
 
 def _check_files(folder: int, name: str, read_only: bool) -> bool:

@@ -99,6 +99,8 @@ def create_store(path: Path, rows: FirstRows, options: dict[str, Any] | None = N
             fill_store(storage, rows, options)
         finally:
             storage.close()
+    except FileExistsError:
+        raise StoreNotEmpty(path, "is not a directory") from None
     except OSError as error:
         raise StoreUnreadable(path, error.strerror or str(error)) from error
 

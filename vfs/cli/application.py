@@ -16,7 +16,7 @@ import click
 
 from vfs import __version__
 from vfs.cli.output import one_line, warn
-from vfs.cli.verb import DEBUG_VARIABLE, ExitCodes, Failure, unexpected
+from vfs.cli.verb import DEBUG_VARIABLE, ExitCodes, Failure, unexpected, usage_text
 
 VERBS = {
     "mkfs": "vfs.cli.mkfs",
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failure as failure:
         return _fail(failure, given)
     except click.UsageError as error:
-        return _fail(Failure(f"{error.format_message()} see: vfs --help", CODES.usage), given)
+        return _fail(Failure(usage_text(error), CODES.usage), given)
     except (KeyboardInterrupt, click.Abort):
         return _fail(Failure("interrupted", CODES.interrupted), given)
     except Exception as error:

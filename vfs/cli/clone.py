@@ -14,7 +14,7 @@ from vfs.cli.target import PathInside, find_path
 from vfs.cli.verb import json_option, target_argument, verb
 
 
-@verb("clone")
+@verb("clone", short="Make a writable tree that begins as a snapshot.")
 @target_argument
 @click.argument("words", nargs=-1, required=True, metavar="NAME[:sub/dir] PATH")
 @click.option("--delete", is_flag=True, help="Remove the clone at PATH with all that is in it; no NAME then.")

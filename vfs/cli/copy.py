@@ -14,7 +14,7 @@ from vfs.cli.target import find_inside
 from vfs.cli.verb import json_option, to_path, verb
 
 
-@verb("copy")
+@verb("copy", short="Copy inside a store without moving data.")
 @click.argument("source", metavar="SRC")
 @click.argument("dest", metavar="DST")
 @click.option("--force", is_flag=True, help="Replace DST if it is there, and no folder.")

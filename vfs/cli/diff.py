@@ -23,7 +23,11 @@ TROUBLE = 2
 SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: "M", RENAMED: "R"}
 
 
-@verb("diff", ExitCodes(error=TROUBLE, usage=TROUBLE))
+@verb(
+    "diff",
+    ExitCodes(error=TROUBLE, usage=TROUBLE),
+    short="List what differs between snapshots, clones, now.",
+)
 @target_argument
 @click.argument("old", metavar="FROM")
 @click.argument("new", metavar="[TO]", required=False)

@@ -16,7 +16,7 @@ from vfs.cli.transfer import STREAM, moving, show
 from vfs.cli.verb import json_option, to_path, verb
 
 
-@verb("export")
+@verb("export", short="Take a tree out, to a folder or an archive.")
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
 @click.argument("places", nargs=-1, metavar="[SOURCE] DEST")
 @json_option

@@ -11,7 +11,7 @@ from vfs.cli.target import find_target
 from vfs.cli.verb import json_option, to_path, verb
 
 
-@verb("flush")
+@verb("flush", short="Pack all raw data now.")
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
 @json_option
 def command(target: Path, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from vfs.cli.target import find_target
 from vfs.cli.verb import json_option, to_path, verb
 
 
-@verb("gc")
+@verb("gc", short="Give back room that nothing refers to any more.")
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be given back.")
 @json_option

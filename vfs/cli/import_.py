@@ -16,7 +16,7 @@ from vfs.cli.transfer import STREAM, moving, show
 from vfs.cli.verb import json_option, to_path, verb
 
 
-@verb("import")
+@verb("import", short="Bring a folder or an archive in.")
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
 @click.argument("source", type=to_path)
 @click.argument("dest", default="/")

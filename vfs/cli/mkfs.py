@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 import vfs
+from vfs.backing.file_names import SUPERBLOCK_NAME
 from vfs.cli import late
 from vfs.cli.output import print_lines
 from vfs.cli.verb import to_path, to_size, verb
@@ -23,7 +24,7 @@ def to_blob_sizes(text: str) -> dict[str, int]:
     return {"least_blob_bytes": sizes[0], "blob_bytes": sizes[1], "most_blob_bytes": sizes[2]}
 
 
-@verb("mkfs")
+@verb("mkfs", short="Make a new store in an empty folder.")
 @click.argument("store", type=to_path)
 @click.option("--compression", metavar="none|zstd[:LEVEL]", help="How packed data is compressed (zstd:3).")
 @click.option(
@@ -50,5 +51,8 @@ def command(store: Path, blob_sizes: dict[str, int] | None, **choices: Any) -> N
         raise StoreError(
             f"there is no folder {parent} to make the store in; create it, or name another STORE"
         )
+    for above in store.resolve().parents:
+        if (above / SUPERBLOCK_NAME).exists():
+            raise StoreError(f"{store} lies inside the store {above}; give a directory outside of it")
     vfs.mkfs(store, options)
     print_lines([f"made the store {store}"])

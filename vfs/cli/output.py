@@ -119,6 +119,8 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(_plain, value))
     return str(value)
 
 

@@ -14,7 +14,7 @@ from vfs.cli.target import find_path
 from vfs.cli.verb import json_option, target_argument, verb
 
 
-@verb("restore")
+@verb("restore", short="Bring files and folders of a snapshot back.")
 @target_argument
 @click.argument("name")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")

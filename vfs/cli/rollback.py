@@ -12,7 +12,7 @@ from vfs.cli.output import print_json, print_lines
 from vfs.cli.verb import json_option, to_path, verb
 
 
-@verb("rollback")
+@verb("rollback", short="Make everything what it was at a snapshot.")
 @click.argument("target", type=to_path, metavar="STORE|MOUNTPOINT")
 @click.argument("name")
 @json_option

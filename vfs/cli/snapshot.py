@@ -54,7 +54,7 @@ def create(target: Path, name: str, comment: str, as_json: bool) -> None:
     _show(outcome, f"snapshot {name} of {outcome['store']}: {outcome['files']:,} files", as_json=as_json)
 
 
-@verb("snapshot delete")
+@verb("snapshot delete", short="Forget snapshots, all that are named or none.")
 @target_argument
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @json_option

@@ -12,7 +12,7 @@ from vfs.cli.output import print_json, print_lines
 from vfs.cli.verb import json_option, target_argument, verb
 
 
-@verb("snapshot policy")
+@verb("snapshot policy", short="Show or set how many automatic ones are kept.")
 @target_argument
 @click.argument("words", nargs=-1, metavar="[hourly=N daily=N weekly=N | none]")
 @json_option

@@ -20,7 +20,7 @@ CODES = ExitCodes(error=32, usage=1, interrupted=8)
 """Of mount(8): mount failure, incorrect invocation, user interrupt."""
 
 
-@verb("mount.fuse.vfs", CODES)
+@verb("mount.fuse.vfs", CODES, short="What mount(8) runs, from /sbin.")
 @click.argument("store", type=to_path)
 @click.argument("mountpoint", type=to_path)
 @click.option("-o", "texts", metavar="OPTIONS", multiple=True, help="As in /etc/fstab.")

@@ -14,7 +14,7 @@ from vfs.cli.verb import to_path, verb
 from vfs.mount.unmount import unmount
 
 
-@verb("umount.fuse.vfs", CODES)
+@verb("umount.fuse.vfs", CODES, short="What umount(8) runs, from /sbin.")
 @click.argument("mountpoint", type=to_path)
 @click.option("-l", "lazy", is_flag=True, help="Take it off the tree although programs still use it.")
 @click.option("-f", "force", is_flag=True, help="Nothing: a daemon that hangs is taken off with -l.")

@@ -9,7 +9,7 @@ from vfs.cli.verb import to_path, verb
 from vfs.mount.unmount import unmount
 
 
-@verb("umount")
+@verb("umount", short="Unmount; also clear a mount whose daemon died.")
 @click.argument("mountpoint", type=to_path)
 @click.option("-l", "--lazy", is_flag=True, help="Take it off the tree although programs still use it.")
 def command(mountpoint: Path, lazy: bool) -> None:

@@ -44,14 +44,15 @@ class Verb(click.Command):
         try:
             return super().make_context(*args, **kwargs)
         except click.UsageError as error:
-            hint = f"see: vfs {self.name} --help"
-            raise Failure(f"{error.format_message()} {hint}", self.exit_codes.usage) from error
+            raise Failure(usage_text(error), self.exit_codes.usage) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except VfsError as error:
             raise Failure(str(error), self.exit_codes.error) from error
+        except click.UsageError as error:
+            raise Failure(usage_text(error), self.exit_codes.usage) from error
         except (Failure, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # said already; or whoever reads our output may have enough of it
         except OSError as error:
@@ -62,15 +63,36 @@ class Verb(click.Command):
             raise Failure(unexpected(error), self.exit_codes.error) from error
 
 
-def verb(name: str, exit_codes: ExitCodes | None = None) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function the verb of that name."""
+def usage_text(error: click.UsageError) -> str:
+    """What is wrong with a command line, and where its help is."""
+    context = error.ctx
+    path = "vfs" if context is None else context.command_path
+    words = error.format_message().rstrip()
+    if (
+        isinstance(error, click.exceptions.NoArgsIsHelpError)
+        and context is not None
+        and isinstance(context.command, click.Group)
+    ):
+        # Its message is all of the help, which is no line.
+        words = f"give a command: {', '.join(context.command.list_commands(context))}"
+    return (
+        f"{words} see: {path} --help" if words.endswith("?") else f"{words.rstrip('.')}; see: {path} --help"
+    )
+
+
+def verb(
+    name: str, exit_codes: ExitCodes | None = None, *, short: str | None = None
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function the verb of that name. `short` stands in the list of all verbs, in 56 letters at most,
+    else the first sentence of its docstring does."""
 
     class Named(Verb):
         pass
 
     if exit_codes is not None:
         Named.exit_codes = exit_codes
-    return click.command(name, cls=Named, context_settings={"help_option_names": ["-h", "--help"]})
+    settings = {"help_option_names": ["-h", "--help"]}
+    return click.command(name, cls=Named, short_help=short, context_settings=settings)
 
 
 def unexpected(error: Exception) -> str:

@@ -131,7 +131,7 @@ def _seconds(least: float, most: float) -> Callable[[str, str], float]:
         except ValueError:
             seconds = math.nan
         if not least <= seconds <= most:
-            raise OptionError(f"mount option {name}={text}: give seconds from {least:g} to {most:g}")
+            raise OptionError(f"mount option {name}={text}: give seconds from {least:g} to {most:.0f}")
         return seconds
 
     return parse
