@@ -99,10 +99,20 @@ class MountedStore:
                 stderr=log,
             )
         self._daemon = daemon
-        self._watchdog = threading.Timer(self.hanging_seconds, daemon.kill)
+        self.watch()
+        self._wait_until_ready(daemon)
+
+    def watch(self) -> None:
+        """From now on the daemon has its time before it is killed: another test begins."""
+        assert self._daemon is not None
+        self._stop_watching()
+        self._watchdog = threading.Timer(self.hanging_seconds, self._daemon.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
-        self._wait_until_ready(daemon)
+
+    def _stop_watching(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
 
     def _wait_until_ready(self, daemon: subprocess.Popen[bytes]) -> None:
         end = time.monotonic() + READY_SECONDS
@@ -158,8 +168,7 @@ class MountedStore:
         assert self._daemon is not None
         code = self._daemon.wait(timeout=60)
         self._daemon = None
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        self._stop_watching()
         return code
 
     def fsck(self) -> dict[str, Any]:

@@ -21,20 +21,21 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")
-def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedStore]:
     """A mount for all tests here: they are many and short, and each has a folder of its own."""
     store = MountedStore(tmp_path_factory.mktemp("locks"))
     try:
         store.mount()
-        yield store.path
+        yield store
     finally:
         store.finish()
 
 
 @pytest.fixture
-def folder(mount: Path, request: pytest.FixtureRequest) -> Path:
+def folder(mount: MountedStore, request: pytest.FixtureRequest) -> Path:
     """A folder with a file."""
-    folder: Path = mount / request.node.name
+    mount.watch()
+    folder: Path = mount.path / request.node.name
     folder.mkdir()
     (folder / "file").write_bytes(b"0")
     return folder
@@ -57,8 +58,9 @@ def start(folder: Path) -> Iterator[Start]:
 
 
 def wait_for_waiters(path: Path, count: int) -> None:
-    """Return when so many wait for a lock on the file, as the kernel tells it."""
-    ending = f":{os.stat(path).st_ino} "
+    """Return when so many wait for a lock on the file, as the kernel tells it of all mounts there are."""
+    status = os.stat(path)
+    ending = f" {os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino} "
     end = time.monotonic() + 60
     while True:
         lines = Path("/proc/locks").read_text().splitlines()
