@@ -79,8 +79,9 @@ def work_mapped(folder: Path, chance: random.Random) -> None:
     print("open", flush=True)
     while True:
         mapping = chance.choice(mappings)
-        at = chance.randrange(len(mapping) - 100)
-        mapping[at : at + 100] = chance.randbytes(100)
+        length = min(100, len(mapping))  # another writer may just have cut the file off
+        at = chance.randrange(len(mapping) - length + 1)
+        mapping[at : at + length] = chance.randbytes(length)
 
 
 def attempt(step: Callable[[], object]) -> bool:

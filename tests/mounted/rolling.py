@@ -99,7 +99,7 @@ def end(command: subprocess.Popen[str]) -> str:
     return str(json.loads(said)["kept_as"])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Return when the condition holds; AssertionError when it takes longer."""
     limit = time.monotonic() + seconds
     while not condition():

@@ -24,7 +24,7 @@ def test_a_shared_mapping_is_one_memory_for_two_processes(mounted: MountedStore)
         import mmap, sys, time
         with open("shared", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
             print("ready", flush=True)
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while mapping[0] != 7 and time.monotonic() < end:
                 time.sleep(0.001)
             mapping[63 * mmap.PAGESIZE] = mapping[0] + 1

@@ -39,7 +39,10 @@ def modes(store: Path) -> dict[str, str]:
     """What is wider than for the owner alone, or narrower."""
     wrong = {}
     for path in [store, *store.rglob("*")]:
-        mode = path.lstat().st_mode
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            continue  # what is not needed any more goes beside us
         expected = 0o700 if stat.S_ISDIR(mode) else 0o600
         if stat.S_IMODE(mode) != expected:
             wrong[str(path.relative_to(store))] = oct(mode)

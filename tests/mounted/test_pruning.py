@@ -16,6 +16,7 @@ import pytest
 
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore, vfs
+from tests.mounted.taken_room import taken_bytes
 from vfs.cli.application import main
 
 pytestmark = pytest.mark.mounted
@@ -31,10 +32,6 @@ MANY = 100
 
 def noise(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
-
-
-def size_on_disk(store: Path) -> int:
-    return sum(path.lstat().st_blocks * 512 for path in store.rglob("*") if path.is_file())
 
 
 def quickly(*arguments: str | Path) -> None:
@@ -60,9 +57,14 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 class Written:
-    """How much programs have written so far."""
+    """How much each of the programs has written so far."""
 
-    size = 0
+    def __init__(self, programs: int) -> None:
+        self.sizes = [0] * programs
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
 
 
 @contextmanager
@@ -70,7 +72,7 @@ def writers(folder: Path) -> Iterator[Written]:
     """Programs that write, replace, sync and read meanwhile; what they read is what they wrote."""
     stop = threading.Event()
     failed: list[BaseException] = []
-    written = Written()
+    written = Written(2)
 
     def work(number: int) -> None:
         path = folder / f"writer{number}"
@@ -78,7 +80,7 @@ def writers(folder: Path) -> Iterator[Written]:
         try:
             while not count or not stop.wait(0.01):
                 content = noise(count, 20_000)
-                written.size += len(content)
+                written.sizes[number] += len(content)
                 path.with_suffix(".new").write_bytes(content)
                 os.replace(path.with_suffix(".new"), path)
                 assert path.read_bytes() == content
@@ -105,10 +107,11 @@ def base(mounted: MountedStore) -> None:
     vfs("snapshot", "create", mounted.path, "base")
 
 
-def check_space(mounted: MountedStore, meanwhile: int = 0) -> None:
+def check_space(mounted: MountedStore, meanwhile: Callable[[], int] = lambda: 0) -> None:
     """Only what is kept takes room, and what was written meanwhile."""
     path, store = mounted.path, mounted.store
-    assert size_on_disk(store) < KEPT + OVERHEAD + meanwhile
+    taken = taken_bytes(store)
+    assert taken < KEPT + OVERHEAD + meanwhile()
     assert waiting_jobs(store) == 0
     assert (path / ".snapshots/base/kept").read_bytes() == noise(1, KEPT)
     assert (path / "kept").read_bytes() == noise(1, KEPT)
@@ -126,16 +129,16 @@ def test_what_a_deleted_snapshot_and_a_removed_clone_held_comes_back(mounted: Mo
         vfs("snapshot", "create", path, "later")
         vfs("flush", path)  # out of the log, where both large files may share a chunk
         vfs("gc", path)
-        assert size_on_disk(store) > 2 * LARGE
+        assert taken_bytes(store) > 2 * LARGE
         vfs("snapshot", "delete", path, "with-large")
         before = written.size
         vfs("gc", path)
-        assert LARGE < size_on_disk(store) < LARGE + KEPT + OVERHEAD + written.size - before
+        assert LARGE < taken_bytes(store) < LARGE + KEPT + OVERHEAD + written.size - before
         vfs("snapshot", "delete", path, "later")
         vfs("clone", "--delete", path, "clone")
         before = written.size
         vfs("gc", path)
-        check_space(mounted, written.size - before)
+        check_space(mounted, lambda: written.size - before)
 
 
 def test_what_was_rolled_back_comes_back_with_gc(mount_store: Mounter) -> None:
@@ -172,5 +175,5 @@ def test_a_hundred_snapshots_go_by_themselves(mounted: MountedStore) -> None:
     with writers(path):
         eventually(lambda: waiting_jobs(store) == 0)
     vfs("gc", path)
-    assert size_on_disk(store) < 20 * 40_000 + OVERHEAD
+    assert taken_bytes(store) < 20 * 40_000 + OVERHEAD
     assert {file.name: file.read_bytes() for file in (path / ".snapshots/s50/folder").iterdir()} == shown
