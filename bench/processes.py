@@ -5,9 +5,11 @@ It never signals or changes a process that the caller did not start.
 """
 
 import ctypes
+import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
@@ -71,8 +73,21 @@ def can_drop_caches() -> bool:
 
 
 def drop_caches(what: int) -> None:
-    """Drop clean kernel caches of the whole machine: DROP_NAMES or DROP_EVERYTHING."""
-    DROP_CACHES.write_text(str(what))
+    """Drop clean kernel caches of the whole machine: DROP_NAMES or DROP_EVERYTHING. Waits for whoever is
+    within `keeping_caches`."""
+    with open(DROP_CACHES, "w") as switch:
+        fcntl.flock(switch, fcntl.LOCK_EX)
+        switch.write(str(what))
+
+
+@contextmanager
+def keeping_caches() -> Iterator[None]:
+    """Nobody drops them by `drop_caches` meanwhile: for what is nowhere but there."""
+    with ExitStack() as stack:
+        if can_drop_caches():
+            switch = stack.enter_context(open(DROP_CACHES, "w"))
+            fcntl.flock(switch, fcntl.LOCK_SH)
+        yield
 
 
 def is_mounted(mountpoint: str) -> bool:

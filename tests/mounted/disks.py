@@ -36,6 +36,9 @@ READY_SECONDS = 60.0
 class LoopDisk:
     """A file system on a loop device, mounted at `path` while the `with` statement lasts."""
 
+    ext4_options: tuple[str, ...] = ("errors=remount-ro",)
+    """The default on most installations, and what makes it read-only when it finds a fault."""
+
     def __init__(self, folder: Path, size_mib: int, *, kind: str = "ext4") -> None:
         self.path = folder / "disk"
         self._folder = folder
@@ -73,8 +76,7 @@ class LoopDisk:
             raise
 
     def _mount(self) -> None:
-        # The default of ext4 on most installations, and what makes it read-only when it finds a fault.
-        options = ("-o", "errors=remount-ro") if self._kind == "ext4" else ()
+        options = ("-o", ",".join(self.ext4_options)) if self._kind == "ext4" else ()
         _run("mount", "-t", self._kind, *options, str(self.device), str(self.path))
 
     def _detach(self) -> None:
@@ -123,7 +125,13 @@ class LoopDisk:
 
 
 class FailingDisk(LoopDisk):
-    """A file system on a device whose reads, writes and syncs fail as soon as it is told so."""
+    """A file system on a device whose reads, writes and syncs fail as soon as it is told so.
+
+    The first to meet that is who uses the disk: ext4 itself writes nothing for five minutes, where it would
+    turn read-only within some seconds.
+    """
+
+    ext4_options = (*LoopDisk.ext4_options, "commit=300")
 
     def __init__(self, folder: Path, size_mib: int, *, kind: str = "ext4") -> None:
         super().__init__(folder, size_mib, kind=kind)
@@ -168,7 +176,10 @@ class FailingDisk(LoopDisk):
             self._server.wait()
 
     def fail(self, faults: Faults) -> None:
-        """From now on this fails, and nothing else."""
+        """From now on this fails, and nothing else. What the kernel would write by itself one day, of earlier
+        changes, is on the device."""
+        if faults.writes or faults.syncs:
+            _run("sync", "-f", str(self.path))
         os.setxattr(self._served, FAULTS, msgspec.json.encode(faults))
 
     def heal(self) -> None:

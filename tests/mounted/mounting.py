@@ -9,17 +9,17 @@ import atexit
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import vfs as library
 from vfs.checks.report import report_fields
@@ -85,22 +85,26 @@ class MountedStore:
         return self._daemon.pid
 
     def mount(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start the daemon and return when the mount answers."""
+        """Start the daemon and return when it says that it is ready, as `vfs mount` does."""
         assert self._daemon is None
         self.options = options
         given = [word for option in options for word in ("-o", option)]
-        with open(self.log, "ab") as log:
-            daemon = subprocess.Popen(
-                [*self.command, "mount", "--foreground", *given, str(self.store), str(self.path)],
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._daemon = daemon
-        self.watch()
-        self._wait_until_ready(daemon)
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        ready = (f"--ready-fd={writing}", "--log-to-stderr")
+        with open(reading, "rb") as pipe:
+            with open(writing, "wb"), open(self.log, "ab") as log:
+                daemon = subprocess.Popen(
+                    [*self.command, "mount", "--foreground", *ready, *given, str(self.store), str(self.path)],
+                    cwd=ROOT,
+                    env={**os.environ, **(environment or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(writing,),
+                )
+            self._daemon = daemon
+            self.watch()
+            self._wait_until_ready(daemon, pipe)
 
     def watch(self) -> None:
         """From now on the daemon has its time before it is killed: another test begins."""
@@ -114,13 +118,12 @@ class MountedStore:
         if self._watchdog is not None:
             self._watchdog.cancel()
 
-    def _wait_until_ready(self, daemon: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + READY_SECONDS
-        while not is_mounted(self.path):
-            assert daemon.poll() is None, f"the daemon ended with {daemon.returncode}:\n{self.log_text()}"
-            assert time.monotonic() < end, f"not mounted in time:\n{self.log_text()}"
-            time.sleep(0.01)
-        os.statvfs(self.path)  # answered by the daemon only
+    def _wait_until_ready(self, daemon: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        # That it answers requests says less: it may still be setting what the kernel reads ahead.
+        came, _, _ = select.select([pipe], [], [], READY_SECONDS)
+        assert came, f"not mounted in time:\n{self.log_text()}"
+        said = pipe.readline()
+        assert b'"ready"' in said, f"the daemon ended with {daemon.wait(timeout=60)}:\n{self.log_text()}"
 
     def unmount(self) -> None:
         """Unmount; the daemon has ended without complaint when this returns."""

@@ -2,11 +2,13 @@
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import vfs as library
+from bench.processes import DROP_EVERYTHING, drop_caches
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore
 from tests.mounted.vitals import vitals, watched
@@ -27,10 +29,8 @@ def resident_bytes(mounted: MountedStore) -> int:
 
 def drop_kernel_caches() -> None:
     """Make the kernel forget inodes and ask for data again; without the right to it, all stays as it is."""
-    try:
-        Path("/proc/sys/vm/drop_caches").write_text("3")
-    except OSError:
-        return
+    with suppress(OSError):
+        drop_caches(DROP_EVERYTHING)
 
 
 def content(number: int) -> bytes:
