@@ -5,6 +5,7 @@ root, since PostgreSQL refuses to run as root and the tests do; the folders must
 """
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -145,7 +146,10 @@ class Cluster:
         for descriptor in descriptors.values():  # of the processes themselves: a pid may be used again
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            # The next server refuses to start while one of them has the old one's shared memory.
+            ended, _, _ = select.select([descriptor], [], [], STOP_SECONDS)
             os.close(descriptor)
+            assert ended, "a process of the server does not end"
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -16,14 +16,20 @@ from typing import Any
 import pytest
 
 from tests.mounted.killing import kill_amid, seeds
-from tests.mounted.mounting import MountedStore
+from tests.mounted.mounting import MountedStore, vfs
 from tests.mounted.programs import run, start
 
 pytestmark = pytest.mark.mounted
 
 JOBS = 2
-FILE_BYTES = 512 << 20
-"""More than two jobs write until they are stopped; the files are sparse."""
+FILE_BYTES = 8 << 30
+"""More than a job writes until it is stopped, however late that comes; the files are sparse."""
+
+MOST_BYTES = 64 << 10
+"""Of one write."""
+
+LEAST_BYTES = 1 << 20
+"""That are written before the daemon dies."""
 
 WAYS = ("--direct=1", "--sync=dsync")
 
@@ -36,7 +42,7 @@ def command(folder: Path, states: Path, seed: int, *more: str) -> list[str]:
         f"--size={FILE_BYTES}",
         f"--numjobs={JOBS}",
         "--rw=randwrite",
-        "--bsrange=4k-64k",
+        f"--bsrange=4k-{MOST_BYTES}",
         "--ioengine=psync",
         "--fallocate=none",
         "--group_reporting",
@@ -50,10 +56,15 @@ def command(folder: Path, states: Path, seed: int, *more: str) -> list[str]:
     ]
 
 
-def wait_for_writes(files: list[Path], writer: subprocess.Popen[str]) -> None:
-    """Until each job of fio is at work."""
+def written_bytes(mounted: MountedStore) -> int:
+    """Since the mount."""
+    return int(json.loads(vfs("info", "--requests", "--json", mounted.path))["written_bytes"])
+
+
+def wait_for_writes(mounted: MountedStore, files: list[Path], writer: subprocess.Popen[str]) -> None:
+    """Until each job of fio is at work, and they have written LEAST_BYTES."""
     end = time.monotonic() + 60
-    while not all(file.stat().st_mtime_ns for file in files):
+    while not all(file.stat().st_mtime_ns for file in files) or written_bytes(mounted) < LEAST_BYTES:
         assert writer.poll() is None, writer.communicate()
         assert time.monotonic() < end, "fio does not begin"
         time.sleep(0.01)
@@ -79,7 +90,7 @@ def test_each_write_that_fio_was_told_is_done_verifies(mounted: MountedStore, tm
         way = WAYS[seed % 2]
         saving = ("--verify_state_save=1", "--do_verify=0", way)
         writer = start(*command(folder, states, seed, *saving), cwd=tmp_path)
-        wait_for_writes(files, writer)
+        wait_for_writes(mounted, files, writer)
         kill_amid(mounted, seed, least_seconds=0.4, most_seconds=1.5)
         report, _ = writer.communicate(timeout=60)
         assert writer.returncode != 0, "it can only end with the daemon's death"
@@ -93,4 +104,4 @@ def test_each_write_that_fio_was_told_is_done_verifies(mounted: MountedStore, tm
             file.unlink()
     mounted.fsck()
     print(f"{writes} writes verified after {len(seeds(2))} kills")
-    assert writes > len(seeds(2))
+    assert writes >= len(seeds(2)) * (LEAST_BYTES // MOST_BYTES - JOBS)

@@ -92,6 +92,15 @@ def start_bench(cluster: Cluster, seed: int) -> subprocess.Popen[str]:
     return cluster.start_program(cluster.client("pgbench", *options, DATABASE))
 
 
+def wait_for_transactions(cluster: Cluster, bench: subprocess.Popen[str], before: int) -> None:
+    """Return when pgbench has committed some, after so many of earlier rounds."""
+    end = time.monotonic() + 60
+    while int(cluster.query("SELECT count(*) FROM pgbench_history", DATABASE)) <= before:
+        assert bench.poll() is None, bench.communicate()
+        assert time.monotonic() < end, "pgbench commits nothing"
+        time.sleep(0.01)
+
+
 def transactions(bench: subprocess.Popen[str]) -> int:
     """How many transactions pgbench was told are committed."""
     said, _ = bench.communicate(timeout=60)
@@ -123,6 +132,7 @@ def test_commits_survive_and_the_database_is_sound(open_store: MountedStore, tmp
             witnesses = [Witness(cluster, folder, number, last[number] + 1) for number in range(WITNESSES)]
             for witness in witnesses:
                 witness.wait_for_a_commit()
+            wait_for_transactions(cluster, bench, history)
             kill_amid(open_store, seed, least_seconds=1.0, most_seconds=3.0)
             cluster.crash()
             history += transactions(bench)
