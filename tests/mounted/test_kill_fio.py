@@ -22,7 +22,7 @@ from tests.mounted.programs import run, start
 pytestmark = pytest.mark.mounted
 
 JOBS = 2
-FILE_BYTES = 8 << 30
+FILE_BYTES = 2 << 30
 """More than a job writes until it is stopped, however late that comes; the files are sparse."""
 
 MOST_BYTES = 64 << 10
