@@ -12,6 +12,7 @@ import trio.testing
 import vfs
 from vfs.errors import IndexUnwritten, MountError, NoSpace, SnapshotError, StoreError
 from vfs.limits import ROOT_INO
+from vfs.mount import invalidation
 from vfs.mount.adapter import Adapter
 from vfs.mount.control import Progress
 from vfs.mount.options import MountOptions
@@ -26,11 +27,16 @@ class Kernel:
         self.told: list[object] = []
         self.answers = threading.Event()
         self.answers.set()
+        self.unknown: dict[int, int] = {}
+        """How often it is asked for an inode before it has it: a program has yet to take our answer."""
 
     def forget_name(self, directory: int, name: bytes) -> None:
         self._tell((directory, name))
 
     def forget_inode(self, node: int) -> None:
+        if self.unknown.get(node, 0):
+            self.unknown[node] -= 1
+            raise FileNotFoundError(node)
         self._tell(node)
 
     def _tell(self, what: object) -> None:
@@ -117,6 +123,16 @@ async def test_the_kernel_hears_of_all_before_it_is_answered(
     assert adapter.nodes.number(same) == same
     assert await adapter.write(same, 0, b"SAME") == 4  # it is none any more
     assert pages.asked == 2
+
+
+async def test_a_program_that_has_yet_to_take_our_answer_is_waited_for(
+    adapter: Adapter, verbs: RollbackVerbs, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "LOOK_SECONDS", 0.0)
+    file = await known(adapter, b"file")
+    kernel.unknown[file] = 1000  # as long as the machine has better things to do
+    await roll_back(verbs)
+    assert file in kernel.told
 
 
 @pytest.mark.parametrize("error", [NoSpace("full"), IndexUnwritten("broken")])

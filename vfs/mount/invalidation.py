@@ -27,10 +27,10 @@ from vfs.mount.sentinel import Sentinel
 
 log = logging.getLogger("vfs")
 
-WAIT_SECONDS = 0.005
-TRIES = 200
-"""So often it is looked again for an inode that the kernel was told of and does not know: the program that
-asked for it has not been scheduled since."""
+LOOK_SECONDS = 0.005
+TAKEN_SECONDS = 60.0
+"""So long it is looked again for an inode that the kernel was told of and does not know: the program that
+asked for it has not been scheduled since, which may take seconds on a machine that is busy enough."""
 
 
 class _Over(Exception):
@@ -65,11 +65,12 @@ class Invalidation:
 
     def _tell_inodes(self, nodes: Iterable[int]) -> None:
         unknown = [node for node in nodes if not self._tell(pyfuse3.invalidate_inode, node)]
-        for _ in range(TRIES):
+        end = time.monotonic() + TAKEN_SECONDS
+        while time.monotonic() < end:
             unknown = trio.from_thread.run_sync(self._nodes.unforgotten, unknown)
             if not unknown:
                 return
-            time.sleep(WAIT_SECONDS)
+            time.sleep(LOOK_SECONDS)
             unknown = [node for node in unknown if not self._tell(pyfuse3.invalidate_inode, node)]
 
     def _tell(self, what: Callable[..., None], *arguments: Any) -> bool:
