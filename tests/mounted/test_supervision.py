@@ -214,6 +214,38 @@ def test_told_to_end_while_no_daemon_serves_it_clears_the_dead_mount(store: Path
     assert find_owner(store) is None
 
 
+# A daemon that is to serve a dead mount again begins when there is the file that it is told of.
+SLOW_TO_BEGIN = """
+import os, sys, time
+while "--over-dead" in sys.orig_argv and not os.path.exists(os.environ["BEGIN"]):
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_unmounted_while_no_daemon_serves_it_stays_ended(
+    store: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: int
+) -> None:
+    """Before the next daemon is started, and while it starts."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_BEGIN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("BEGIN", str(tmp_path / "begin"))
+    code = (
+        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
+        f"supervisor.DELAYS_SECONDS = ({delay},)\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        wait_for_line(supervisor.stderr, MOUNTED[False])
+        os.kill(owner_of(store), signal.SIGKILL)
+        wait_for_line(supervisor.stderr, "restart 1")
+        assert "its daemon had died" in vfs("umount", point).out
+        (tmp_path / "begin").touch()
+        _, said = supervisor.communicate(timeout=60)
+    assert (supervisor.returncode, is_mounted(store), find_owner(store)) == (0, False, None), said
+    assert f"{point} was unmounted while no daemon served it: it is not mounted again" in said
+
+
 def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
     """With the waits of a tenth, and four deaths counted however long the starts between them take."""
     code = (

@@ -30,6 +30,7 @@ from vfs.mount.prepare import prepare
 @click.option("--supervise", is_flag=True, help="Start the daemon again when it dies, and log that.")
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--restarts", type=int, hidden=True)
+@click.option("--over-dead", is_flag=True, hidden=True)
 @click.option("--log-to-stderr", is_flag=True, hidden=True)
 def command(
     store: Path,
@@ -41,6 +42,7 @@ def command(
     supervise: bool,
     ready_fd: int | None,
     restarts: int | None,
+    over_dead: bool,
     log_to_stderr: bool,
 ) -> int:
     """Mount STORE at the empty folder MOUNTPOINT."""
@@ -58,7 +60,9 @@ def command(
                 ).run()
             log = DaemonLog(to_file=ready_fd is not None and not log_to_stderr, debug=options.debug)
             places = prepare(store, mountpoint, options)
-            late.Daemon(places.store, places.point, options, log, pipe, restarts).run()
+            late.Daemon(
+                places.store, places.point, options, log, pipe, restarts=restarts, over_dead=over_dead
+            ).run()
         except VfsError as error:
             pipe.failed(str(error))
             raise

@@ -35,7 +35,7 @@ from vfs.mount.control_thread import ControlThread
 from vfs.mount.detach import MountBusy, detach
 from vfs.mount.healing import clear_dead
 from vfs.mount.kernel import KernelMount
-from vfs.mount.launcher import ReadyPipe
+from vfs.mount.launcher import UNMOUNTED_MEANWHILE, ReadyPipe
 from vfs.mount.logs import DaemonLog
 from vfs.mount.mountinfo import read_mounts
 from vfs.mount.options import MountOptions
@@ -77,7 +77,9 @@ class Daemon:
         options: MountOptions,
         daemon_log: DaemonLog,
         pipe: ReadyPipe,
+        *,
         restarts: int | None = None,
+        over_dead: bool = False,
     ) -> None:
         # constant
         self._store = store
@@ -86,6 +88,7 @@ class Daemon:
         self._log = daemon_log
         self._pipe = pipe
         self._restarts = restarts  # how often our supervisor has done that; None without one
+        self._over_dead = over_dead  # the last one has left its mount, which is to be served again
         self._parent = os.getppid()
         # mutable
         self._early: list[int] = []  # signals that came before the loop
@@ -120,7 +123,10 @@ class Daemon:
 
     def _serve(self, fs: FileSystem) -> None:
         self._adapter = Greeted(fs, self._options)
-        self._take_place()
+        if not self._take_place():
+            log.info(UNMOUNTED_MEANWHILE, self._point)
+            self._pipe.leaving()
+            return
         # A signal that comes before trio can take it waits: it must not leave a mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Threads that live already (what unlinks chunks, a probe that hangs) take it all the same.
@@ -141,9 +147,14 @@ class Daemon:
         if self._close_error is not None:
             raise StoreError(self._close_error)
 
-    def _take_place(self) -> None:
-        """Clear what a dead daemon left, as late as can be: until we are there, the folder below shows."""
-        again = clear_dead(self._store) or bool(self._restarts)
+    def _take_place(self) -> bool:
+        """Clear what a dead daemon left, as late as can be: until we are there, the folder below shows.
+
+        False when it was left to us and is gone: somebody has unmounted it meanwhile."""
+        cleared = clear_dead(self._store)
+        if self._over_dead and not cleared:
+            return False
+        again = cleared or bool(self._restarts)
         try:
             check_point(self._point, read_mounts())
         except NotEmpty:
@@ -153,6 +164,7 @@ class Daemon:
             log.warning(
                 "what was written into the folder %s while nothing was mounted is hidden", self._point
             )
+        return True
 
     async def _live(self, fs: FileSystem) -> None:
         adapter = self._adapter

@@ -25,6 +25,9 @@ PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60.0
 MOST_BYTES = 1 << 16
 
+UNMOUNTED_MEANWHILE = "%s was unmounted while no daemon served it: it is not mounted again"
+"""What the log says of a dead mount that was to be served again."""
+
 
 class ReadyPipe:
     """The daemon's end of the pipe, if it has one: else systemd is told, where that listens.

@@ -1,9 +1,9 @@
 """Keeps a mount alive: starts its daemon, and starts it again when it dies.
 
-Promises that a daemon which was unmounted, or told to end, is not started again; that each restart is logged
-with its reason; and that it gives up, with a line that says so, on a daemon that dies again and again. Then
-the dead mount stays: programs get errors, and do not write into the folder below. Never serves a request,
-never opens the store: killed with -9 it leaves a daemon that goes on alone.
+Promises that a daemon which was unmounted, even when it was dead, or told to end, is not started again; that
+each restart is logged with its reason; and that it gives up, with a line that says so, on a daemon that dies
+again and again. Then the dead mount stays: programs get errors, and do not write into the folder below. Never
+serves a request, never opens the store: killed with -9 it leaves a daemon that goes on alone.
 """
 
 import logging
@@ -19,7 +19,14 @@ from typing import NamedTuple
 import trio
 
 from vfs.errors import MountError
-from vfs.mount.launcher import ReadyPipe, daemon_command, daemon_environment, read_message
+from vfs.mount.launcher import (
+    UNMOUNTED_MEANWHILE,
+    ReadyPipe,
+    daemon_command,
+    daemon_environment,
+    read_message,
+)
+from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.notify import VARIABLE as NOTIFY_VARIABLE
 from vfs.mount.notify import notify
 from vfs.mount.unmount import unmount
@@ -62,6 +69,10 @@ class Life(NamedTuple):
         said = f": {self.error}" if self.error is not None else ""
         return f"with exit code {self.exit_code}{said}"
 
+    def left_its_mount(self) -> bool:
+        """Whether a dead mount is what is left of it. Only what ends without a word leaves one."""
+        return self.ready and self.exit_code < 0
+
 
 class Supervisor:
     """One supervised mount. `run` is its whole life."""
@@ -78,6 +89,7 @@ class Supervisor:
         self._stopping = trio.Event()
         self._deaths: deque[float] = deque()
         self._restarts = 0
+        self._over_dead = False  # the last life has left its mount
 
     def run(self) -> int:
         """Supervise until the daemon ends for good; its exit code. MountError when it could not begin."""
@@ -124,8 +136,13 @@ class Supervisor:
             notify(f"STATUS=restart {self._restarts}: the daemon ended {life.reason()}")
             with trio.move_on_after(delay):
                 await self._stopping.wait()
+            meant = Life(0, ready=False, meant=True, error=None)
             if self._stopping.is_set():
-                return await self._stopped(Life(0, ready=False, meant=True, error=None))
+                return await self._stopped(meant)
+            self._over_dead = life.left_its_mount()
+            if self._over_dead and not mounts_of(self._place.store, read_mounts()):
+                log.info("supervisor: %s", UNMOUNTED_MEANWHILE % self._place.point)
+                return meant
 
     async def _stopped(self, life: Life) -> Life:
         """Told to end while no daemon served: what the last one left is cleared."""
@@ -169,7 +186,8 @@ class Supervisor:
 
     async def _start(self, descriptor: int) -> trio.Process:
         place = self._place
-        more = [f"--restarts={self._restarts}", *(["--log-to-stderr"] if self._foreground else [])]
+        more = [f"--restarts={self._restarts}"]
+        more += ["--over-dead"] * self._over_dead + ["--log-to-stderr"] * self._foreground
         command = daemon_command(place.store, place.point, place.options, place.read_only, descriptor, *more)
         return await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, pass_fds=(descriptor,), env=self._environment
