@@ -214,6 +214,7 @@ def test_an_emptied_store_is_small(tmp_path: Path) -> None:
         fs.checkpoint()
         assert size_of(store) > 4 * MIB
         found = fs.collect()
+        fs.wait_until_freed()
         assert size_of(store) < MIB, "while it is open"
         assert found.log_freed_bytes > 2 * MIB
         assert found.index_freed_bytes > 0
@@ -235,6 +236,7 @@ def test_the_index_of_a_version_1_store_becomes_small_again(tmp_path: Path) -> N
         fs.checkpoint()
         assert size_of(store) > MIB
         fs.collect()
+        fs.wait_until_freed()
         assert size_of(store) < MIB
         fs.write_bytes("/new", noise(1, 1000))
     check(store)
