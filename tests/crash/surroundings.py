@@ -81,6 +81,11 @@ def impose(patch: pytest.MonkeyPatch, clock: Callable[[], int] = CLOCK) -> None:
     for module in (vfs.packing, vfs.backlog):
         patch.setattr(module, "COOL_SECONDS", 0.0)
         patch.setattr(module, "RETRY_SECONDS", 0.0)
+    repeat(patch, clock)
+
+
+def repeat(patch: pytest.MonkeyPatch, clock: Callable[[], int] = CLOCK) -> None:
+    """What a store takes from outside is the same each time: its number, and the times that it stamps."""
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=0x76667300))
     stamping = (vfs.snapshots.actions, vfs.snapshots.snapshotting)
     for module in (vfs.attributes, vfs.contents, vfs.journal, vfs.namespace, vfs.recovery, *stamping):

@@ -8,6 +8,7 @@ version, so a wrong byte shows wherever it comes from.
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 import vfs
+from tests.crash.surroundings import Clock, repeat
 from tests.packed_stores import KIB
-from tests.repair.stores import FOUND, kill, mended_or_whole
+from tests.repair.stores import FOUND, digests, kill, mended_or_whole
 from vfs.backing.creation import CreationOptions
 from vfs.errors import DataDamaged
 from vfs.filesystem import FileSystem
@@ -50,7 +52,21 @@ class Known:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Known]:
     """A store that was closed, the same one after more work and a kill, and what was written into them."""
-    path = tmp_path_factory.mktemp("random") / "closed"
+    return make(tmp_path_factory.mktemp("random") / "closed")
+
+
+def make(path: Path) -> tuple[Path, Path, Known]:
+    """The first of them at that path. The same bytes under the same names each time, so that a seed always is
+    the same damage."""
+    with pytest.MonkeyPatch.context() as patch:
+        clock = Clock()
+        repeat(patch, clock)
+        patch.setattr(time, "time_ns", clock)
+        return write(path)
+
+
+def write(path: Path) -> tuple[Path, Path, Known]:
+    """What `make` makes, by the clock that there is."""
     known = Known()
     rng = random.Random(7)
     vfs.mkfs(path, CreationOptions(block_bytes=16 * KIB, blob_bytes=4 * KIB))
@@ -180,6 +196,15 @@ def walk(fs: FileSystem, path: str, ino: int) -> list[tuple[str, int]]:
             elif kind == 8:
                 found.append((below, child))
     return found
+
+
+def test_a_seed_is_the_same_damage_each_time(made: tuple[Path, Path, Known], tmp_path: Path) -> None:
+    again = make(tmp_path / "again")
+    for one, other in zip(made[:2], again[:2], strict=True):
+        found = [digests(one), digests(other)]
+        for name in ("index.db-wal", "index.db-shm"):  # they begin with a number that SQLite draws by lot
+            assert len({bool(each.pop(name, None)) for each in found}) == 1
+        assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("seed", LIVES)
