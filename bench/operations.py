@@ -4,7 +4,9 @@ Promises the same requests in the same order as the kernel makes for the workloa
 (workloads_requests.py). It never measures.
 """
 
+import mmap
 import os
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -156,6 +158,8 @@ class _Read(_Operation):
     def warm(self) -> None:
         for offset in self.offsets:
             self.h.fs.read(self.ino, offset, len(PIECE))
+        # Somebody may have the kernel drop its caches at any moment: what is mapped stays.
+        self.held = [_mapped(path) for path in (self.h.fs.store.storage.path / "log").iterdir()]
 
     async def handlers(self) -> None:
         read, ino = self.h.adapter.read, self.ino
@@ -168,6 +172,12 @@ class _Read(_Operation):
         for offset in self.offsets:
             read(ino, offset, len(PIECE))
             ahead()
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """All pages of a file, in memory for as long as this is."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
 
 
 class _List(_Operation):
