@@ -137,6 +137,7 @@ def store_of_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("parts") / "store"
     library.mkfs(store)
     with pytest.MonkeyPatch.context() as patch, library.open(store) as fs:
+        fs.autopilot = False  # however long it takes, what is logged stays there
         for name in ("fsync", "fdatasync"):  # it need not outlast the machine, and a disk may take long
             patch.setattr(os, name, lambda descriptor: None)
         for number in range(PARTS):
