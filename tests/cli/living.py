@@ -1,10 +1,11 @@
 """A mount in the hands of a test: starting it, using it, asking whether it is there."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.cli.shell import vfs
@@ -36,6 +37,16 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 def log_of(store: Path) -> str:
     return (store / "vfs.log").read_text("utf-8", errors="surrogateescape")
+
+
+def open_files(pid: int) -> set[str]:
+    """What a process has open; nothing for one that has ended."""
+    found: set[str] = set()
+    with suppress(FileNotFoundError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it closes something at this moment
+                found.add(os.readlink(link))
+    return found
 
 
 @contextmanager

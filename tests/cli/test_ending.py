@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import vfs as library
-from tests.cli.living import eventually, is_mounted, log_of, mount, program_inside
+from tests.cli.living import eventually, is_mounted, log_of, mount, open_files, program_inside
 from tests.cli.shell import vfs
 from tests.mounted import late_daemon
 from tests.mounted.mounting import ROOT
@@ -130,39 +130,6 @@ def test_after_an_unmount_the_daemon_has_nothing_of_the_store_open(
     assert open_files(pid) == set()
 
 
-def test_the_store_is_the_daemons_until_its_last_line_is_in_the_log(
-    store: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever owns it next writes and rotates the same log."""
-    (tmp_path / "sitecustomize.py").write_text(LATE_LINE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    pid = mount(store, point)
-    os.kill(pid, signal.SIGTERM)
-    assert wait_until_free(store, 60)
-    assert log_of(store).endswith(f"closed {store}\n")
-
-
-LATE_LINE = """
-import logging, time
-handle = logging.Handler.handle
-def late(self, record):
-    if record.msg.startswith("closed"):
-        time.sleep(0.5)
-    return handle(self, record)
-logging.Handler.handle = late
-"""
-
-
-def open_files(pid: int) -> set[str]:
-    """What a process has open; nothing for one that has ended."""
-    found: set[str] = set()
-    with suppress(FileNotFoundError):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it closes something at this moment
-                found.add(os.readlink(link))
-    return found
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_unmount_cleanly(store: Path, point: Path, number: int) -> None:
     pid = mount(store, point)
@@ -175,21 +142,6 @@ def test_signals_unmount_cleanly(store: Path, point: Path, number: int) -> None:
     with library.open(store) as fs:
         assert fs.replayed_records == 0
         assert fs.read_bytes("/file") == b"data"
-
-
-@pytest.mark.usefixtures("daemons_slow_to_end")
-def test_a_second_signal_makes_no_failure_of_a_clean_end(store: Path, point: Path) -> None:
-    """As systemd and a supervisor send one each, and the second one comes when the store is closed."""
-    command = [sys.executable, "-m", "vfs", "mount", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
-        eventually(lambda: is_mounted(store))
-        os.statvfs(point)  # it is served
-        daemon.terminate()
-        assert wait_until_free(store, 60)
-        daemon.terminate()
-        _, said = daemon.communicate(timeout=60)
-    assert daemon.returncode == 0, said
-    assert "Traceback" not in said
 
 
 def test_a_signal_ends_a_busy_mount_and_keeps_what_was_written(store: Path, point: Path) -> None:

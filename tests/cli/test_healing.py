@@ -11,6 +11,7 @@ import pytest
 import vfs as library
 from tests.cli.living import is_mounted, mount, program_inside
 from tests.cli.shell import vfs
+from vfs.mount import healing
 from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.owner import Owner, find_owner, wait_until_free
 
@@ -105,6 +106,18 @@ def test_a_killed_process_is_told_from_a_living_one() -> None:
         process.kill()
         assert Owner(process.pid).is_dying()  # until it is waited for
     assert not Owner(process.pid).is_dying()
+
+
+def test_a_daemon_that_has_crashed_and_is_not_gone_yet_is_waited_for(
+    store: Path, point: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection to the mount is over before its lock: the kernel takes one after the other from it."""
+    dead_mount(store, point)
+    owners = [Owner(None)] * 3
+    monkeypatch.setattr(healing, "find_owner", lambda store: owners.pop() if owners else None)
+    healing.refuse_living(store)
+    assert not owners
+    assert vfs("umount", point).code == 0
 
 
 def test_the_dead_mount_of_another_store_is_left_alone(store: Path, point: Path, tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """Unmounting from outside: whatever a daemon answers, and whatever goes wrong, the caller comes back."""
 
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from vfs.errors import MountError
 from vfs.mount import unmount
 from vfs.mount.client import ControlClient
+from vfs.mount.mountinfo import Mount
 from vfs.mount.process_end import ProcessEnd
 from vfs.mount.unmount import NotClosed
 
@@ -32,6 +36,23 @@ def test_an_end_is_told_as_the_daemon_tells_it() -> None:
     closed(clean=True)  # a daemon that runs since an older version
     with pytest.raises(NotClosed, match="the disk"):
         closed(error="the disk is gone")
+
+
+def test_a_daemon_that_breaks_off_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever mounts again next finds its lock free."""
+    ours, theirs = socket.socketpair()
+    code = (
+        "import os, socket, sys, time; door = socket.socket(fileno=0); door.recv(100)\n"
+        "door.send(b'{\"progress\": {}}\\n'); door.close(); time.sleep(0.5)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno()) as daemon:
+        theirs.close()
+        client = ControlClient(tmp_path, ours)
+        client.pid = daemon.pid
+        monkeypatch.setattr(unmount, "detach", lambda point: None)
+        with pytest.raises(MountError, match="ended without closing it"):
+            unmount._unmount_with(client, Mount(1, 0, "0:1", "/", tmp_path, "fuse.vfs", str(tmp_path)), None)
+        assert daemon.poll() == 0
 
 
 def test_what_nobody_expected_is_raised_and_not_waited_for() -> None:

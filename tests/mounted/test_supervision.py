@@ -246,6 +246,24 @@ def test_unmounted_while_no_daemon_serves_it_stays_ended(
     assert f"{point} was unmounted while no daemon served it: it is not mounted again" in said
 
 
+def test_told_to_end_it_leaves_a_mount_that_somebody_has_made_meanwhile(store: Path, point: Path) -> None:
+    code = (
+        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
+        "supervisor.DELAYS_SECONDS = (600.0,)\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        wait_for_line(supervisor.stderr, "supervisor: mounted at ")
+        os.kill(owner_of(store), signal.SIGKILL)
+        wait_for_line(supervisor.stderr, "restart 1 in 600 s")
+        assert vfs("mount", store, point).code == 0
+        supervisor.send_signal(signal.SIGTERM)
+        supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 0
+    (point / "file").write_text("data")
+    assert vfs("umount", point).code == 0
+
+
 def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
     """With the waits of a tenth, and four deaths counted however long the starts between them take."""
     code = (

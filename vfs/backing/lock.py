@@ -1,8 +1,8 @@
 """One owner at a time: an flock on STORE/lock, held for the owner's life, with its pid inside.
 
-The kernel drops the lock with the process, so a dead owner blocks nobody; the pid is only for the message.
-The file is never removed, since two processes could then hold locks on two files of that name. Who asks
-whether there is an owner (`mount/owner.py`) has the lock shared for that moment, and is no owner.
+The kernel drops the lock with the process, so a dead owner blocks nobody; the pid is for people, and believed
+when the kernel says the same. Whoever only looks (`is_owned`) keeps nobody from owning the store.
+The file is never removed, since two processes could then hold locks on two files of that name.
 """
 
 import errno
@@ -11,17 +11,17 @@ import os
 import time
 from types import TracebackType
 
-from vfs.backing.file_names import LOCK_BYTES, LOCK_NAME
+from vfs.backing.file_names import LOCK_NAME
+from vfs.backing.lock_holder import is_owned, owner_pid, try_lock
 from vfs.backing.sqlite_files import refuse_stranger
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import StoreBusy, StoreUnreadable
 
 NAME = LOCK_NAME
 
-LOOKERS_SECONDS = 10.0
-"""How long those are waited for who only ask for an owner: they let go at once, unless they are stopped."""
-
 LOOK_SECONDS = 0.005
+LOOKERS_SECONDS = 10.0
+"""How long those are waited for who only look: they do so for microseconds, if nothing stops them."""
 
 
 class StoreLock:
@@ -33,7 +33,7 @@ class StoreLock:
 
     @classmethod
     def acquire(cls, storage: DirectoryStorage, *, read_only: bool = False) -> "StoreLock":
-        """Take the lock or raise StoreBusy with the owner's pid, without waiting for the owner.
+        """Take the lock or raise StoreBusy with the owner's pid, without waiting for an owner.
 
         `read_only` also accepts a lock file that cannot be written, as on a disk that is mounted read-only.
         """
@@ -45,11 +45,11 @@ class StoreLock:
             raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
         descriptor, writable = _open(storage, read_only)
         try:
-            _take(descriptor)
-        except BlockingIOError:
-            pid = _read_pid(descriptor)
+            if not _lock(descriptor):
+                raise StoreBusy(storage.path, owner_pid(descriptor))
+        except StoreBusy:
             os.close(descriptor)
-            raise StoreBusy(storage.path, pid) from None
+            raise
         except OSError as error:
             os.close(descriptor)
             raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
@@ -103,25 +103,11 @@ def _open(storage: DirectoryStorage, read_only: bool) -> tuple[int, bool]:
         raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
 
 
-def _take(descriptor: int) -> None:
-    """Lock it. BlockingIOError when somebody owns it."""
+def _lock(descriptor: int) -> bool:
+    """Lock it for us alone; False when it has an owner."""
     end = time.monotonic() + LOOKERS_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            # Refused by an owner we are refused this too; else it was somebody who looks.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            if time.monotonic() > end:
-                raise
-        time.sleep(LOOK_SECONDS)
-
-
-def _read_pid(descriptor: int) -> int | None:
-    try:
-        pid = int(os.pread(descriptor, LOCK_BYTES, 0))
-    except (ValueError, OSError):
-        return None
-    return pid if pid > 0 else None
+    while not try_lock(descriptor, fcntl.LOCK_EX):
+        if is_owned(descriptor) or time.monotonic() > end:
+            return False
+        time.sleep(LOOK_SECONDS)  # somebody looks, or did so just then
+    return True

@@ -10,7 +10,6 @@ version refuses the store from then on, and last the index, whose own version sa
 
 import os
 import uuid as uuids
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,10 +66,10 @@ class Store:
                 total += self.storage.size(name)
         return total
 
-    def held(self) -> AbstractContextManager[object]:
-        """Within it the store is nobody else's, beyond `close` too. For whoever has something to write there
-        afterwards."""
-        return nullcontext() if self._lock is None else self._lock.share()
+    def keep_lock(self) -> None:
+        """The store stays ours until this process has ended, beyond `close` too."""
+        if self._lock is not None:
+            self._lock.share()
 
     def close_files(self) -> None:
         """Close log, packs and index, but keep the lock."""

@@ -43,9 +43,12 @@ class Acting:
 
     async def act(self, action: Action, names: Iterable[str] = ()) -> None:
         """Do it together with a checkpoint; `names` of snapshots lead elsewhere after it."""
-        with in_words(self._fs):
-            await self._committer.checkpoint(action=action)
-        await self.tell_kernel([(SNAPSHOTS_INO, name.encode()) for name in names])
+        try:
+            with in_words(self._fs):
+                await self._committer.checkpoint(action=action)
+        finally:
+            # Whoever asked may go when it has just been done; to tell of what was not done does no harm.
+            await self.tell_kernel([(SNAPSHOTS_INO, name.encode()) for name in names])
 
     async def tell_kernel(self, names: Iterable[tuple[int, bytes]]) -> None:
         """Have it ask again for (folder, name), and for the attributes of the folders."""

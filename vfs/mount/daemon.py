@@ -9,7 +9,7 @@ with any more. Order of leaving, and why:
 1. requests end: the mount is off the tree, or the kernel's connection is over
 2. the background work and the control verbs that use the store end
 3. the control socket's name goes, while the lock still keeps a successor from making its own
-4. the store is closed, its lock is free
+4. the store is closed; its lock stays ours as long as this process can write anything, be it a last line
 5. those who waited for that are told
 """
 
@@ -18,7 +18,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from vfs.mount.acting import Acting
 from vfs.mount.adapter import Adapter
 from vfs.mount.automatic import Automatic
 from vfs.mount.control_thread import ControlThread
-from vfs.mount.detach import MountBusy, detach
+from vfs.mount.detach import MountBusy
 from vfs.mount.healing import clear_dead
 from vfs.mount.kernel import KernelMount
 from vfs.mount.launcher import UNMOUNTED_MEANWHILE, ReadyPipe
@@ -100,19 +100,18 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until unmounted. VfsError when that could not begin, or did not end cleanly."""
-        with ExitStack() as held:
-            try:
-                self._run(held)
-            except VfsError:
-                raise
-            except BaseException:
-                self._log.open(self._store)
-                log.critical("the daemon ends by an unexpected error", exc_info=True)
-                raise
+        try:
+            self._run()
+        except (VfsError, KeyboardInterrupt):  # ctrl-C while the store is opened: there is no mount yet
+            raise
+        except BaseException:
+            self._log.open(self._store)
+            log.critical("the daemon ends by an unexpected error", exc_info=True)
+            raise
 
-    def _run(self, held: ExitStack) -> None:
+    def _run(self) -> None:
         fs = open_filesystem(self._store, **self._options.for_filesystem())
-        held.enter_context(fs.store.held())  # until our last line is in its log: the next owner rotates that
+        fs.store.keep_lock()  # whoever prints our error prints it into its log, which the next owner rotates
         try:
             self._log.open(self._store)
             log.info("opened %s%s", self._store, " read-only" if fs.read_only else "")
@@ -305,7 +304,7 @@ class Daemon:
         """Unmount when asked to. Requests are served meanwhile: the kernel has pages to write."""
         await self._wake_stopper.wait()
         try:
-            await trio.to_thread.run_sync(detach, self._point)
+            await trio.to_thread.run_sync(self._mount.detach)
             with trio.move_on_after(LEAVE_SECONDS):
                 await self._left.wait()
                 return

@@ -7,12 +7,13 @@ only be dead, and the folder below shows for milliseconds. Never waits longer th
 
 import logging
 import shlex
+import time
 from pathlib import Path
 
 from vfs.errors import MountError
 from vfs.mount.detach import detach
 from vfs.mount.mountinfo import Mount, mount_at, mounts_of, read_mounts
-from vfs.mount.owner import find_owner, wait_until_free
+from vfs.mount.owner import LOOK_SECONDS, find_owner, wait_until_free
 from vfs.mount.probe import is_dead
 
 log = logging.getLogger("vfs")
@@ -41,6 +42,7 @@ def refuse_living(store: Path) -> None:
             if not is_dead(mount.point):
                 raise AlreadyMounted(store, mount.point)
             log.warning("clearing %s: the daemon of this mount has died", mount.point)
+            _wait_for_its_end(store, mount.point)
         elif find_owner(store) is not None:
             raise AlreadyMounted(store, mount.point)
 
@@ -72,6 +74,14 @@ def _uppermost(store: Path) -> Mount | None:
         if mount_at(mount.point, mounts) == mount:
             return mount
     return None
+
+
+def _wait_for_its_end(store: Path, point: Path) -> None:
+    """Wait for a daemon whose connection to a mount is over while its lock is not. Or for whoever owns the
+    store by now to mount it there again, which is for others to say."""
+    end = time.monotonic() + DYING_SECONDS
+    while find_owner(store) is not None and is_dead(point) and time.monotonic() < end:
+        time.sleep(LOOK_SECONDS)
 
 
 def _wait_for_the_dying(store: Path) -> None:

@@ -1,8 +1,9 @@
 """The mount as the kernel has it, from pyfuse3's init to its close.
 
-Promises that what `attach` made is gone from the tree after `remove`, however the daemon's life went, and
-that a mount which the kernel refuses is an error with the kernel's reason. There is one at a time in a
-process, since pyfuse3 keeps its session in a module variable.
+Promises that what `attach` made is gone from the tree after `remove`, however the daemon's life went, unless
+somebody has mounted something over it; and that a mount which the kernel refuses is an error with its reason.
+Never takes off another mount, which may have come there a moment ago. There is one at a time in a process,
+since pyfuse3 keeps its session in a module variable.
 """
 
 import logging
@@ -17,8 +18,9 @@ from vfs.errors import MountError
 from vfs.mount.detach import detach
 from vfs.mount.handshake import sessions, shake_hands
 from vfs.mount.init_messages import Agreed
-from vfs.mount.mountinfo import mount_at, read_mounts
+from vfs.mount.mountinfo import mount_at, mounts_of, read_mounts
 from vfs.mount.options import MountOptions
+from vfs.mount.preconditions import taken_by
 from vfs.mount.reading import seen_by_pyfuse3
 from vfs.mount.tuning import tune_mount
 
@@ -28,9 +30,10 @@ log = logging.getLogger("vfs")
 class KernelMount:
     """A mount of ours."""
 
-    def __init__(self, point: Path, device: str | None) -> None:
+    def __init__(self, store: Path, point: Path, device: str | None) -> None:
+        self._store = store
         self.point = point
-        self.device = device  # as in mountinfo; tells our mount from one that came later to the same place
+        self.device = device  # as in mountinfo
         self.agreed: Agreed | None = None  # with the kernel, as far as we know
         self._attached = True
 
@@ -50,9 +53,14 @@ class KernelMount:
             raise MountError(f"cannot mount on {point}: {reason} ({hint})") from error
         for line in said:
             log.warning("libfuse: %s", line)
-        mount = mount_at(point, read_mounts())
-        attached = cls(point, None if mount is None else mount.device)
+        mounts = read_mounts()
+        ours = [mount for mount in mounts_of(store, mounts) if mount.point == point]
+        attached = cls(store, point, ours[-1].device if ours else None)
         try:
+            for mount in mounts:
+                # Two who have found the folder free: the kernel lays one over the other, and that one goes.
+                if ours and mount.number == ours[-1].parent and mount.point == point:
+                    raise taken_by(mount)
             with seen_by_pyfuse3():
                 attached.agreed = shake_hands(sessions() - before)
         except BaseException:
@@ -70,19 +78,32 @@ class KernelMount:
         if self.device is not None:
             tune_mount(self.device)
 
+    def detach(self) -> None:
+        """Take the mount off while it is served, as `detach.detach` does; nothing when it has gone."""
+        if self._shows():
+            detach(self.point)
+
     def remove(self) -> None:
         """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""
         if not self._attached:
             return
         self._attached = False
-        pyfuse3.close(unmount=True)
+        pyfuse3.close(unmount=self._shows())
         # libfuse leaves the mount where the connection was cut (/sys/fs/fuse/connections/*/abort).
-        mount = mount_at(self.point, read_mounts())
-        if mount is not None and mount.device == self.device:
+        if self._shows():
             try:
                 detach(self.point, lazy=True)
             except MountError as error:
                 log.error("%s", error)
+
+    def _shows(self) -> bool:
+        """Whether a look at the mount point ends at our mount."""
+        mount = mount_at(self.point, read_mounts())
+        # The device alone is not enough: the kernel gives its number to the next mount once ours has gone.
+        # But nobody else mounts our store as long as we own it.
+        return (
+            mount is not None and mount.is_vfs and (mount.store, mount.device) == (self._store, self.device)
+        )
 
 
 @contextmanager

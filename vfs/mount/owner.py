@@ -3,20 +3,20 @@
 Promises an answer without waiting and without writing. Never keeps the lock that it tries.
 """
 
-import fcntl
 import os
 import signal
 import time
 from pathlib import Path
 
-from vfs.backing.file_names import LOCK_BYTES, LOCK_NAME
+from vfs.backing.file_names import LOCK_NAME
+from vfs.backing.lock_holder import is_owned, owner_pid
 
 LOOK_SECONDS = 0.02
 PROC = Path("/proc")
 
 
 class Owner:
-    """The process that holds a store's lock; its pid is None when it did not note it."""
+    """The process that holds a store's lock; its pid is None when nobody can tell (see `owner_pid`)."""
 
     def __init__(self, pid: int | None) -> None:
         self.pid = pid
@@ -42,12 +42,9 @@ def find_owner(store: Path) -> Owner | None:
     except OSError:
         return None
     try:
-        # A shared lock, given back at once: two who ask at the same time do not see each other.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return Owner(owner_pid(descriptor)) if is_owned(descriptor) else None
     except OSError:
-        return Owner(_pid(descriptor))
-    else:
-        return None
+        return Owner(None)  # a disk that does not say
     finally:
         os.close(descriptor)
 
@@ -67,10 +64,3 @@ def _is_killed(status: str) -> bool:
     fields = dict(line.partition(":\t")[::2] for line in status.splitlines())
     killed = int(fields.get("SigPnd", "0"), 16) | int(fields.get("ShdPnd", "0"), 16)
     return fields.get("State", "")[:1] in ("Z", "X") or bool(killed >> (signal.SIGKILL - 1) & 1)
-
-
-def _pid(descriptor: int) -> int | None:
-    try:
-        return int(os.pread(descriptor, LOCK_BYTES, 0))
-    except (ValueError, OSError):
-        return None

@@ -73,13 +73,9 @@ def check_point(point: Path, mounts: Sequence[Mount]) -> None:
             f"{point} is the dead mount of another store, {mount.store}, whose daemon has died; "
             f"mount that one again, or clear it with: vfs umount {quoted}"
         )
-    if mount is not None:
-        raise MountError(
-            f"{point} is the mount point of {mount.store}; unmount it first: vfs umount {quoted}"
-        )
     other = mount_at(point, mounts)
     if other is not None:
-        raise MountError(f"{point} is the mount point of {other.source} ({other.type}); choose a free one")
+        raise taken_by(other)
     try:
         names = os.listdir(point)
     except FileNotFoundError:
@@ -98,6 +94,14 @@ def check_point(point: Path, mounts: Sequence[Mount]) -> None:
         raise NotEmpty(f"mount point {point} is not empty; give an empty directory")
     if os.geteuid() != 0 and not os.access(point, os.W_OK):
         raise MountError(f"no permission to mount on {point}: you cannot write to it; give one of your own")
+
+
+def taken_by(mount: Mount) -> MountError:
+    """What there is to say of a mount that stands where another one is wanted."""
+    if mount.is_vfs:
+        command = f"vfs umount {shlex.quote(str(mount.point))}"
+        return MountError(f"{mount.point} is the mount point of {mount.store}; unmount it first: {command}")
+    return MountError(f"{mount.point} is the mount point of {mount.source} ({mount.type}); choose a free one")
 
 
 def check_device() -> None:

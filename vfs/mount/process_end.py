@@ -30,8 +30,13 @@ class ProcessEnd:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Wait for nothing any more; idempotent."""
+        descriptor, self._fd = self._fd, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def wait(self, seconds: float) -> bool:
         """Wait until it has ended; False when that took longer."""

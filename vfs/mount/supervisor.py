@@ -29,7 +29,7 @@ from vfs.mount.launcher import (
 from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.notify import VARIABLE as NOTIFY_VARIABLE
 from vfs.mount.notify import notify
-from vfs.mount.unmount import unmount
+from vfs.mount.unmount import clear
 
 log = logging.getLogger("vfs")
 
@@ -116,7 +116,7 @@ class Supervisor:
     async def _keep_alive(self) -> Life:
         while True:
             life = await self._live()
-            if self._stopping.is_set() and not life.meant:
+            if self._stopping.is_set():
                 return await self._stopped(life)
             if life.meant or not (life.ready or self._restarts):
                 return life
@@ -145,9 +145,10 @@ class Supervisor:
                 return meant
 
     async def _stopped(self, life: Life) -> Life:
-        """Told to end while no daemon served: what the last one left is cleared."""
-        with suppress(MountError):  # there is nothing left
-            await trio.to_thread.run_sync(unmount, self._place.point)
+        """Told to end, and no daemon of ours serves: what the last one left is cleared. What is served there
+        is the work of somebody who was faster than our next daemon."""
+        with suppress(MountError):  # nobody waits for it
+            await trio.to_thread.run_sync(clear, self._place.store, self._place.point)
         return life
 
     def _delay(self, life: Life) -> float | None:

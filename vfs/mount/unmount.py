@@ -51,13 +51,14 @@ def unmount(path: Path, *, lazy: bool = False, on_progress: OnProgress | None = 
     if mount is None:
         raise _not_a_mount_point(path, point, mounts)
     if not _answers(mount, mounts) and is_dead(point):
-        detach(point, lazy=True)
-        return Outcome.CLEARED
+        return _clear(mount, mounts)
     copies = [other for other in mounts_of(mount.store, mounts) if other.device == mount.device]
     if len(copies) > 1:
         detach(point, lazy=lazy)
         return Outcome.STILL_ELSEWHERE
-    return _detach_lazily(mount) if lazy else _unmount_and_wait(mount, on_progress)
+    if lazy:
+        return _detach_lazily(mount, mounts)
+    return _unmount_and_wait(mount, mounts, on_progress)
 
 
 def _answers(mount: Mount, mounts: list[Mount]) -> bool:
@@ -71,28 +72,65 @@ def _answers(mount: Mount, mounts: list[Mount]) -> bool:
         return True
 
 
-def _detach_lazily(mount: Mount) -> Outcome:
-    client = ControlClient.connect(mount.store)
-    with ProcessEnd(None if client is None else client.pid) as daemon:
-        if client is not None:
-            client.close()
+def clear(store: Path, point: Path) -> None:
+    """Take the store's mount off that point if its daemon has died; never one that is served. MountError when
+    it cannot be."""
+    mounts = read_mounts()
+    mount = vfs_at(point, mounts)
+    if mount is not None and mount.store == store and is_dead(point):
+        _clear(mount, mounts)
+
+
+def _clear(mount: Mount, mounts: list[Mount]) -> Outcome:
+    with _owner_of(mount, mounts) as daemon:
+        detach(mount.point, lazy=True)
+        daemon.wait(LAZY_SECONDS)  # one that was killed may not have come to its end yet
+    return Outcome.CLEARED
+
+
+def _owner_of(mount: Mount, mounts: list[Mount]) -> ProcessEnd:
+    """The process that owns the mount's store, if that is to end with the mount."""
+    alone = len(mounts_of(mount.store, mounts)) == 1
+    owner = find_owner(mount.store) if alone else None
+    process = ProcessEnd(None if owner is None else owner.pid)
+    now = find_owner(mount.store)
+    if owner is None or now is None or now.pid != owner.pid:
+        process.close()  # it has ended before we had hold of it: its number may be another's
+    return process
+
+
+def _detach_lazily(mount: Mount, mounts: list[Mount]) -> Outcome:
+    with _owner_of(mount, mounts) as daemon:
         seconds = LAZY_SECONDS if find_holders(mount.point) else UNUSED_SECONDS
         detach(mount.point, lazy=True)
         ended = wait_until_free(mount.store, seconds) and daemon.wait(seconds)
     return Outcome.CLOSED if ended else Outcome.DETACHED
 
 
-def _unmount_and_wait(mount: Mount, on_progress: OnProgress | None) -> Outcome:
+def _unmount_and_wait(mount: Mount, mounts: list[Mount], on_progress: OnProgress | None) -> Outcome:
     client = ControlClient.connect(mount.store)
-    outcome = Outcome.CLOSED
     if client is None:
-        # A store on a read-only disk has no socket. Without an owner, too, the mount is one of another
-        # user, which does not tell us that it is dead.
-        if mount.store.exists() and find_owner(mount.store) is None:
+        return _unmount_unheard(mount, mounts)
+    _unmount_with(client, mount, on_progress)
+    return _freed(mount, Outcome.CLOSED)
+
+
+def _unmount_unheard(mount: Mount, mounts: list[Mount]) -> Outcome:
+    """Unmount what has no control socket: the store lies on a read-only disk, or its daemon begins or ends at
+    this moment. Without an owner, too, the mount is one of another user, which does not tell us that it is
+    dead."""
+    with _owner_of(mount, mounts) as daemon:
+        outcome = Outcome.CLOSED
+        # In this order: an owner gives the store up after its mount has gone from the tree.
+        if mount.store.exists() and find_owner(mount.store) is None and mount in read_mounts():
             outcome = Outcome.CLEARED
         detach(mount.point, lazy=outcome is Outcome.CLEARED)
-    else:
-        _unmount_with(client, mount, on_progress)
+        if not daemon.wait(RELEASE_SECONDS):
+            raise _still_used(mount, str(find_owner(mount.store)))
+    return _freed(mount, outcome)
+
+
+def _freed(mount: Mount, outcome: Outcome) -> Outcome:
     if not wait_until_free(mount.store, RELEASE_SECONDS):
         raise _still_used(mount, str(find_owner(mount.store)))
     return outcome
@@ -106,6 +144,7 @@ def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress |
         try:
             _first_failure(_begin(detach, mount.point), _begin(_closed, client, on_progress))
         except DaemonGone:
+            daemon.wait(RELEASE_SECONDS)
             raise MountError(
                 f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
                 "nothing that was acknowledged is lost, the next mount replays it"
