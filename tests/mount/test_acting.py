@@ -160,20 +160,6 @@ async def test_a_full_disk_is_told_in_words_and_the_next_one_works(
     assert mounted.names() == ["one"]
 
 
-async def test_the_kernel_hears_of_it_although_whoever_asked_has_gone(
-    mounted: Set, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fs, scope = mounted.fs, trio.CancelScope()
-    done, tidy = fs.end_checkpoint, iter([False, True])
-    monkeypatch.setattr(fs, "end_checkpoint", lambda: (done(), scope.cancel()))
-    monkeypatch.setattr(fs, "tidy", lambda: next(tidy))
-    with scope:
-        await mounted.acting.create("snapshot")
-    assert scope.cancelled_caught
-    assert mounted.names() == ["snapshot"]
-    assert mounted.told == [(SNAPSHOTS_INO, b"snapshot", False)]
-
-
 async def test_a_store_that_is_read_only(tmp_path: Path, fs: vfs.FileSystem) -> None:
     fs.close()
     with vfs.open(tmp_path / "store", read_only=True) as again:
