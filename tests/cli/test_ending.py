@@ -17,9 +17,13 @@ from tests.cli.living import eventually, is_mounted, log_of, mount, open_files, 
 from tests.cli.shell import vfs
 from tests.mounted import late_daemon
 from tests.mounted.mounting import ROOT
+from vfs.backing.lock import StoreLock
+from vfs.backing.storage import DirectoryStorage
 from vfs.mount import detach
 from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.owner import find_owner, wait_until_free
+from vfs.mount.process_end import ProcessEnd
+from vfs.mount.unmount import Outcome, unmount
 
 pytestmark = pytest.mark.mounted
 
@@ -128,6 +132,29 @@ def test_after_an_unmount_the_daemon_has_nothing_of_the_store_open(
     assert str(store / "vfs.log") in open_files(pid)
     assert vfs("umount", *more, point).code == 0
     assert open_files(pid) == set()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_whoever_owns_the_store_next_is_not_waited_for(
+    store: Path, point: Path, monkeypatch: pytest.MonkeyPatch, lazy: bool
+) -> None:
+    """As where a store is mounted again at the first look at it."""
+    owners: list[StoreLock] = []
+    wait = ProcessEnd.wait
+
+    def wait_and_be_late(end: ProcessEnd, seconds: float) -> bool:
+        ended = wait(end, seconds)
+        owners.append(StoreLock.acquire(DirectoryStorage(store)))
+        return ended
+
+    mount(store, point)
+    monkeypatch.setattr(ProcessEnd, "wait", wait_and_be_late)
+    try:
+        assert unmount(point, lazy=lazy) is Outcome.CLOSED
+        assert owners
+    finally:
+        for owner in owners:
+            owner.release()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

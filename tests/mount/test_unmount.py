@@ -67,6 +67,7 @@ def test_the_end_of_a_process_is_waited_for_where_it_can_be(monkeypatch: pytest.
     program = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         with ProcessEnd(program.pid) as end:
+            assert end.is_known
             assert not end.wait(0.01)
             assert program.stdin is not None
             program.stdin.close()
@@ -79,4 +80,5 @@ def test_the_end_of_a_process_is_waited_for_where_it_can_be(monkeypatch: pytest.
         program.kill()
         program.wait()
     with ProcessEnd(None) as end:
+        assert not end.is_known
         assert end.wait(0.01)

@@ -24,6 +24,11 @@ class ProcessEnd:
             except (OSError, AttributeError):
                 return  # ended already, forbidden by a sandbox, or a Python that was built without it
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a process to wait for."""
+        return self._fd is not None
+
     def __enter__(self) -> Self:
         return self
 

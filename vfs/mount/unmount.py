@@ -103,7 +103,7 @@ def _detach_lazily(mount: Mount, mounts: list[Mount]) -> Outcome:
     with _owner_of(mount, mounts) as daemon:
         seconds = LAZY_SECONDS if find_holders(mount.point) else UNUSED_SECONDS
         detach(mount.point, lazy=True)
-        ended = wait_until_free(mount.store, seconds) and daemon.wait(seconds)
+        ended = daemon.wait(seconds) if daemon.is_known else wait_until_free(mount.store, seconds)
     return Outcome.CLOSED if ended else Outcome.DETACHED
 
 
@@ -111,8 +111,9 @@ def _unmount_and_wait(mount: Mount, mounts: list[Mount], on_progress: OnProgress
     client = ControlClient.connect(mount.store)
     if client is None:
         return _unmount_unheard(mount, mounts)
-    _unmount_with(client, mount, on_progress)
-    return _freed(mount, Outcome.CLOSED)
+    if not _unmount_with(client, mount, on_progress):
+        _wait_until_free(mount)
+    return Outcome.CLOSED
 
 
 def _unmount_unheard(mount: Mount, mounts: list[Mount]) -> Outcome:
@@ -125,19 +126,23 @@ def _unmount_unheard(mount: Mount, mounts: list[Mount]) -> Outcome:
         if mount.store.exists() and find_owner(mount.store) is None and mount in read_mounts():
             outcome = Outcome.CLEARED
         detach(mount.point, lazy=outcome is Outcome.CLEARED)
-        if not daemon.wait(RELEASE_SECONDS):
+        if not daemon.is_known:
+            _wait_until_free(mount)
+        elif not daemon.wait(RELEASE_SECONDS):
             raise _still_used(mount, str(find_owner(mount.store)))
-    return _freed(mount, outcome)
-
-
-def _freed(mount: Mount, outcome: Outcome) -> Outcome:
-    if not wait_until_free(mount.store, RELEASE_SECONDS):
-        raise _still_used(mount, str(find_owner(mount.store)))
     return outcome
 
 
-def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress | None) -> None:
-    """Unmount while the daemon tells how that goes, and return when its process has ended."""
+def _wait_until_free(mount: Mount) -> None:
+    """For an owner whose process nobody can tell; one that comes after it is waited for as well."""
+    if not wait_until_free(mount.store, RELEASE_SECONDS):
+        raise _still_used(mount, str(find_owner(mount.store)))
+
+
+def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress | None) -> bool:
+    """Unmount while the daemon tells how that goes, and return when its process has ended.
+
+    False when that could not be seen: then it has only told that the store is closed."""
     with client, ProcessEnd(client.pid) as daemon:
         # It must know that we wait before the unmount, or it could be gone before we ask.
         client.send("await_close")
@@ -156,6 +161,7 @@ def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress |
         client.close()  # the daemon waits a moment for those whom it has answered
         if not daemon.wait(RELEASE_SECONDS):
             raise _still_used(mount, f"process {client.pid}")
+        return daemon.is_known
 
 
 def _closed(client: ControlClient, on_progress: OnProgress | None) -> None:
