@@ -55,10 +55,10 @@ def check_storage(storage: Storage, progress: ProgressCall | None = None, *, dat
         report.add("repair", str(error))
         return report
     except LogDamaged as error:
-        report.add("log", str(error))
+        report.add("log", error.facts)
         return report
     except IndexDamaged as error:
-        report.add("index", str(error))
+        report.add("index", error.facts)
         return report
     try:
         _check(fs, report, progress, replay=True, data=data)
@@ -101,7 +101,7 @@ def _check(
             )
             _run(view, progress, data=data)
     except IndexDamaged as error:
-        report.add("index", str(error))
+        report.add("index", error.facts)
 
 
 def _replay_into(fs: FileSystem, transaction: Transaction) -> None:

@@ -4,6 +4,7 @@ An error carries its facts in fields and says in one line what is wrong and what
 None of them knows an errno: the kernel adapter has the one table that maps them.
 """
 
+import shlex
 from pathlib import Path
 
 
@@ -183,6 +184,15 @@ class NotAStore(StoreError):
         super().__init__(f"not a store: {path} ({reason}); give a directory made by vfs mkfs")
 
 
+class SuperblockDamaged(NotAStore):
+    """All else of a store is there, but what makes the directory one is missing or wrong."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        quoted = shlex.quote(str(path))
+        self.args = (f"damaged store: {path} ({reason}); bring it back with: vfs fsck {quoted} --repair",)
+
+
 class NewerFormat(StoreError):
     """The store was written by a newer version."""
 
@@ -231,9 +241,8 @@ class LogDamaged(StoreError):
         self.chunk = chunk
         self.offset = offset
         self.reason = reason
-        super().__init__(
-            f"damaged log in chunk {chunk} at offset {offset}: {reason}; run vfs fsck on the store"
-        )
+        self.facts = f"damaged log in chunk {chunk} at offset {offset}: {reason}"
+        super().__init__(f"{self.facts}; run vfs fsck on the store")
 
 
 class IndexDamaged(StoreError):
@@ -241,7 +250,8 @@ class IndexDamaged(StoreError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"damaged index: {reason}; run vfs fsck on the store")
+        self.facts = f"damaged index: {reason}"
+        super().__init__(f"{self.facts}; run vfs fsck on the store")
 
 
 class RepairPending(StoreError):

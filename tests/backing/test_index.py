@@ -12,7 +12,8 @@ import pytest
 import vfs
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
-from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.file_names import INDEX_NAME
+from vfs.backing.index import Index
 from vfs.errors import NoSpace
 
 LOOK_UPS: dict[str, Callable[[Index], object]] = {

@@ -6,7 +6,7 @@ import apsw
 import pytest
 
 import vfs
-from vfs.backing.index import INDEX_NAME
+from vfs.backing.file_names import INDEX_NAME
 from vfs.filesystem import FileSystem
 
 FILES = 4500

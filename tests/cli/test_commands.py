@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -249,7 +250,36 @@ def test_fsck_finds_damage(store: Path) -> None:
     assert ran.document["problems"]
     ran = vfs("fsck", store)
     assert ran.code == 4
-    assert "problems" in ran.out.splitlines()[-1]
+    mend = f"1 problem; mend that with: vfs fsck {shlex.quote(str(store))} --repair (while it is not mounted)"
+    assert ran.out.splitlines()[-1] == f"{store}: {mend}"
+    assert "run vfs fsck" not in ran.out  # that is what was done
+
+
+def test_a_damaged_superblock_is_told_with_the_way_out(store: Path) -> None:
+    superblock, quoted, point = store / "superblock.json", shlex.quote(str(store)), store.parent / "point"
+    point.mkdir()
+    for reason in ("it has no superblock.json", "superblock.json is not JSON"):
+        superblock.unlink()
+        said = f"damaged store: {store} ({reason}); bring it back with: vfs fsck {quoted} --repair"
+        if reason.endswith("JSON"):
+            superblock.write_text("\0" * 100)
+        for words in (("info",), ("fsck",), ("snapshot", "list"), ("mount",)):
+            ran = vfs(*words, store, *([point] if words == ("mount",) else []))
+            assert ran.error == said, words
+        ran = vfs("fsck", "--repair", "--yes", store)
+        assert ran.code == 1, ran
+        assert vfs("fsck", store).code == 0
+
+
+def test_a_page_of_the_index_with_a_wrong_checksum_is_called_that(store: Path) -> None:
+    with library.open(store) as fs:
+        fs.write_bytes("/file", b"content")
+    with (store / "index.db").open("r+b") as index:
+        index.seek(3 * 4096)
+        index.write(os.urandom(100))
+    ran = vfs("fsck", store)
+    assert ran.code == 4
+    assert "index: damaged index: the checksum of a page is wrong\n" in ran.out
 
 
 def test_a_busy_store_is_named_with_its_owner(store: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.crash.lives import Life
 from tests.crash.operations import opened
 from tests.crash.steps import Data, Step
 from vfs.backing.codecs import Codec
-from vfs.backing.index import INDEX_NAME
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.pack_format import BLOB, BLOCK, HEADER_BYTES, TRAILER_BYTES
 from vfs.backing.packs import PackFile
 from vfs.backing.places import PACKS_FOLDER, BlockEntry

@@ -22,7 +22,7 @@ from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
 from tests.simulated.medium import FolderNode
 from vfs.backing.chunks import chunk_name, chunk_numbers
-from vfs.backing.index import INDEX_NAME
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.log_salvage import SalvagedFrame, salvage_frames, survey
 from vfs.backing.superblock import NAME, Superblock
 from vfs.errors import VfsError

@@ -18,7 +18,7 @@ from tests.crash.steps import GC_STAGES, PACK_STAGES, PACKING, Step, script, wit
 from tests.crash.trees import tree
 from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
-from vfs.backing.index import INDEX_NAME
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.superblock import FORMAT, NAME, Superblock
 from vfs.errors import VfsError
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import apsw
 
-from vfs.backing.index import INDEX_NAME
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.storage import Space, Storage, StorageFile
 from vfs.limits import MIB
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import apsw
 
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.inflight import CALLS, LONG, disk_call
 from vfs.backing.room import unit_bytes
 from vfs.backing.schema import TABLES, TEMPORARY, UPGRADES, VERSION
 from vfs.backing.schema_check import check_schema
 from vfs.backing.shapes import check_rows
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
-from vfs.backing.sqlite_files import wants_room
+from vfs.backing.sqlite_files import reason_of, wants_room
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
 from vfs.backing.tree_rows import TreeRows
@@ -28,7 +29,6 @@ from vfs.backing.tree_tables import load_trees
 from vfs.backing.trees import Trees
 from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable, VfsError
 
-INDEX_NAME = "index.db"
 SEVERAL = 10_000
 """More of the store's numbers and sequences than there can be."""
 
@@ -127,7 +127,7 @@ class Index(TreeRows):
             if found == VERSION or not self.read_only:
                 self._check_generations()
         except (apsw.Error, UnicodeDecodeError) as error:
-            raise IndexDamaged(str(error)) from error
+            raise IndexDamaged(reason_of(error)) from error
         if "lsn" not in meta:
             raise IndexDamaged("it does not say how much of the log it holds")
 
@@ -159,7 +159,7 @@ class Index(TreeRows):
         except apsw.FullError as error:  # whoever reads first has to undo a commit that was cut off
             raise NoSpace from error
         except DAMAGE as error:
-            raise IndexDamaged(str(error)) from error
+            raise IndexDamaged(reason_of(error)) from error
         finally:
             CALLS.pop(thread, None)
 
@@ -300,7 +300,7 @@ class Index(TreeRows):
         except DAMAGE as error:
             if isinstance(error, apsw.Error) and wants_room(error):
                 raise NoSpace from error
-            raise IndexDamaged(str(error)) from error
+            raise IndexDamaged(reason_of(error)) from error
         except apsw.FullError as error:
             raise NoSpace from error
         except (apsw.Error, OSError) as error:
@@ -316,7 +316,7 @@ def _opening_failed(error: apsw.Error, storage: Storage) -> VfsError:
         return NoSpace()
     if isinstance(error, apsw.CantOpenError):  # its own log or shared memory cannot be made, say
         return StoreUnreadable(storage.path, f"its index: {error}")
-    return IndexDamaged(str(error))
+    return IndexDamaged(reason_of(error))
 
 
 def _prepare(connection: apsw.Connection, storage: Storage) -> None:

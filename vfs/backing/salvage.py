@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.frames import BadBytes
-from vfs.backing.index import DAMAGE, INDEX_NAME
+from vfs.backing.index import DAMAGE
 from vfs.backing.pages import USABLE_BYTES, PageFile
 from vfs.backing.records import LEAF_INDEX, LEAF_TABLE, Page, Row, children, parse_page, rows
 from vfs.backing.storage import Storage

@@ -101,6 +101,13 @@ def wants_room(error: apsw.Error) -> bool:
     )
 
 
+def reason_of(error: Exception) -> str:
+    """What SQLite says, in words that say what was found."""
+    if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA:
+        return "the checksum of a page is wrong"  # SQLite: disk I/O error
+    return str(error)
+
+
 def _check_files(folder: int, name: str, read_only: bool) -> bool:
     """OSError unless all that SQLite would open is a file of this folder; whether its log has anything."""
     refuse_stranger(folder, name, writing=not read_only)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vfs.backing.blobs import Blobs
-from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.file_names import INDEX_NAME
+from vfs.backing.index import Index
 from vfs.backing.lock import StoreLock
 from vfs.backing.log import Log, Place
 from vfs.backing.pack_rows import PackRows

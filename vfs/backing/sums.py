@@ -6,7 +6,8 @@ blobs but not with files. Never changes a row.
 
 from typing import Any, NamedTuple
 
-from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.file_names import INDEX_NAME
+from vfs.backing.index import Index
 from vfs.backing.inflight import disk_call
 from vfs.backing.places import COMING, THERE
 

@@ -23,9 +23,9 @@ from uuid import uuid4
 
 from xxhash import xxh3_64_hexdigest
 
-from vfs.backing.file_names import SUPERBLOCK_NAME
+from vfs.backing.file_names import INDEX_NAME, SUPERBLOCK_NAME
 from vfs.backing.storage import Storage
-from vfs.errors import NewerFormat, NotAStore, StoreUnreadable
+from vfs.errors import NewerFormat, NotAStore, StoreUnreadable, SuperblockDamaged
 
 NAME = SUPERBLOCK_NAME
 NEW_NAME = "superblock.json.new"
@@ -89,7 +89,16 @@ class Superblock:
 
     @classmethod
     def read(cls, storage: Storage) -> "Superblock":
-        """Read and check the superblock; NotAStore, NewerFormat or StoreUnreadable."""
+        """Read and check the superblock; NotAStore, SuperblockDamaged, NewerFormat or StoreUnreadable."""
+        try:
+            return cls._read(storage)
+        except NotAStore as error:
+            if storage.exists(INDEX_NAME):
+                raise SuperblockDamaged(storage.path, error.reason) from error
+            raise
+
+    @classmethod
+    def _read(cls, storage: Storage) -> "Superblock":
         try:
             file = storage.open(NAME)
         except FileNotFoundError:

@@ -9,7 +9,7 @@ import click
 import vfs
 from vfs.cli import late
 from vfs.cli.either import either
-from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
+from vfs.cli.output import OnProgress, counted, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_inside
 from vfs.cli.verb import json_option, to_path, verb
 
@@ -70,8 +70,8 @@ def _copy_in(
 
 def _line(source: str, outcome: dict[str, Any]) -> str:
     words = [
-        f"{outcome['files']:,} files",
-        f"{outcome['directories']:,} folders",
+        counted(outcome["files"], "file"),
+        counted(outcome["directories"], "folder"),
         f"{size_text(outcome['bytes'])} shared",
     ]
     return f"copied {source} to {outcome['path']}: {', '.join(words)}"

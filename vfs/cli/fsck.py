@@ -3,6 +3,7 @@
 The exit codes are those of fsck(8).
 """
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 import vfs
 from vfs.cli import late
-from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
+from vfs.cli.output import OnProgress, counted, print_json, print_lines, progress_bar, size_text
 from vfs.cli.repair import repair
 from vfs.cli.target import find_target
 from vfs.cli.verb import ExitCodes, Failure, json_option, to_path, verb
@@ -70,9 +71,13 @@ def _lines(report: dict[str, Any]) -> list[str]:
         speed = report["data_bytes"] / report["data_seconds"] / 1e6
         lines.append(f"read {size_text(report['data_bytes'])} of data at {speed:.0f} MB/s")
     counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report["counts"].items())
-    result = (
-        "clean" if report["clean"] else f"{report['problem_count']} problems; unmount, and: vfs fsck --repair"
-    )
+    result = "clean"
+    if not report["clean"]:
+        store = shlex.quote(report["store"])
+        result = (
+            f"{counted(report['problem_count'], 'problem')}; mend that with: vfs fsck {store} --repair "
+            "(while it is not mounted)"
+        )
     return [*lines, f"{report['store']}: {result}" + (f" ({counts})" if counts else "")]
 
 

@@ -86,6 +86,11 @@ def progress_bar(what: str, *, quiet: bool = False) -> Iterator[OnProgress]:
         yield lambda done, total, text: bar(done, total, one_line(f"{what}: {text}" if text else what))
 
 
+def counted(number: int, what: str) -> str:
+    """1 file, 2 files."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def size_text(size_bytes: int) -> str:
     """A size for people: 1.5 GiB."""
     if abs(size_bytes) < 1024:

@@ -9,7 +9,7 @@ import click
 import vfs
 from vfs.cli import late
 from vfs.cli.either import either
-from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text
+from vfs.cli.output import OnProgress, counted, print_json, print_lines, progress_bar, size_text
 from vfs.cli.target import find_path
 from vfs.cli.verb import json_option, target_argument, verb
 
@@ -49,8 +49,8 @@ def restore(target: Path, name: str, paths: list[str], on_progress: OnProgress) 
 
 def _line(name: str, outcome: dict[str, Any]) -> str:
     words = [
-        f"{outcome['files']:,} files",
-        f"{outcome['directories']:,} folders",
+        counted(outcome["files"], "file"),
+        counted(outcome["directories"], "folder"),
         f"{size_text(outcome['bytes'])} shared",
     ]
     return f"restored {', '.join(outcome['paths'])} from {name}: {', '.join(words)}"

@@ -9,7 +9,7 @@ import click
 import vfs
 from vfs.cli import late
 from vfs.cli.either import either
-from vfs.cli.output import print_json, print_lines
+from vfs.cli.output import counted, print_json, print_lines
 from vfs.cli.verb import json_option, target_argument, verb
 
 
@@ -51,7 +51,11 @@ def create(target: Path, name: str, comment: str, as_json: bool) -> None:
             return late.to_fields(fs.create_snapshot(name, comment))
 
     outcome = either(target, "snapshot_create", work, name=name, comment=comment)
-    _show(outcome, f"snapshot {name} of {outcome['store']}: {outcome['files']:,} files", as_json=as_json)
+    _show(
+        outcome,
+        f"snapshot {name} of {outcome['store']}: {counted(outcome['files'], 'file')}",
+        as_json=as_json,
+    )
 
 
 @verb("snapshot delete", short="Forget snapshots, all that are named or none.")

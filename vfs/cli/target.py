@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vfs.cli.output import warn
-from vfs.errors import MountError, NotAStore
+from vfs.errors import MountError, NotAStore, SuperblockDamaged
 from vfs.mount.client import ControlClient
 from vfs.mount.mountinfo import Mount, mount_at, mounts_of, read_mounts, resolve, vfs_around
 from vfs.mount.preconditions import check_store
@@ -39,6 +39,8 @@ def find_target(path: Path) -> Target:
         return Target(store, daemon)
     try:
         check_store(store, mounts)
+    except SuperblockDamaged:
+        raise
     except NotAStore as error:
         raise NotAStore(store, f"{error.reason}, and no store is mounted there") from error
     daemon = ControlClient.connect(store)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vfs.cli.output import OnProgress, print_json, print_lines, progress_bar, size_text, warn
+from vfs.cli.output import OnProgress, counted, print_json, print_lines, progress_bar, size_text, warn
 from vfs.cli.verb import ExitCodes, Failure
 from vfs.errors import VfsError
 from vfs.trees.so_far import SO_FAR, so_far
@@ -62,11 +62,11 @@ def show(done: str, outcome: dict[str, Any], *, as_json: bool, silent: bool = Fa
 def _line(done: str, outcome: dict[str, Any]) -> str:
     rate = outcome["bytes"] / max(outcome["seconds"], 0.001) / 1e6
     words = [
-        f"{outcome['files']:,} files",
-        f"{outcome['directories']:,} folders",
+        counted(outcome["files"], "file"),
+        counted(outcome["directories"], "folder"),
         f"{size_text(outcome['bytes'])} at {rate:,.0f} MB/s",
     ]
     words += [f"{count:,} {what} left out" for what, count in outcome["skipped"].items()]
     if outcome["problem_count"]:
-        words.append(f"{outcome['problem_count']:,} problems")
+        words.append(counted(outcome["problem_count"], "problem"))
     return f"{done}: {', '.join(words)}"

@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from vfs.backing.file_names import SUPERBLOCK_NAME
-from vfs.errors import MountError, NotAStore, StoreNotFound, StoreUnreadable
+from vfs.backing.file_names import INDEX_NAME, SUPERBLOCK_NAME
+from vfs.errors import MountError, NotAStore, StoreNotFound, StoreUnreadable, SuperblockDamaged
 from vfs.mount.mountinfo import Mount, mount_at, vfs_around, vfs_at
 from vfs.mount.probe import is_dead
 
@@ -39,7 +39,8 @@ def check_store(store: Path, mounts: Sequence[Mount]) -> None:
     except OSError as error:
         raise StoreUnreadable(store, error.strerror or str(error)) from None
     if SUPERBLOCK_NAME not in names:
-        raise NotAStore(store, f"it has no {SUPERBLOCK_NAME}")
+        kind = SuperblockDamaged if INDEX_NAME in names else NotAStore
+        raise kind(store, f"it has no {SUPERBLOCK_NAME}")
 
 
 def check_mount(store: Path, point: Path, mounts: Sequence[Mount], *, allow_other: bool) -> None:

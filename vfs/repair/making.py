@@ -16,9 +16,10 @@ from dataclasses import replace
 from vfs.backing.chunks import LOG_FOLDER, chunk_name
 from vfs.backing.creation import CreationOptions
 from vfs.backing.draft import INDEX_FILES, DraftStorage, exists_in
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.frames import encode_chunk_header
 from vfs.backing.history import UNKNOWN_MAP, History
-from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.index import Index
 from vfs.backing.log_salvage import Survey, survey
 from vfs.backing.mending import Mending
 from vfs.backing.places import PACKS_FOLDER

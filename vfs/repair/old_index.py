@@ -6,8 +6,8 @@ Promises to say in the plan what of it is damaged. Never writes, and never judge
 from pathlib import Path
 from typing import NamedTuple
 
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.frame_runs import Place
-from vfs.backing.index import INDEX_NAME
 from vfs.backing.log_salvage import Missing, Survey, may_be_at, salvage_frames
 from vfs.backing.salvage import OldRows, open_rows
 from vfs.backing.schema import VERSION

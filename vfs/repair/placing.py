@@ -30,7 +30,7 @@ import msgspec
 
 from vfs.backing.chunks import LOG_FOLDER, chunk_name, chunk_numbers
 from vfs.backing.draft import DraftStorage, copy_file, is_folder_in
-from vfs.backing.index import INDEX_NAME
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.places import PACKS_FOLDER
 from vfs.backing.storage import Storage
 from vfs.backing.store import REPAIR_NAME

@@ -15,8 +15,8 @@ import msgspec
 
 from vfs.backing.chunks import LOG_FOLDER, chunk_numbers, read_chunk_header
 from vfs.backing.draft import INDEX_FILES, DraftStorage, copy_readable
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.frames import BadBytes
-from vfs.backing.index import INDEX_NAME
 from vfs.backing.lock import StoreLock
 from vfs.backing.pages import PageFile
 from vfs.backing.places import PACKS_FOLDER

@@ -9,8 +9,9 @@ attributes, nor the room that dead data takes until a collection. For any thread
 from collections.abc import Iterable, Iterator
 
 from vfs.backing.doomed_extents import BlobTally, Counted, Doomed, doomed_extents
+from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.hidden_rows import hidden_extents
-from vfs.backing.index import INDEX_NAME, Index
+from vfs.backing.index import Index
 from vfs.backing.inflight import disk_call
 from vfs.backing.readers import Readers
 from vfs.backing.transaction import Transaction

@@ -133,7 +133,8 @@ class Restorer:
         for name in parts:
             found = self._fs.find(inode.ino, name) if inode.is_directory else None
             if found is None:
-                raise NoEntry(f"there is no {printable(path)} in snapshot {self._snapshot!r}")
+                where = self._snapshot
+                raise NoEntry(f"there is no {printable(path)} in snapshot {where!r}; see .snapshots/{where}")
             inode = found
         return parts
 
