@@ -41,8 +41,9 @@ PASSING_SECONDS = 30.0
 """How long programs are waited for that only have the kernel hand over its pages: the daemon itself starts
 them, for a snapshot or a rollback, and they end by themselves."""
 
-UNSEEN_TRIES = 20
-"""How often in a row a mount is tried again that is busy and has no user when we look: it has just ended."""
+UNSEEN_SECONDS = 10.0
+"""How long in a row a mount is tried again that is busy and has no user when we look: it has just ended, or
+closes a file whose pages the kernel hands over first."""
 
 LOOK_SECONDS = 0.05
 
@@ -64,13 +65,17 @@ def detach(point: Path, *, lazy: bool = False) -> None:
     when it is in use and does not become free by itself, MountError when it cannot be done.
     """
     before = mount_at(point, read_mounts())
-    end, tries = time.monotonic() + PASSING_SECONDS, UNSEEN_TRIES
-    while before is not None and _is_busy(point, before, lazy=lazy):
+    busy_at = seen_at = 0.0  # since when somebody uses it, and when that was last somebody whom we see
+    while before is not None:
+        tried_at = time.monotonic()
+        if not _is_busy(point, before, lazy=lazy):
+            return
         users = _users(point)
-        if users and (not _are_passing(users) or time.monotonic() > end):
+        busy_at = busy_at or tried_at
+        seen_at = tried_at if users or not seen_at else seen_at
+        if users and (not _are_passing(users) or tried_at > busy_at + PASSING_SECONDS):
             raise MountBusy(point, [str(user) for user in users])
-        tries = UNSEEN_TRIES if users else tries - 1
-        if not tries:
+        if tried_at > seen_at + UNSEEN_SECONDS:
             raise MountBusy(point, [])
         time.sleep(LOOK_SECONDS)
 
