@@ -121,6 +121,24 @@ def test_whatever_the_file_holds_the_lock_decides(
     storage.close()
 
 
+def test_a_lock_that_the_kernel_leaves_out_is_looked_for_again(
+    storage: DirectoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts lines to go on after a page of them, and some of those may have gone meanwhile."""
+    looks = iter((Path("/dev/null"), lock_holder.LOCKS))
+
+    class Locks:
+        def read_text(self, *how: str) -> str:
+            return next(looks).read_text(*how)
+
+    monkeypatch.setattr(lock_holder, "LOCKS", Locks())
+    with StoreLock.acquire(storage):
+        with pytest.raises(StoreBusy) as busy:
+            StoreLock.acquire(storage)
+    assert busy.value.pid == os.getpid()
+    assert next(looks, None) is None
+
+
 def test_a_pid_of_an_earlier_owner_is_never_named(storage: DirectoryStorage, tmp_path: Path) -> None:
     """It stands there until the next one has written its own, and its number may be anybody's by then."""
     with subprocess.Popen(["sleep", "60"]) as other:
