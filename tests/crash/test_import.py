@@ -123,6 +123,7 @@ def check(disk: SimulatedStorage, tree: Tree, where: str, *, whole: bool) -> Non
     check_clean(disk, where)
 
 
+@pytest.mark.timeout(600)  # 3 seconds of CPU, on a machine that may do much else
 @pytest.mark.parametrize("seed", LIVES[:2] if not LONG else LIVES)
 def test_a_power_cut_at_any_call(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "PASS_BYTES", 60_000 if seed % 2 else 400_000)

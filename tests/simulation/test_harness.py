@@ -1,11 +1,13 @@
 """The harness itself: scripts come back from files, lives repeat, failures are told and become short."""
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
 
 import tests.simulation.report
+import tests.simulation.shrink
 import vfs.backing.log
 from tests.crash.steps import Data, Step
 from tests.simulation.__main__ import main
@@ -115,6 +117,7 @@ def test_a_life_that_fails_becomes_a_short_script_and_a_command(
 ) -> None:
     failed = first_failure("prefix")
     monkeypatch.setattr(tests.simulation.report, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(tests.simulation.shrink, "monotonic", time.process_time)  # others may be quicker
     told = report(failed)
     (path,) = tmp_path.iterdir()
     assert f"python -m tests.simulation {failed.script.seed}" in told

@@ -13,6 +13,8 @@ from tests.simulation.lives import LifeFailed, live, relive
 from tests.simulation.report import report
 from tests.simulation.script import Script
 
+pytestmark = pytest.mark.timeout(600)  # what fails is made short, which takes a minute more
+
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 TOGETHER = 20
 """Lives in one test."""
