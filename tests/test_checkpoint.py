@@ -128,4 +128,5 @@ def gathering_seconds(store: Path, files: int) -> float:
 
 def test_gathering_takes_no_longer_for_each_when_there_are_many(tmp_path: Path) -> None:
     few = min(gathering_seconds(tmp_path / f"few{number}", 4000) for number in range(3))
-    assert gathering_seconds(tmp_path / "many", 60_000) < 5 * few
+    # Once more where a neighbour of the machine has slowed it down for a moment.
+    assert any(gathering_seconds(tmp_path / f"many{number}", 60_000) < 5 * few for number in range(3))
