@@ -17,7 +17,7 @@ from typing import Any
 from tests.mounted import crowd_member
 from tests.mounted.acknowledged import is_mixture
 from tests.mounted.crowd_games_names import Facts
-from tests.mounted.crowd_member import GAMES
+from tests.mounted.crowd_member import ENOUGH, GAMES
 from tests.mounted.crowd_tree import Node, Operation, Tree, apply, describe, empty_tree, survey
 from tests.mounted.mounting import ROOT
 
@@ -82,8 +82,10 @@ class Crowd:
         return any(process.poll() is None for process in self._processes)
 
     def join(self, seconds: float) -> Counter[str]:
-        """Wait until all have ended; how much they did. AssertionError with the words of who failed."""
+        """Have them end when their time is over, and wait for that; how much they did. AssertionError with
+        the words of who failed."""
         done = Counter[str]()
+        (self.notes / ENOUGH).touch()
         for number, process in enumerate(self._processes):
             said, complaint = process.communicate(timeout=seconds + SPARE_SECONDS)
             died_mapped = self._daemon_dies and process.returncode == -signal.SIGBUS

@@ -2,7 +2,8 @@
 
 Begins when a line comes on its standard input, works on a tree of its own and in the games of all, checks as
 it goes, and journals each operation before it begins and when it has returned. Prints how much it did, or the
-errno with which its work ended when the daemon died; anything else is a traceback. Ends by itself in time.
+errno with which its work ended when the daemon died; anything else is a traceback. Ends when its time is over
+and a file beside its journal, ENOUGH, says that it may.
 """
 
 import json
@@ -35,6 +36,7 @@ GAMES: dict[str, type[Game]] = {
     "bulk": Bulk,
 }
 MOST_HELD = 8
+ENOUGH = "enough"
 
 
 class Journal:
@@ -120,7 +122,8 @@ def main(root: str, journal: str, number: str, count: str, seed: str, seconds: s
     print("ready", flush=True)
     sys.stdin.readline()
     end = time.monotonic() + float(seconds)
-    while time.monotonic() < end:
+    enough = Path(journal).with_name(ENOUGH)
+    while time.monotonic() < end or not enough.exists():
         member.step()
     member.finish()
     print(json.dumps(member.done), flush=True)

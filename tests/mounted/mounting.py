@@ -36,7 +36,12 @@ WORRY = re.compile(r"^.*(?:Traceback|\bERROR\b|\bCRITICAL\b).*$", re.MULTILINE)
 def vfs(*arguments: str | Path, exit_code: int = 0) -> str:
     """Run the command and return what it printed; AssertionError with all its words for another exit code."""
     done = subprocess.run(
-        [*VFS, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*VFS, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HANGING_SECONDS,
+        check=False,
     )
     assert done.returncode == exit_code, (
         f"vfs {arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}"
