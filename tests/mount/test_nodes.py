@@ -248,6 +248,18 @@ def test_what_the_kernel_has_not_forgotten_is_told_again(fs: Inodes, nodes: Node
     assert nodes.unforgotten(outdated.nodes) == [5]
 
 
+def test_an_id_of_before_is_forgotten_although_its_inode_is_held_under_a_new_one(
+    fs: Inodes, nodes: NodeIds
+) -> None:
+    fs.file(5)
+    outdated = nodes.follow(rolled(fs.changed(5)))
+    new = nodes.node(5)
+    fs.get(5).lookups += 1
+    assert nodes.unforgotten([*outdated.nodes, new]) == [5, new]
+    nodes.forget(5, 1)
+    assert nodes.unforgotten([*outdated.nodes, new]) == [new]
+
+
 def test_names_are_told_in_directories_that_are_known_or_back(fs: Inodes, nodes: NodeIds) -> None:
     fs.file(5, mode=FOLDER)
     nodes.follow(rolled(fs.gone(5)))

@@ -28,7 +28,7 @@ from vfs.mount.sentinel import Sentinel
 log = logging.getLogger("vfs")
 
 LOOK_SECONDS = 0.005
-TAKEN_SECONDS = 60.0
+TAKEN_SECONDS = 30.0
 """So long it is looked again for an inode that the kernel was told of and does not know: the program that
 asked for it has not been scheduled since, which may take seconds on a machine that is busy enough."""
 

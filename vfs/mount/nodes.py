@@ -183,9 +183,13 @@ class NodeIds:
         return was_suspect
 
     def unforgotten(self, nodes: Iterable[int]) -> list[int]:
-        """Those of them that the kernel holds, or is just being told of."""
-        is_held = self._fs.table.is_held
-        return [node for node in nodes if node in self._stale or is_held(self._numbers.get(node, node))]
+        """Those of them that the kernel holds, or is just being told of. Not an id of before that it has
+        forgotten, while it holds the same inode under a new one."""
+        return [node for node in nodes if node in self._stale or self._is_held(node)]
+
+    def _is_held(self, node: int) -> bool:
+        number = self._numbers.get(node, node)
+        return self._nodes.get(number, number) == node and self._fs.table.is_held(number)
 
     def _make_stale(self, number: int, holds: Holds) -> int:
         """Void the node id that the kernel has of an inode, which nobody holds under its number any more."""
