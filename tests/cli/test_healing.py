@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 import vfs as library
 from tests.cli.living import is_mounted, mount, program_inside
 from tests.cli.shell import vfs
+from vfs.backing.file_names import LOCK_NAME
+from vfs.errors import MountError
 from vfs.mount import healing
+from vfs.mount.healing import refuse_living
 from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.owner import Owner, find_owner, wait_until_free
+from vfs.mount.protocol import SOCKET_NAME
 
 pytestmark = pytest.mark.mounted
 
@@ -118,6 +123,50 @@ def test_a_daemon_that_has_crashed_and_is_not_gone_yet_is_waited_for(
     healing.refuse_living(store)
     assert not owners
     assert vfs("umount", point).code == 0
+
+
+def test_who_has_the_store_after_a_killed_process_is_named(
+    store: Path, point: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As its supervisor's next daemon: nobody waits for that to end, as for one that was killed."""
+    living = mount(store, point)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.kill()
+        owners = [Owner(process.pid), Owner(process.pid)]
+        monkeypatch.setattr(healing, "find_owner", lambda store: owners.pop() if owners else Owner(living))
+        with pytest.raises(MountError, match=f"is already mounted at {point} by process {living}"):
+            refuse_living(store)
+        assert caplog.messages == [f"waiting for process {process.pid} to end: it was killed"]
+    assert vfs("umount", point).code == 0
+
+
+OWNER = """
+import fcntl, sys, time
+fcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX)
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_daemon_that_the_kernel_is_taking_apart_is_not_asked(store: Path, point: Path) -> None:
+    """It is killed, but its lock and its socket are not closed yet: here we have them, too."""
+    dead_mount(store, point)
+    (store / SOCKET_NAME).unlink()
+    lock = os.open(store / LOCK_NAME, os.O_RDWR)
+    command = [sys.executable, "-c", OWNER, str(lock)]
+    with (
+        socket.socket(socket.AF_UNIX) as listening,
+        subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[lock]) as process,
+    ):
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        listening.bind(str(store / SOCKET_NAME))
+        listening.listen()
+        ran = vfs("umount", point)
+    os.close(lock)
+    assert (ran.code, ran.err) == (0, "")
+    assert "its daemon had died" in ran.out
 
 
 def test_the_dead_mount_of_another_store_is_left_alone(store: Path, point: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from vfs.errors import MountError
 from vfs.mount.detach import detach
 from vfs.mount.mountinfo import Mount, mount_at, mounts_of, read_mounts
-from vfs.mount.owner import LOOK_SECONDS, find_owner, wait_until_free
+from vfs.mount.owner import LOOK_SECONDS, find_owner
 from vfs.mount.probe import is_dead
 
 log = logging.getLogger("vfs")
@@ -85,12 +85,16 @@ def _wait_for_its_end(store: Path, point: Path) -> None:
 
 
 def _wait_for_the_dying(store: Path) -> None:
-    owner = find_owner(store)
-    if owner is None or not owner.is_dying():
-        return
-    log.warning("waiting for %s to end: it was killed", owner)
-    if not wait_until_free(store, DYING_SECONDS):
-        raise MountError(
-            f"{owner}, the daemon of {store}, was killed, but cannot end while it waits for the disk; "
-            "mount again when that answers"
-        )
+    end = None
+    while (
+        owner := find_owner(store)
+    ) is not None and owner.is_dying():  # the next one may have come meanwhile
+        if end is None:
+            log.warning("waiting for %s to end: it was killed", owner)
+            end = time.monotonic() + DYING_SECONDS
+        if time.monotonic() > end:
+            raise MountError(
+                f"{owner}, the daemon of {store}, was killed, but cannot end while it waits for the disk; "
+                "mount again when that answers"
+            )
+        time.sleep(LOOK_SECONDS)

@@ -27,9 +27,9 @@ class Owner:
             return False
         try:
             tasks = list((PROC / str(self.pid) / "task").iterdir())
-            return any(_is_killed((task / "status").read_text("ascii", "replace")) for task in tasks)
         except OSError:
             return False  # gone, or of another world
+        return any(_is_killed(task) for task in tasks)
 
     def __str__(self) -> str:
         return "another process" if self.pid is None else f"process {self.pid}"
@@ -59,8 +59,13 @@ def wait_until_free(store: Path, seconds: float) -> bool:
     return True
 
 
-def _is_killed(status: str) -> bool:
-    """Whether a thread's /proc/PID/task/TID/status says that it has ended or shall."""
+def _is_killed(task: Path) -> bool:
+    """Whether a thread's folder /proc/PID/task/TID says that it has ended or shall; not of one that is gone,
+    as threads of the living go, too."""
+    try:
+        status = (task / "status").read_text("ascii", "replace")
+    except OSError:
+        return False
     fields = dict(line.partition(":\t")[::2] for line in status.splitlines())
     killed = int(fields.get("SigPnd", "0"), 16) | int(fields.get("ShdPnd", "0"), 16)
     return fields.get("State", "")[:1] in ("Z", "X") or bool(killed >> (signal.SIGKILL - 1) & 1)

@@ -65,6 +65,9 @@ def _answers(mount: Mount, mounts: list[Mount]) -> bool:
     """Whether the daemon of a mount certainly lives, though it may hang: somebody listens for its store."""
     if len(mounts_of(mount.store, mounts)) > 1:
         return False  # who knows which of them it serves
+    owner = find_owner(mount.store)
+    if owner is not None and owner.is_dying():
+        return False  # the kernel takes its word away next
     client = ControlClient.connect(mount.store)
     if client is None:
         return False
