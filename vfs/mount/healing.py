@@ -86,9 +86,8 @@ def _wait_for_its_end(store: Path, point: Path) -> None:
 
 def _wait_for_the_dying(store: Path) -> None:
     end = None
-    while (
-        owner := find_owner(store)
-    ) is not None and owner.is_dying():  # the next one may have come meanwhile
+    # Who owns it after that may be alive.
+    while (owner := find_owner(store)) is not None and owner.is_dying():
         if end is None:
             log.warning("waiting for %s to end: it was killed", owner)
             end = time.monotonic() + DYING_SECONDS
