@@ -10,6 +10,7 @@ import pytest
 
 import vfs
 from tests.trees.material import IS_ROOT, describe
+from vfs.errors import StoreError
 
 TAR = ("tar", "--xattrs", "--xattrs-include=*", "--numeric-owner")
 
@@ -80,6 +81,17 @@ def test_an_archive_of_ours_is_read_by_gnu_tar(
     assert os.stat(out / "sparse").st_blocks * 512 < 1 << 20
     if ending == "tar":
         assert archive.stat().st_size < 3_000_000, "holes take no room in an archive"
+
+
+@pytest.mark.parametrize("name", ["out.zip", "out.tar.bz2", "OUT.7Z"])
+def test_no_folder_is_made_for_who_wants_another_kind_of_archive(
+    fs: vfs.FileSystem, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(StoreError, match="no such archive is written here; name it"):
+        vfs.export_tree(fs, "/", tmp_path / name)
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()
+    assert vfs.export_tree(fs, "/", tmp_path / name).problems == []
 
 
 def test_an_archive_of_ours_comes_in_again(fs: vfs.FileSystem, everything: Path, tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ ENDINGS = {
     ".tar.zst": "zst",
     ".tzst": "zst",
 }
+OTHER_ENDINGS = (
+    ".zip",
+    ".7z",
+    ".rar",
+    ".tbz",
+    ".tbz2",
+    ".tar.bz2",
+    ".tar.lz4",
+    ".tar.lz",
+    ".tar.lzma",
+    ".tar.z",
+)
+"""Of archives that are not written here. A folder of such a name is hardly what anybody means."""
+
 ZSTD_LEVEL, ZSTD_THREADS = 3, 2
 
 _ZEROS = bytes(MIB)

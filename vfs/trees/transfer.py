@@ -25,7 +25,7 @@ from vfs.trees.folder_target import FolderTarget
 from vfs.trees.importer import import_from
 from vfs.trees.report import OnProgress, Report, Source
 from vfs.trees.tar_source import TarSource, open_tar
-from vfs.trees.tar_target import TarTarget, compression_of
+from vfs.trees.tar_target import OTHER_ENDINGS, TarTarget, compression_of
 
 PIPE_SECONDS = 10
 
@@ -40,7 +40,7 @@ def open_source(path: Path, own: Collection[Path]) -> Source:
         if stat.S_ISREG(kind):
             return open_tar(path)
         if stat.S_ISFIFO(kind):
-            return TarSource(cast(IO[bytes], PipeReader(path)), str(path))
+            return TarSource(cast(IO[bytes], PipeReader(path)), "the archive")
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     raise StoreError(f"{path} is neither a folder nor a tar archive")
@@ -54,6 +54,11 @@ def open_target(path: Path, own: Collection[Path], report: Report) -> Target:
         return TarTarget(io.BufferedWriter(pipe, MIB), report, owned=True, stop=pipe.stop)
     if compression_of(path) is not None and not path.is_dir():
         return TarTarget.create(path, report)
+    if path.name.lower().endswith(OTHER_ENDINGS) and not path.is_dir():
+        raise StoreError(
+            f"{path}: no such archive is written here; name it .tar, .tar.gz, .tar.xz or .tar.zst, "
+            "or make that folder first"
+        )
     return FolderTarget(path, report)
 
 
