@@ -16,7 +16,7 @@ from vfs.mount.open_files import OpenFiles
 from vfs.mount.packer import Packer
 from vfs.mount.pages import Pages
 from vfs.mount.tree_verbs import TreeVerbs
-from vfs.trees import planter
+from vfs.trees import importer, planter
 
 
 @pytest.fixture
@@ -37,16 +37,38 @@ def archive(files: int) -> bytes:
     return made.getvalue()
 
 
+def verbs_of(fs: vfs.FileSystem, store: Path) -> TreeVerbs:
+    committer = Committer(fs)
+    packer = Packer(fs, committer, automatic=False)
+    return TreeVerbs(fs, store, committer, packer, Pages(store, OpenFiles(fs, NodeIds(fs))))
+
+
+async def test_each_batch_tells_how_far_it_is(
+    fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a batch is planted in one go: a large file takes long, and Ctrl-C tells what came last."""
+
+    class Told(Progress):
+        def set(self, done: int, total: int, what: str = "") -> None:
+            told.append(what.split(",")[0])
+            super().set(done, total, what)
+
+    told: list[str] = []
+    monkeypatch.setattr(importer, "BATCH_ENTRIES", 2)
+    (tmp_path / "whole.tar").write_bytes(archive(6))
+    await verbs_of(fs, tmp_path / "store").import_(
+        {"source": str(tmp_path / "whole.tar"), "dest": "/in"}, Told()
+    )
+    assert told[:3] == ["2 files", "4 files", "6 files"]
+
+
 async def test_what_came_before_the_cut_of_an_archive_is_brought_in(
     fs: vfs.FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planter, "SLICE_ENTRIES", 1)
     monkeypatch.setattr(planter, "SLICE_EXTENTS", 1)
     (tmp_path / "cut.tar").write_bytes(archive(300)[: 200 * 1024 + 700])
-    committer = Committer(fs)
-    packer = Packer(fs, committer, automatic=False)
-    pages = Pages(tmp_path / "store", OpenFiles(fs, NodeIds(fs)))
-    verbs = TreeVerbs(fs, tmp_path / "store", committer, packer, pages)
+    verbs = verbs_of(fs, tmp_path / "store")
     request = {"source": str(tmp_path / "cut.tar"), "dest": "/in"}
     with pytest.raises(StoreError, match="cut short"):
         await verbs.import_(request, Progress())

@@ -122,6 +122,7 @@ class TreeVerbs:
         for _ in planter.plant(batch.plans):
             report.tell(progress.set)
             await trio.lowlevel.checkpoint()
+        report.tell(progress.set)
         await self._tell_kernel(planter)
 
     async def _tell_kernel(self, planter: Planter) -> None:
