@@ -232,6 +232,9 @@ def test_one_snapshot_is_mounted_in_the_place_of_all(run: Run, store: Path, poin
     with pytest.raises(OSError, match="Read-only"):
         (point / "file").write_text("x")
     assert "read-only" in run("snapshot", "create", point, "x").error
+    only = f"only snapshot '{NAME}' of the store is mounted; unmount it to see the others"
+    for words in (("snapshot", "list", point), ("snapshot", "list", store), ("diff", point, NAME)):
+        assert vfs(*words).error == only
     assert vfs("umount", point).code == 0
     assert "no snapshot is called 'none'" in vfs("mount", store, point, "--snapshot", "none").error
     mount(store, point)

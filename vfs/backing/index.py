@@ -27,7 +27,7 @@ from vfs.backing.transaction import Transaction
 from vfs.backing.tree_rows import TreeRows
 from vfs.backing.tree_tables import load_trees
 from vfs.backing.trees import Trees
-from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, SnapshotError, StoreUnreadable, VfsError
+from vfs.errors import IndexDamaged, IndexUnwritten, NoSpace, StoreUnreadable, VfsError
 
 SEVERAL = 10_000
 """More of the store's numbers and sequences than there can be."""
@@ -198,7 +198,7 @@ class Index(TreeRows):
     def show_only(self, snapshot: str) -> None:
         """Show a snapshot in the place of what is live; SnapshotError when there is none of that name."""
         if snapshot not in self.trees.snapshots:
-            raise SnapshotError(f"no snapshot is called {snapshot!r}; list them with: vfs snapshot list")
+            raise self.trees.absent(snapshot)
         self.trees.restrict(snapshot)
         self.shown = snapshot
 

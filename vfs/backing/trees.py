@@ -129,6 +129,7 @@ class Trees:
         """INVARIANT: the sum over the chains of all trees."""
         self._tails: dict[int, Chain] = {}  # branch -> what lies below it
         self._withheld: list[tuple[Snapshot, list[Tree]]] = []
+        self._alone: str | None = None  # the snapshot that is shown in the place of all
         self.put(Tree(MAIN_TREE, MAIN_TREE, 0, 0, LIVE, ROOT_INO))
 
     @classmethod
@@ -187,11 +188,24 @@ class Trees:
     def restrict(self, name: str) -> None:
         """Show a snapshot in the place of all that is live; KeyError when there is none of that name."""
         snapshot = self.snapshots[name].id
+        self._alone = name
         shown = [tree for tree in self if tree.snapshot == snapshot]
         self._trees, self._live, self._frozen, self._through = {}, {}, {}, {}
         self.snapshots, self._levels = {}, 0
         for tree in shown:
             self.put(replace(tree, id=tree.source))
+
+    def check_complete(self) -> None:
+        """SnapshotError where one snapshot is shown in the place of all: the others are not known then."""
+        if self._alone is not None:
+            raise SnapshotError(
+                f"only snapshot {self._alone!r} of the store is mounted; unmount it to see the others"
+            )
+
+    def absent(self, name: str) -> SnapshotError:
+        """What to say of a snapshot that there is not."""
+        self.check_complete()
+        return SnapshotError(f"no snapshot is called {name!r}; list them with: vfs snapshot list")
 
     @property
     def plain(self) -> bool:

@@ -42,7 +42,7 @@ def known(table: InodeTable, name: str) -> Snapshot:
     """The snapshot of that name; SnapshotError when there is none."""
     found = table.trees.snapshots.get(name)
     if found is None:
-        raise SnapshotError(f"no snapshot is called {name!r}; list them with: vfs snapshot list")
+        raise table.trees.absent(name)
     return found
 
 

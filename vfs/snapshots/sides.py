@@ -61,7 +61,7 @@ def find_folder(rows: DifferenceRows, word: str) -> int:
         name, _, path = word.partition(":")
         tree = rows.trees.frozen(name)
         if tree is None:
-            raise SnapshotError(f"no snapshot is called {name!r}; list them with: vfs snapshot list")
+            raise rows.trees.absent(name)
         number = tree.root_ino
     for part in split(path):
         entry = rows.entry(number, part)

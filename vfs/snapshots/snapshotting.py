@@ -54,7 +54,8 @@ class Snapshotting(SnapshotDirectory, Paths, Checkpoints):
         return self._facts(known(self.table, name))
 
     def snapshots(self) -> list[SnapshotFacts]:
-        """All snapshots, the oldest first."""
+        """All snapshots, the oldest first; SnapshotError where one alone is shown."""
+        self.table.trees.check_complete()
         return [self._facts(snapshot) for snapshot in sorted(self.table.trees.snapshots.values())]
 
     def _facts(self, snapshot: Snapshot) -> SnapshotFacts:
