@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -190,6 +191,15 @@ class MountedStore:
         assert report["clean"] is True, report
         assert not report["problems"], report
         return report
+
+    def info(self) -> dict[str, Any]:
+        """What `vfs info` tells, with all figures: while the disk is slow it has none of this moment."""
+        end = time.monotonic() + READY_SECONDS
+        while True:
+            facts: dict[str, Any] = json.loads(vfs("info", "--json", self.path))
+            if facts["figures_age_seconds"] == 0:
+                return facts
+            assert time.monotonic() < end, f"the daemon waits for {facts['waiting']}"
 
     def log_text(self) -> str:
         """All that the daemons of this store said."""

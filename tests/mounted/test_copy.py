@@ -38,7 +38,7 @@ def daemon_seconds(mounted: MountedStore) -> float:
 
 def stored(mounted: MountedStore) -> int:
     """What log and packs take on the disk."""
-    info = json.loads(vfs("info", "--json", mounted.path))
+    info = mounted.info()
     return int(info["log_bytes"] + info["pack_bytes"])
 
 

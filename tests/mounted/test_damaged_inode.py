@@ -50,7 +50,7 @@ def test_a_damaged_page_of_inodes_costs_those_alone(mounted: MountedStore) -> No
     damaged[sound.index(TARGET)] ^= 1
     index.write_bytes(damaged)
 
-    mounted.mount("noatime")  # nothing changes, so no checkpoint comes, and the sound index is right afterwards
+    mounted.mount("noatime")  # nothing changes: no checkpoint comes, and the sound index is right later
     assert set(os.listdir(folder)) == NAMES, "all are listed"
     with os.scandir(folder) as entries:
         kinds = {entry.name: entry.is_symlink() for entry in entries}

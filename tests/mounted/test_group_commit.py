@@ -16,7 +16,7 @@ TIMES = 6
 TIMES_ALONE = 3
 
 SLOW_SECONDS = 0.3
-"""A sync takes so long that a process which waits for its turn on a busy machine still comes while it lasts."""
+"""A sync takes so long that a process which waits for its turn on a busy machine comes while it lasts."""
 
 APPENDERS = """
 import os, sys

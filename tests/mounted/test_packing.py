@@ -35,8 +35,7 @@ def noise(seed: int, size: int) -> bytes:
 
 def glimpse(mounted: MountedStore) -> dict[str, Any]:
     """What is known at once: while the disk is slow, figures of earlier or none."""
-    figures: dict[str, Any] = json.loads(vfs("info", "--json", mounted.path))
-    return figures
+    return mounted.info()
 
 
 def info(mounted: MountedStore) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_while_in_use(mount_store: Mounter, tmp_path: Path) -> None:
     assert slowest < max(5, (time.monotonic() - begin) / 2), "the mount answers meanwhile"
     subprocess.run(["diff", "-r", top, tmp_path / "out"], check=True)
     # What was logged since the last checkpoint counts; where the disk is slow, `info` does not wait for one.
-    eventually(lambda: json.loads(vfs("info", "--json", mounted.path))["backlog_bytes"] < 1_000_000)
+    eventually(lambda: mounted.info()["backlog_bytes"] < 1_000_000)
     mounted.remount()
     subprocess.run(["diff", "-r", top, mounted.path / "in"], check=True)
 
