@@ -102,7 +102,8 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 # Installs the packages in `missing`, or says how.
 install_missing() {
     ((${#missing[@]})) || return 0
-    local packages apt=(env DEBIAN_FRONTEND=noninteractive apt-get --quiet)
+    # A machine that has just started may be installing its own updates.
+    local packages apt=(env DEBIAN_FRONTEND=noninteractive apt-get --quiet --option DPkg::Lock::Timeout=300)
     mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
     command -v apt-get >/dev/null ||
         die "there is no apt-get here; install by hand what Debian calls ${packages[*]}"
@@ -113,7 +114,7 @@ install_missing() {
     say "installing ${packages[*]}"
     # One source that does not answer must not stop the others: what counts is that the packages are found.
     if ! $lists_updated; then
-        logged "${apt[@]}" update || say "apt-get update had errors; going on with the lists that are here"
+        update_lists || say "apt-get update had errors; going on with the lists that are here"
         lists_updated=true
     fi
     [[ " ${packages[*]} " != *' postgresql '* ]] || forbid_main_cluster
@@ -123,6 +124,17 @@ install_missing() {
     }
     allow_main_cluster
     missing=()
+}
+
+# apt waits for nobody who has the lists, so we do, five minutes at most.
+update_lists() {
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        logged "${apt[@]}" update && return
+        [[ $(last_error) == *'/apt/lists'* ]] || return
+        sleep 3
+    done
+    return 1
 }
 
 # Debian's server makes a cluster of databases as it is installed, and starts it now and at each boot. Nobody asked
