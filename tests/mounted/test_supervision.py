@@ -264,6 +264,59 @@ def test_told_to_end_it_leaves_a_mount_that_somebody_has_made_meanwhile(store: P
     assert vfs("umount", point).code == 0
 
 
+# The first daemon ends by a fault of its own as soon as it is told to, and takes its mount with it; then
+# somebody writes into the folder that shows until there is the next one.
+FAULTY = """
+import sys
+from vfs.cli import main
+from vfs.mount import supervisor
+FAULT = '''
+import sys, trio
+from pathlib import Path
+from vfs.cli import main
+from vfs.mount.daemon import Daemon
+say_ready = Daemon._say_ready
+async def fail(self):
+    await say_ready(self)
+    while not Path(sys.argv[-1]).with_name("go").exists():
+        await trio.sleep(0.01)
+    1 / 0
+Daemon._say_ready = fail
+sys.exit(main())
+'''
+daemon_command = supervisor.daemon_command
+def command(store, point, *rest):
+    words = daemon_command(store, point, *rest)
+    if "--restarts=0" in words:
+        at = words.index("-m")
+        words[at : at + 2] = ["-c", FAULT]
+    else:
+        (point / "below").touch()
+    return words
+supervisor.daemon_command = command
+sys.exit(main())
+"""
+
+
+def test_what_was_written_below_between_two_daemons_keeps_nobody_from_mounting(
+    store: Path, point: Path
+) -> None:
+    command = [sys.executable, "-c", FAULTY, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        wait_for_line(supervisor.stderr, MOUNTED[False])
+        point.with_name("go").touch()
+        wait_for_line(supervisor.stderr, "the daemon ended with exit code 1; restart 1")
+        wait_for_line(
+            supervisor.stderr, f"what was written into the folder {point} while nothing was mounted"
+        )
+        wait_for_line(supervisor.stderr, MOUNTED[True])
+        assert os.listdir(point) == []
+        supervisor.send_signal(signal.SIGTERM)
+        _, said = supervisor.communicate(timeout=60)
+    assert supervisor.returncode == 0, said
+    assert os.listdir(point) == ["below"]
+
+
 def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
     """With the waits of a tenth, and four deaths counted however long the starts between them take."""
     code = (

@@ -59,7 +59,7 @@ def command(
                     late.Place(*places, texts, read_only), pipe, foreground=ready_fd is None
                 ).run()
             log = DaemonLog(to_file=ready_fd is not None and not log_to_stderr, debug=options.debug)
-            places = prepare(store, mountpoint, options)
+            places = prepare(store, mountpoint, options, again=bool(restarts))
             late.Daemon(
                 places.store, places.point, options, log, pipe, restarts=restarts, over_dead=over_dead
             ).run()

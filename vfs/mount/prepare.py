@@ -11,7 +11,7 @@ from vfs.errors import MountError
 from vfs.mount.healing import AlreadyMounted, refuse_living
 from vfs.mount.mountinfo import read_mounts, resolve
 from vfs.mount.options import MountOptions
-from vfs.mount.preconditions import check_mount, check_store
+from vfs.mount.preconditions import NotEmpty, check_mount, check_store
 
 
 class Places(NamedTuple):
@@ -21,8 +21,10 @@ class Places(NamedTuple):
     point: Path
 
 
-def prepare(store: Path, point: Path, options: MountOptions) -> Places:
-    """Resolve both paths and check all that can be checked; StoreError says what is in the way."""
+def prepare(store: Path, point: Path, options: MountOptions, *, again: bool = False) -> Places:
+    """Resolve both paths and check all that can be checked; StoreError says what is in the way.
+
+    `again`: for a supervisor's next daemon, which hides what programs have written while none served."""
     mounts = read_mounts()
     places = Places(resolve(store, mounts), resolve(point, mounts))
     check_store(places.store, mounts)
@@ -35,5 +37,9 @@ def prepare(store: Path, point: Path, options: MountOptions) -> Places:
         raise MountError(
             f"{places.store} is mounted at {error.point}; {shown} shows that snapshot"
         ) from error
-    check_mount(places.store, places.point, read_mounts(), allow_other=options.allow_other)
+    try:
+        check_mount(places.store, places.point, read_mounts(), allow_other=options.allow_other)
+    except NotEmpty:
+        if not again:
+            raise
     return places
