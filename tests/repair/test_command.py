@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,7 +42,10 @@ def test_without_a_terminal_nothing_is_done_unless_yes_is_said(store: Path) -> N
     ran = vfs("fsck", "--repair", store)
     assert ran.code == 4
     assert "index: index.db is missing: it is made anew from log and packs" in ran.out.splitlines()
-    assert "nothing was changed" in ran.out.splitlines()[-1]
+    assert ran.out.splitlines()[-1] == (
+        f"{store}: errors are left; nothing was changed; repair with: "
+        f"vfs fsck {shlex.quote(str(store))} --repair --yes"
+    )
     assert digests(store) == before
     ran = vfs("fsck", "--repair", "--yes", store)
     assert ran.code == 1, ran.out + ran.err

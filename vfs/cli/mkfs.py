@@ -28,7 +28,11 @@ def to_blob_sizes(text: str) -> dict[str, int]:
 @click.argument("store", type=to_path)
 @click.option("--compression", metavar="none|zstd[:LEVEL]", help="How packed data is compressed (zstd:3).")
 @click.option(
-    "--block-size", "block_bytes", type=to_size, metavar="SIZE", help="Data that is compressed together."
+    "--block-size",
+    "block_bytes",
+    type=to_size,
+    metavar="SIZE",
+    help="Data that is compressed together (128K).",
 )
 @click.option(
     "--blob-size",

@@ -3,6 +3,7 @@
 Promises that nothing is done before somebody has said yes, and the exit codes of fsck(8).
 """
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _end(document: dict[str, Any], result: str, code: int, *, as_json: bool) -> 
     left = "errors are left; nothing was changed" if result == "not repaired" else "errors are left"
     text = lines.get(code, left)
     if result == "not repaired" and code == ERRORS_LEFT:
-        text += "; repair with: vfs fsck --repair --yes"
+        text += f"; repair with: vfs fsck {shlex.quote(str(document['store']))} --repair --yes"
     print_lines([f"{document['store']}: {text}"])
     return code
 

@@ -140,10 +140,11 @@ class Verbs:
         """Check the store beside its clients, as of a checkpoint that is taken for it; all data if asked."""
         fs = self._fs
         data = request.get("data") is True
+        older = ""
         try:
             await self._committer.checkpoint()
         except NoSpace as error:
-            log.warning("fsck looks at an older checkpoint: %s", error)
+            older = f"what changed since the last checkpoint was not looked at: {error}"
 
         def report(done: int, total: int, what: str) -> None:
             trio.from_thread.check_cancelled()
@@ -159,6 +160,8 @@ class Verbs:
             found = await trio.to_thread.run_sync(check, limiter=self._threads)
         finally:
             fs.epochs.leave(epoch)
+        if older:
+            found.note(older)
         return report_fields(found)
 
     async def await_close(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
