@@ -76,6 +76,24 @@ def test_the_kernel_hears_of_it(mounted: MountedStore, tmp_path: Path) -> None:
         assert held.read() == b"before, and longer"
 
 
+def test_the_folder_that_it_goes_into_is_seen_where_there_was_none(
+    mounted: MountedStore, tmp_path: Path
+) -> None:
+    top, dest = tmp_path / "in", mounted.path / "made" / "for it"
+    top.mkdir()
+    (top / "file").write_bytes(b"content")
+    assert not dest.exists(), "the kernel keeps that it is not there"
+    refused = run("import", mounted.path, os.devnull, "/made/for it")
+    assert refused.returncode == 1
+    assert not dest.parent.exists(), "nothing is made for what cannot be read"
+    (tmp_path / "no archive").write_bytes(b"x" * 1000)
+    assert run("import", mounted.path, tmp_path / "no archive", "/made/for it").returncode == 1
+    assert os.listdir(mounted.path) == []
+    vfs("import", mounted.path, top, "/made/for it")
+    assert (dest / "file").read_bytes() == b"content"
+    assert b"leads upwards" in run("import", mounted.path, top, "/made/../x").stderr
+
+
 def test_while_in_use(mount_store: Mounter, tmp_path: Path) -> None:
     mounted = mount_store("nopack")
     top = tmp_path / "in"

@@ -21,7 +21,9 @@ from vfs.errors import (
 )
 from vfs.filesystem import FileSystem
 from vfs.inode.inode import Inode
+from vfs.limits import ROOT_INO
 from vfs.namespace import ROOT
+from vfs.paths import split
 from vfs.planting import Look, storable
 from vfs.trees.items import XATTRS, Node, Problem, Skipped
 from vfs.trees.layout import Placed
@@ -69,9 +71,10 @@ class Planter:
         self._fs = fs
         self._report = report
         # constant
-        self._top = self._prepared(dest)
+        self._dest = dest
         self._in_order = in_order
         # mutable
+        self._top = self._found(dest)  # 0: there is no such folder yet
         self._folders: dict[bytes, int] = {}
         self._later: dict[int, tuple[bytes, Look]] = {}  # folders that get their attributes at their end
         self._unnamed: int | None = None  # the file that is coming in parts
@@ -79,22 +82,39 @@ class Planter:
         self.changed: list[Changed] = []
         """Of folders that the kernel may know; the caller takes them away."""
 
-    def _prepared(self, dest: bytes) -> int:
-        fs = self._fs
+    def _found(self, dest: bytes) -> int:
         inode: Inode | None
+        words = dest.decode(errors="backslashreplace")
+        if b".." in split(dest):
+            raise InvalidArgument(
+                f"{words} leads upwards; give a DEST that counts from the root of the store"
+            )
         try:
-            inode = fs.resolve(dest)
+            inode = self._fs.resolve(dest)
         except NoEntry:
-            inode = fs.make_directory(dest, parents=True)
+            return 0
         except NotADirectory:
             inode = None
         if inode is None or not inode.is_directory:
-            name = dest.decode(errors="backslashreplace")
-            raise NotADirectory(f"{name} in the file system is no folder, or lies in none; give another DEST")
+            raise NotADirectory(
+                f"{words} in the file system is no folder, or lies in none; give another DEST"
+            )
         return inode.ino
+
+    def _make_top(self) -> None:
+        """The folder is made when there is something for it: not for a source that turns out to be none."""
+        at = ROOT_INO
+        for name in split(self._dest) if not self._top else ():
+            found = self._fs.find(at, name)
+            if found is None:
+                found = self._fs.mkdir(at, name, 0o755, ROOT)
+                self._changes(at, name)  # the kernel may know that there is nothing
+            at = found.ino
+        self._top = self._top or at
 
     def plant(self, plans: list[Plan]) -> Iterator[None]:
         """Plant a batch; stops now and then, for the caller to let others in."""
+        self._make_top()
         work = 0
         for plan in plans:
             try:
@@ -112,6 +132,7 @@ class Planter:
 
     def finish(self) -> Iterator[None]:
         """All has been planted: the folders get their attributes."""
+        self._make_top()
         while self._later:
             for _ in range(min(SLICE_ENTRIES, len(self._later))):
                 self._dress_last()
