@@ -130,7 +130,7 @@ def test_where_it_goes(mounted: MountedStore, tmp_path: Path) -> None:
     (mounted.path / "out").symlink_to(tmp_path)
     (tmp_path / "in").symlink_to(mounted.path / "folder")
     assert vfs("copy", mounted.path / "file", mounted.path / "way").startswith(
-        f"copied {mounted.path}/file to {mounted.path}/way/file: 1 files, 0 folders, 7 bytes shared"
+        f"copied {mounted.path}/file to {mounted.path}/way/file: 1 file, 0 folders, 7 bytes shared"
     )
     copied(mounted.path / "way/file", tmp_path / "in" / "second")
     copied(mounted.path / "way", mounted.path / "folder" / "third")

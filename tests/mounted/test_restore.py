@@ -76,7 +76,7 @@ def test_what_programs_hold_and_the_kernel_knows(frozen: MountedStore) -> None:
     assert describe(top) == whole
     frozen.unmount()
     said = vfs("restore", frozen.store, "before", "/top/large")
-    assert said.startswith("restored /top/large from before: 1 files, 0 folders, ")
+    assert said.startswith("restored /top/large from before: 1 file, 0 folders, ")
     frozen.mount()
     assert describe(top)[b"large"] == whole[b"large"]
 
