@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import trio
 
+from vfs.backing.sums import Sums
 from vfs.checker import Report, check_committed, check_storage
 from vfs.checks.report import report_fields
 from vfs.errors import NoSpace, StoreError
@@ -33,6 +34,9 @@ log = logging.getLogger("vfs")
 
 FIGURES_SECONDS = 2.0
 """How long `info` waits at most for the checkpoint that makes its figures exact."""
+
+READS = 3
+"""How often the index is added up at most until its figures are of the same checkpoint as all others."""
 
 LOOK_SECONDS = 0.1
 
@@ -108,10 +112,18 @@ class Verbs:
         await self._catch_up()  # so that all figures are of this moment
         fs = self._fs
         try:
-            return fs.info(await trio.to_thread.run_sync(fs.sums, limiter=self._threads))
+            return fs.info(await self._sums())
         except (OSError, StoreError) as error:
             # A disk that cannot be read any more is when people ask: what is known without it is told.
             return {**fs.state(), "no_figures": str(error)}
+
+    async def _sums(self) -> Sums:
+        fs, reads = self._fs, 0
+        while True:
+            sums = await trio.to_thread.run_sync(fs.sums, limiter=self._threads)
+            reads += 1
+            if sums.lsn == fs.store.index.meta()["lsn"] or reads == READS:
+                return sums  # else a checkpoint has come to its end meanwhile, which all else is of by now
 
     async def _catch_up(self) -> None:
         """Have a checkpoint taken, if that goes as quickly as somebody who asks for figures may wait."""
