@@ -1,6 +1,7 @@
 """The index's connections: readers and the writer do not stand in each other's way."""
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from tests.simulated.disk import SimulatedStorage
 from tests.simulated.faults import Fault
 from vfs.backing.file_names import INDEX_NAME
 from vfs.backing.index import Index
-from vfs.errors import NoSpace
+from vfs.errors import IndexDamaged, NoSpace
+from vfs.repair.repair import repairing
 
 LOOK_UPS: dict[str, Callable[[Index], object]] = {
     "inode": lambda index: index.inode(1),
@@ -92,6 +94,27 @@ def test_a_foreign_reader_leaves_the_index_alone(tmp_path: Path) -> None:
     with vfs.open(tmp_path / "store") as fs:
         assert fs.replayed_records == 0
         assert fs.read_bytes("/b") == b"2"
+
+
+@pytest.mark.parametrize("missing", [1, 494, 4095])
+def test_an_index_that_ends_amid_a_page_is_damaged(tmp_path: Path, missing: int) -> None:
+    """SQLite would make up zeros, and find out only when it has written behind them."""
+    store = tmp_path / "store"
+    vfs.mkfs(store)
+    with vfs.open(store) as fs:
+        fs.write_bytes("/file", b"text")
+    index = store / INDEX_NAME
+    os.truncate(index, index.stat().st_size - missing)
+    for read_only in (True, False):
+        with pytest.raises(IndexDamaged, match="ends amid a page"):
+            vfs.open(store, read_only=read_only)
+    assert not vfs.check(store).clean
+    with repairing(store) as work:
+        work.look()
+        assert work.needed
+        assert work.act().clean
+    with vfs.open(store) as fs:
+        assert fs.read_bytes("/file") == b"text"
 
 
 def test_no_room_to_undo_a_commit_is_told_by_the_next_reading_as_well() -> None:

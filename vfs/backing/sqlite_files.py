@@ -19,6 +19,9 @@ import apsw.sqlite_extra
 CHECKSUM_BYTES = 8
 """What cksumvfs needs at the end of each page of the index."""
 
+PAGE_BYTES = 4096
+"""Of the index, as it is made."""
+
 BESIDE = ("-wal", "-shm")
 """Files that SQLite makes and opens by itself beside a database in WAL mode."""
 
@@ -60,6 +63,10 @@ def open_database(folder: int, name: str, *, read_only: bool) -> apsw.Connection
     """
     load_checksums()
     is_shared = _check_files(folder, name, read_only)
+    # SQLite takes zeros for what is missing of its last page, and asks for no checksum then. A crash may
+    # leave that only while SQLite's own log has the page.
+    if not is_shared and os.stat(name, dir_fd=folder, follow_symlinks=False).st_size % PAGE_BYTES:
+        raise apsw.CorruptError("it ends amid a page")
     # Through the descriptor, so that a store whose folder was renamed meanwhile is still this store.
     file_name = f"/proc/self/fd/{folder}/{name}"
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
