@@ -127,6 +127,25 @@ def test_what_comes_to_the_place_of_a_mount_that_has_gone_stays(
     assert vfs("umount", point).code == 0
 
 
+def test_what_is_told_the_kernel_too_late_goes_nowhere(store: Path, point: Path) -> None:
+    """A thread that tells it something may be stopped on its way, and go on while the store is closed."""
+    code = (
+        "from vfs.mount.handshake import sessions\nimport pyfuse3\n"
+        "def late(self):\n"
+        "    made = sessions()\n    remove(self)\n"
+        "    new = {os.dup(2) for _ in range(20)}\n"
+        "    pyfuse3.invalidate_inode(1, attr_only=True)\n"
+        "    print('our numbers:', len(made), made & new, sessions(), file=sys.stderr)\n"
+        "remove, daemon.KernelMount.remove = daemon.KernelMount.remove, late"
+    )
+    with daemon(store, point, code) as process:
+        eventually(lambda: is_mounted(store))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "our numbers: 1 set() set()" in said
+
+
 def test_of_two_stores_that_come_to_one_place_at_once_one_is_refused(
     store: Path, point: Path, other: Path
 ) -> None:

@@ -14,7 +14,7 @@ from vfs.mount import unmount
 from vfs.mount.client import ControlClient
 from vfs.mount.mountinfo import Mount
 from vfs.mount.process_end import ProcessEnd
-from vfs.mount.unmount import NotClosed
+from vfs.mount.unmount import NotClosed, Outcome
 
 
 class Answer:
@@ -50,9 +50,25 @@ def test_a_daemon_that_breaks_off_is_waited_for(monkeypatch: pytest.MonkeyPatch,
         client = ControlClient(tmp_path, ours)
         client.pid = daemon.pid
         monkeypatch.setattr(unmount, "detach", lambda point: None)
+        monkeypatch.setattr(ControlClient, "connect", lambda store: client)
+        mount = Mount(1, 0, "0:1", "/", tmp_path, "fuse.vfs", str(tmp_path))
         with pytest.raises(MountError, match="ended without closing it"):
-            unmount._unmount_with(client, Mount(1, 0, "0:1", "/", tmp_path, "fuse.vfs", str(tmp_path)), None)
+            unmount._unmount_and_wait(mount, [mount], None)
         assert daemon.poll() == 0
+
+
+def test_a_daemon_that_ends_without_having_heard_us_has_ended_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Somebody else has unmounted, and it closes its socket with us still in the line before it."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    client = ControlClient(tmp_path, ours)
+    monkeypatch.setattr(ControlClient, "connect", lambda store: client)
+    monkeypatch.setattr(unmount, "read_mounts", list)
+    monkeypatch.setattr(unmount, "detach", lambda point, lazy: None)
+    mount = Mount(1, 0, "0:1", "/", tmp_path, "fuse.vfs", str(tmp_path))
+    assert unmount._unmount_and_wait(mount, [mount], None) == Outcome.CLOSED
 
 
 def test_what_nobody_expected_is_raised_and_not_waited_for() -> None:

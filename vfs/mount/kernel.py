@@ -1,4 +1,4 @@
-"""The mount as the kernel has it, from pyfuse3's init to its close.
+"""The mount as the kernel has it, from pyfuse3's init to the end of the connection.
 
 Promises that what `attach` made is gone from the tree after `remove`, however the daemon's life went, unless
 somebody has mounted something over it; and that a mount which the kernel refuses is an error with its reason.
@@ -8,7 +8,7 @@ since pyfuse3 keeps its session in a module variable.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,10 +30,13 @@ log = logging.getLogger("vfs")
 class KernelMount:
     """A mount of ours."""
 
-    def __init__(self, store: Path, point: Path, device: str | None) -> None:
+    def __init__(self, store: Path, point: Path, device: str | None, made: Collection[int] = ()) -> None:
         self._store = store
         self.point = point
         self.device = device  # as in mountinfo
+        self._sessions = made  # the descriptors over which we speak with the kernel: one
+        # At once: at the end there may be no descriptor left.
+        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.agreed: Agreed | None = None  # with the kernel, as far as we know
         self._attached = True
 
@@ -53,16 +56,17 @@ class KernelMount:
             raise MountError(f"cannot mount on {point}: {reason} ({hint})") from error
         for line in said:
             log.warning("libfuse: %s", line)
+        made = sessions() - before
         mounts = read_mounts()
         ours = [mount for mount in mounts_of(store, mounts) if mount.point == point]
-        attached = cls(store, point, ours[-1].device if ours else None)
+        attached = cls(store, point, ours[-1].device if ours else None, made)
         try:
             for mount in mounts:
                 # Two who have found the folder free: the kernel lays one over the other, and that one goes.
                 if ours and mount.number == ours[-1].parent and mount.point == point:
                     raise taken_by(mount)
             with seen_by_pyfuse3():
-                attached.agreed = shake_hands(sessions() - before)
+                attached.agreed = shake_hands(made)
         except BaseException:
             attached.remove()
             raise
@@ -88,13 +92,18 @@ class KernelMount:
         if not self._attached:
             return
         self._attached = False
-        pyfuse3.close(unmount=self._shows())
-        # libfuse leaves the mount where the connection was cut (/sys/fs/fuse/connections/*/abort).
+        self._cut()
         if self._shows():
             try:
                 detach(self.point, lazy=True)
             except MountError as error:
                 log.error("%s", error)
+
+    def _cut(self) -> None:
+        """End the connection, and leave the session to the end of the process: a thread may be about to tell
+        the kernel something at this moment, over a descriptor whose number no file of the store must get."""
+        for descriptor in self._sessions:
+            os.dup2(self._nothing, descriptor, inheritable=False)
 
     def _shows(self) -> bool:
         """Whether a look at the mount point ends at our mount."""

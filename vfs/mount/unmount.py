@@ -114,8 +114,15 @@ def _unmount_and_wait(mount: Mount, mounts: list[Mount], on_progress: OnProgress
     client = ControlClient.connect(mount.store)
     if client is None:
         return _unmount_unheard(mount, mounts)
-    if not _unmount_with(client, mount, on_progress):
-        _wait_until_free(mount)
+    with client, ProcessEnd(client.pid) as daemon:
+        # It must know that we wait before the unmount, or it could be gone before we ask.
+        try:
+            client.send("await_close")
+        except DaemonGone:  # it was about to end, and has not heard us
+            return _unmount_unheard(mount, mounts)
+        _unmount_with(client, daemon, mount, on_progress)
+        if not daemon.is_known:  # then it has only told that the store is closed
+            _wait_until_free(mount)
     return Outcome.CLOSED
 
 
@@ -124,16 +131,15 @@ def _unmount_unheard(mount: Mount, mounts: list[Mount]) -> Outcome:
     this moment. Without an owner, too, the mount is one of another user, which does not tell us that it is
     dead."""
     with _owner_of(mount, mounts) as daemon:
-        outcome = Outcome.CLOSED
+        owner = find_owner(mount.store)
         # In this order: an owner gives the store up after its mount has gone from the tree.
-        if mount.store.exists() and find_owner(mount.store) is None and mount in read_mounts():
-            outcome = Outcome.CLEARED
-        detach(mount.point, lazy=outcome is Outcome.CLEARED)
-        if not daemon.is_known:
+        dead = owner is None and mount.store.exists() and mount in read_mounts()
+        detach(mount.point, lazy=dead)
+        if owner is not None and not daemon.is_known:
             _wait_until_free(mount)
         elif not daemon.wait(RELEASE_SECONDS):
-            raise _still_used(mount, str(find_owner(mount.store)))
-    return outcome
+            raise _still_used(mount, str(owner))
+    return Outcome.CLEARED if dead else Outcome.CLOSED
 
 
 def _wait_until_free(mount: Mount) -> None:
@@ -142,29 +148,25 @@ def _wait_until_free(mount: Mount) -> None:
         raise _still_used(mount, str(find_owner(mount.store)))
 
 
-def _unmount_with(client: ControlClient, mount: Mount, on_progress: OnProgress | None) -> bool:
-    """Unmount while the daemon tells how that goes, and return when its process has ended.
-
-    False when that could not be seen: then it has only told that the store is closed."""
-    with client, ProcessEnd(client.pid) as daemon:
-        # It must know that we wait before the unmount, or it could be gone before we ask.
-        client.send("await_close")
-        try:
-            _first_failure(_begin(detach, mount.point), _begin(_closed, client, on_progress))
-        except DaemonGone:
-            daemon.wait(RELEASE_SECONDS)
-            raise MountError(
-                f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
-                "nothing that was acknowledged is lost, the next mount replays it"
-            ) from None
-        except NotClosed:
-            client.close()
-            daemon.wait(RELEASE_SECONDS)
-            raise
-        client.close()  # the daemon waits a moment for those whom it has answered
-        if not daemon.wait(RELEASE_SECONDS):
-            raise _still_used(mount, f"process {client.pid}")
-        return daemon.is_known
+def _unmount_with(
+    client: ControlClient, daemon: ProcessEnd, mount: Mount, on_progress: OnProgress | None
+) -> None:
+    """Unmount while the daemon tells how that goes, and return when its process has ended."""
+    try:
+        _first_failure(_begin(detach, mount.point), _begin(_closed, client, on_progress))
+    except DaemonGone:
+        daemon.wait(RELEASE_SECONDS)
+        raise MountError(
+            f"the daemon of {mount.store} ended without closing it (see vfs.log in it); "
+            "nothing that was acknowledged is lost, the next mount replays it"
+        ) from None
+    except NotClosed:
+        client.close()
+        daemon.wait(RELEASE_SECONDS)
+        raise
+    client.close()  # the daemon waits a moment for those whom it has answered
+    if not daemon.wait(RELEASE_SECONDS):
+        raise _still_used(mount, f"process {client.pid}")
 
 
 def _closed(client: ControlClient, on_progress: OnProgress | None) -> None:
