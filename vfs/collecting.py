@@ -340,6 +340,19 @@ class Collecting(Pruning):
             self.store.rows.drop_packs([pack.id for pack in packs])
             return len(packs)
 
+    @property
+    def packs_may_go(self) -> bool:
+        """Whether the readers have ended for whom a pack that is on its way out was kept."""
+        return any(self.epochs.drained(epoch) for epoch, _, _ in self._going)
+
+    def give_back(self) -> None:
+        """Return when the room of all that goes and that nobody reads is the disk's, in any thread."""
+        try:
+            self.remove_going_packs()
+        except VfsError as error:
+            log.warning("packs that are not needed cannot be removed: %s", error)
+        self.wait_until_freed()
+
     def roll_log(self) -> bool:
         """Begin a new chunk of the log when much of the active one is dead; the owner. A sync comes next."""
         place = self.log.last_place

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import trio
 
+from vfs.backing.epochs import Epochs
+
 
 class Work:
     """A pass."""
@@ -53,6 +55,8 @@ class Script:
         self.owner = threading.get_ident()
         self.slices = 2
         self.works: list[Work] = []
+        self.epochs = Epochs()
+        self.packs_may_go = False
 
     # the committer
 
@@ -80,7 +84,10 @@ class Script:
     def roll_log(self) -> bool:
         return True
 
-    def wait_until_freed(self) -> None:
+    def remove_drained_chunks(self) -> None:
+        assert threading.get_ident() == self.owner
+
+    def give_back(self) -> None:
         assert threading.get_ident() != self.owner
 
     def begin_pack(self, *, everything: bool, last_chunk: int | None) -> Work:

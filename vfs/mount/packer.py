@@ -37,6 +37,11 @@ LOOK_SECONDS = 0.5
 PASSES_IN_BETWEEN = 4
 """Passes that a collection lets in after each of its rounds, when writers would have to wait: both get on."""
 
+READERS_SECONDS = 10.0
+"""Whoever asked for room waits so long for those who read what goes; behind longer ones it goes by itself."""
+
+READERS_LOOK_SECONDS = 0.02
+
 OnProgress = Callable[[int, int, str], None]
 
 
@@ -80,6 +85,9 @@ class Packer:
                 self._work.cancelled = True
 
     async def _work_while_due(self) -> None:
+        self._fs.remove_drained_chunks()
+        if self._fs.packs_may_go:
+            await self._give_back()
         try:
             await self._pack_while_due()
         except NoSpace:
@@ -128,8 +136,17 @@ class Packer:
         return report
 
     async def _freed(self) -> None:
-        """Whoever has asked for it finds the room on the disk."""
-        await trio.to_thread.run_sync(self._fs.wait_until_freed, limiter=self._threads)
+        """Whoever has asked for it finds the room on the disk, also that of what was being read."""
+        fs = self._fs
+        readers = fs.epochs.advance()
+        with trio.move_on_after(READERS_SECONDS):
+            while not fs.epochs.drained(readers):  # noqa: ASYNC110 -- some of them leave in threads
+                await trio.sleep(READERS_LOOK_SECONDS)
+        fs.remove_drained_chunks()
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        await trio.to_thread.run_sync(self._fs.give_back, limiter=self._threads)
 
     async def _pack_everything(self, on_progress: OnProgress | None) -> int:
         fs = self._fs
