@@ -13,6 +13,7 @@ import pytest
 import vfs as library
 from tests.cli.living import eventually, is_mounted, log_of, mount, open_files
 from tests.cli.shell import vfs
+from tests.mounted.namespace import apart
 from vfs.mount import unmount
 from vfs.mount.kernel import KernelMount
 from vfs.mount.mountinfo import Mount, mounts_of, read_mounts
@@ -144,6 +145,37 @@ def test_what_is_told_the_kernel_too_late_goes_nowhere(store: Path, point: Path)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "our numbers: 1 set() set()" in said
+
+
+ELSEWHERE = """
+"$bin/vfs" mkfs "$work/store" >/dev/null
+mkdir "$work/mnt"
+"$bin/vfs" mount "$work/store" "$work/mnt" >/dev/null
+pid=$(cat "$work/store/lock")
+unshare --mount --propagation private sh -c 'touch "$work/apart"; exec sleep 300' &
+trap "kill $! 2>/dev/null || true" EXIT
+until [ -e "$work/apart" ]; do sleep 0.05; done
+"$bin/python" -c '
+import sys
+from vfs.cli import main
+from vfs.mount import unmount
+unmount.ELSEWHERE_SECONDS = 0.1
+sys.exit(main(sys.argv[1:]))' umount "$work/mnt"
+if mountpoint -q "$work/mnt"; then echo "it is there"; fi
+[ -d "/proc/$pid" ] || echo "the daemon has ended"
+kill %1
+until "$bin/vfs" fsck "$work/store" >/dev/null 2>&1; do sleep 0.1; done
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes mount namespaces")
+def test_an_unmount_does_not_wait_for_what_another_mount_namespace_shows(tmp_path: Path) -> None:
+    environment = {**os.environ, "work": str(tmp_path), "bin": str(Path(sys.executable).parent)}
+    ran = subprocess.run(
+        apart(tmp_path, ELSEWHERE), env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    said = f"unmounted {tmp_path}/mnt: off the tree here; the store stays mounted at another place\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, said, "")
 
 
 def test_of_two_stores_that_come_to_one_place_at_once_one_is_refused(

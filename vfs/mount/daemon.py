@@ -31,6 +31,7 @@ from vfs.filesystem import FileSystem, open_filesystem
 from vfs.mount.acting import Acting
 from vfs.mount.adapter import Adapter
 from vfs.mount.automatic import Automatic
+from vfs.mount.control import Progress, Verb
 from vfs.mount.control_thread import ControlThread
 from vfs.mount.detach import MountBusy
 from vfs.mount.healing import clear_dead
@@ -190,7 +191,8 @@ class Daemon:
             pages=pages,
             ending=self._ending,
         )
-        control = ControlThread(self._store, verbs.verbs(), self._watch(fs))
+        served = {"served": Verb(self._served, outlives=True)}
+        control = ControlThread(self._store, {**verbs.verbs(), **served}, self._watch(fs))
         with trio.open_signal_receiver(*SIGNALS) as signals:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             for number in self._early:
@@ -228,6 +230,10 @@ class Daemon:
             }
 
         return Watch(facts, changing, lambda: self._adapter.waiting, activity, self._mount.device)
+
+    async def _served(self, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """For whoever has unmounted: whether the mount shows somewhere else, and we go on."""
+        return {"served": self._mount.is_connected()}
 
     def _supervisor(self) -> int | None:
         """The process that starts us again, if there is one and it lives."""

@@ -8,6 +8,7 @@ since pyfuse3 keeps its session in a module variable.
 
 import logging
 import os
+import select
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,13 @@ class KernelMount:
         """Take the mount off while it is served, as `detach.detach` does; nothing when it has gone."""
         if self._shows():
             detach(self.point)
+
+    def is_connected(self) -> bool:
+        """Whether the kernel has the mount somewhere, be it in another mount namespace alone."""
+        poll = select.poll()
+        for descriptor in self._sessions:
+            poll.register(descriptor, 0)
+        return self._attached and not poll.poll(0)  # what has no connection any more is an error (POLLERR)
 
     def remove(self) -> None:
         """Take the mount off and end the connection: whoever still uses it gets errors. Idempotent."""

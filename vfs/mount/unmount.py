@@ -9,7 +9,8 @@ import enum
 import shlex
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from pathlib import Path
 
 from vfs.errors import MountError
@@ -28,6 +29,9 @@ UNUSED_SECONDS = 15.0
 """The same when nobody is seen to use it: then it closes the store, be it with a long checkpoint."""
 
 RELEASE_SECONDS = 60.0
+
+ELSEWHERE_SECONDS = 10.0
+"""How long a daemon is waited for whose mount another mount namespace has a copy of."""
 
 
 class Outcome(enum.Enum):
@@ -120,7 +124,8 @@ def _unmount_and_wait(mount: Mount, mounts: list[Mount], on_progress: OnProgress
             client.send("await_close")
         except DaemonGone:  # it was about to end, and has not heard us
             return _unmount_unheard(mount, mounts)
-        _unmount_with(client, daemon, mount, on_progress)
+        if not _unmount_with(client, daemon, mount, on_progress):
+            return Outcome.STILL_ELSEWHERE
         if not daemon.is_known:  # then it has only told that the store is closed
             _wait_until_free(mount)
     return Outcome.CLOSED
@@ -150,10 +155,17 @@ def _wait_until_free(mount: Mount) -> None:
 
 def _unmount_with(
     client: ControlClient, daemon: ProcessEnd, mount: Mount, on_progress: OnProgress | None
-) -> None:
-    """Unmount while the daemon tells how that goes, and return when its process has ended."""
+) -> bool:
+    """Unmount while the daemon tells how that goes, and return when its process has ended; False when it goes
+    on, since another mount namespace has a copy of the mount."""
     try:
-        _first_failure(_begin(detach, mount.point), _begin(_closed, client, on_progress))
+        closing = _begin(_closed, client, on_progress)
+        _wait_until_off(_begin(detach, mount.point), closing)
+        # Some go by themselves: of a program that begins with a copy of each mount, and leaves them.
+        wait((closing,), ELSEWHERE_SECONDS if _is_served(mount.store) else None)
+        if not closing.done() and _is_served(mount.store):
+            return False
+        closing.result()
     except DaemonGone:
         daemon.wait(RELEASE_SECONDS)
         raise MountError(
@@ -167,6 +179,7 @@ def _unmount_with(
     client.close()  # the daemon waits a moment for those whom it has answered
     if not daemon.wait(RELEASE_SECONDS):
         raise _still_used(mount, f"process {client.pid}")
+    return True
 
 
 def _closed(client: ControlClient, on_progress: OnProgress | None) -> None:
@@ -195,15 +208,27 @@ def _begin(function: Callable[..., object], *arguments: object) -> Future[object
     return future
 
 
-def _first_failure(detaching: Future[object], closing: Future[object]) -> None:
-    """Return when both have come to their end, raise as soon as one of them fails.
+def _wait_until_off(detaching: Future[object], closing: Future[object]) -> None:
+    """Return when the mount is off the tree, raise as soon as one of the two fails.
 
     The kernel waits for a daemon that waits for a disk: then the daemon's word comes first.
     """
-    wait((detaching, closing), return_when=FIRST_EXCEPTION)
-    for future in (detaching, closing):
-        if future.done():
+    pending = {detaching, closing}
+    while detaching in pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
             future.result()
+
+
+def _is_served(store: Path) -> bool:
+    """Whether the kernel has a mount of the store somewhere: it has ended the connection of one that has gone
+    everywhere before whoever took it off hears of that."""
+    with suppress(MountError, Refused):  # it ends, it hangs, or it is too old to know
+        client = ControlClient.connect(store)
+        if client is not None:
+            with client:
+                return client.ask("served").get("served") is True
+    return False
 
 
 def _not_a_mount_point(path: Path, point: Path, mounts: list[Mount]) -> MountError:
