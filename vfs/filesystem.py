@@ -222,7 +222,7 @@ class FileSystem(Keeping, Diffing, Copying, Collecting):
             "last_lsn": self.log.last_lsn,
             "synced_lsn": self.log.synced_lsn,
             "checkpoint_lsn": self.store.index.meta()["lsn"],
-            "changes_since_checkpoint": len(self.table.tracker),
+            "changes_since_checkpoint": self.table.tracker.uncommitted,
             "memory_bytes": self.limiter.used_bytes,
             "memory_limit_bytes": self.limiter.limit_bytes,
         }

@@ -42,3 +42,22 @@ async def test_a_checkpoint_that_ends_while_the_index_is_added_up(
         figures = await verbs.info({}, Progress())
     assert figures["changes_since_checkpoint"] == 0
     assert figures["allocated_bytes"] == 7000
+
+
+def test_changes_that_a_checkpoint_takes_are_counted_until_it_has_come_to_its_end(tmp_path: Path) -> None:
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        fs.autopilot = False
+        for number in range(10):
+            fs.write_bytes(f"/{number}", b"content")
+        changes = fs.info()["changes_since_checkpoint"]
+        assert changes > 20
+        fs.begin_checkpoint()
+        assert fs.info()["changes_since_checkpoint"] >= changes
+        while not fs.gather_checkpoint():
+            pass
+        assert fs.info()["changes_since_checkpoint"] >= changes
+        fs.sync()
+        fs.commit_checkpoint()
+        fs.end_checkpoint()
+        assert fs.info()["changes_since_checkpoint"] == 0

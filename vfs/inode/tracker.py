@@ -62,6 +62,17 @@ class Tracker:
     def __len__(self) -> int:
         return len(self.inodes) + len(self.entries)
 
+    @property
+    def uncommitted(self) -> int:
+        """How much the index does not have yet: changes, and what a capture takes there. Both count if both
+        are of the same inode or entry."""
+        found, capture = len(self), self.capture
+        if capture is not None:
+            found += len(self._pending_inodes) + len(self._pending_entries)
+            found += len(capture.taken_inodes) + len(capture.taken_entries)
+            found += len(capture.dropped) + len(capture.dropped_entries)
+        return found
+
     # --- called before every change ---------------------------------------------------------
 
     def touch(self, inode: Inode) -> None:
