@@ -65,6 +65,7 @@ def plant_packed(fs: vfs.FileSystem) -> None:
     fs.clone_range(words_ino, 40_000, 100_000, copy, 12_345)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "brought").write_bytes(words[::-1])
+        (Path(folder) / "brought").chmod(0o644)  # whatever the umask is
         os.link(Path(folder) / "brought", Path(folder) / "in")
         vfs.import_tree(fs, folder, "/imported")
     fs.set_attributes(fs.resolve("/imported").ino, mode=0o755)
