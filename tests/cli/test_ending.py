@@ -171,6 +171,20 @@ def test_signals_unmount_cleanly(store: Path, point: Path, number: int) -> None:
         assert fs.read_bytes("/file") == b"data"
 
 
+def test_a_signal_unmounts_wherever_the_mount_shows_by_then(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "before" / "point").mkdir(parents=True)
+    pid = mount(store, tmp_path / "before" / "point")
+    (tmp_path / "before").rename(tmp_path / "after")
+    (tmp_path / "after" / "point" / "file").write_text("data")
+    os.kill(pid, signal.SIGTERM)
+    assert wait_until_free(store, 60)
+    assert not is_mounted(store)
+    assert list((tmp_path / "after" / "point").iterdir()) == []
+    with library.open(store) as fs:
+        assert fs.replayed_records == 0
+        assert fs.read_bytes("/file") == b"data"
+
+
 def test_a_signal_ends_a_busy_mount_and_keeps_what_was_written(store: Path, point: Path) -> None:
     pid = mount(store, point)
     with program_inside(point):

@@ -123,7 +123,7 @@ def test_what_comes_to_the_place_of_a_mount_that_has_gone_stays(
         assert process.returncode == 0, said
     assert is_mounted(other)
     (point / "file").write_text("data")
-    KernelMount(store, point, second.device).detach()  # as a signal would have it done
+    KernelMount(store, second.device).detach()  # as a signal would have it done
     assert (point / "file").read_text() == "data"
     assert vfs("umount", point).code == 0
 

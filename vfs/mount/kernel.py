@@ -1,9 +1,9 @@
 """The mount as the kernel has it, from pyfuse3's init to the end of the connection.
 
-Promises that what `attach` made is gone from the tree after `remove`, however the daemon's life went, unless
-somebody has mounted something over it; and that a mount which the kernel refuses is an error with its reason.
-Never takes off another mount, which may have come there a moment ago. There is one at a time in a process,
-since pyfuse3 keeps its session in a module variable.
+Promises that what `attach` made is gone from the tree after `remove`, however the daemon's life went and
+wherever it shows by then, unless somebody has mounted something over it; and that a mount which the kernel
+refuses is an error with its reason. Never takes off another mount, which may have come there a moment ago.
+There is one at a time in a process, since pyfuse3 keeps its session in a module variable.
 """
 
 import logging
@@ -31,9 +31,8 @@ log = logging.getLogger("vfs")
 class KernelMount:
     """A mount of ours."""
 
-    def __init__(self, store: Path, point: Path, device: str | None, made: Collection[int] = ()) -> None:
+    def __init__(self, store: Path, device: str | None, made: Collection[int] = ()) -> None:
         self._store = store
-        self.point = point
         self.device = device  # as in mountinfo
         self._sessions = made  # the descriptors over which we speak with the kernel: one
         # At once: at the end there may be no descriptor left.
@@ -60,7 +59,7 @@ class KernelMount:
         made = sessions() - before
         mounts = read_mounts()
         ours = [mount for mount in mounts_of(store, mounts) if mount.point == point]
-        attached = cls(store, point, ours[-1].device if ours else None, made)
+        attached = cls(store, ours[-1].device if ours else None, made)
         try:
             for mount in mounts:
                 # Two who have found the folder free: the kernel lays one over the other, and that one goes.
@@ -85,8 +84,8 @@ class KernelMount:
 
     def detach(self) -> None:
         """Take the mount off while it is served, as `detach.detach` does; nothing when it has gone."""
-        if self._shows():
-            detach(self.point)
+        for place in self._places():
+            detach(place)
 
     def is_connected(self) -> bool:
         """Whether the kernel has the mount somewhere, be it in another mount namespace alone."""
@@ -101,9 +100,9 @@ class KernelMount:
             return
         self._attached = False
         self._cut()
-        if self._shows():
+        for place in self._places():
             try:
-                detach(self.point, lazy=True)
+                detach(place, lazy=True)
             except MountError as error:
                 log.error("%s", error)
 
@@ -113,14 +112,13 @@ class KernelMount:
         for descriptor in self._sessions:
             os.dup2(self._nothing, descriptor, inheritable=False)
 
-    def _shows(self) -> bool:
-        """Whether a look at the mount point ends at our mount."""
-        mount = mount_at(self.point, read_mounts())
+    def _places(self) -> list[Path]:
+        """Where a look ends at our mount: also below a renamed folder, and at its copies (mount --bind)."""
+        mounts = read_mounts()
         # The device alone is not enough: the kernel gives its number to the next mount once ours has gone.
         # But nobody else mounts our store as long as we own it.
-        return (
-            mount is not None and mount.is_vfs and (mount.store, mount.device) == (self._store, self.device)
-        )
+        ours = [mount for mount in mounts_of(self._store, mounts) if mount.device == self.device]
+        return [mount.point for mount in ours if mount_at(mount.point, mounts) == mount]
 
 
 @contextmanager
