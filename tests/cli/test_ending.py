@@ -222,6 +222,9 @@ def test_a_dead_daemon(store: Path, point: Path) -> None:
     ran = vfs("info", "--json", point)
     assert (ran.code, ran.document["pid"], ran.document["files"]) == (0, None, 1)
     assert "has died; clear it with: vfs umount" in ran.error
+    ran = vfs("copy", point / "file", point / "copy")
+    assert (ran.code, ran.out) == (1, "")
+    assert "has died; clear it with: vfs umount" in ran.error
     assert vfs("fsck", point).code == 0
     ran = vfs("umount", point)
     assert (ran.code, ran.err) == (0, "")

@@ -43,18 +43,28 @@ def find_target(path: Path) -> Target:
         raise
     except NotAStore as error:
         raise NotAStore(store, f"{error.reason}, and no store is mounted there") from error
-    daemon = ControlClient.connect(store)
+    daemon = ControlClient.connect(store) if mount is None else _reach(mount)
     if mount is not None and daemon is None:
-        point = shlex.quote(str(mount.point))
-        if is_dead(mount.point):
-            warn(f"the daemon of {mount.point} has died; clear it with: vfs umount {point}")
-        else:
-            daemon = ControlClient.connect(store)  # one that has just begun listens before it answers
-            if daemon is None:
-                raise MountError(
-                    f"the daemon of {mount.point} has no control socket in {store}; vfs umount {point}"
-                )
+        warn(_died(mount))
     return Target(store, daemon)
+
+
+def _reach(mount: Mount) -> ControlClient | None:
+    """The daemon that serves a mount, None when it has died; MountError when it does not listen."""
+    daemon = ControlClient.connect(mount.store)
+    if daemon is not None or is_dead(mount.point):
+        return daemon
+    daemon = ControlClient.connect(mount.store)  # one that has just begun listens before it answers
+    if daemon is None:
+        point = shlex.quote(str(mount.point))
+        raise MountError(
+            f"the daemon of {mount.point} has no control socket in {mount.store}; vfs umount {point}"
+        )
+    return daemon
+
+
+def _died(mount: Mount) -> str:
+    return f"the daemon of {mount.point} has died; clear it with: vfs umount {shlex.quote(str(mount.point))}"
 
 
 class Inside(NamedTuple):
@@ -81,12 +91,9 @@ def find_inside(paths: Sequence[str]) -> Inside:
     if len({mount.store for mount, _ in found}) > 1:
         raise MountError(f"{' and '.join(paths)} lie in different stores; use cp -a for that")
     mount = found[0][0]
-    daemon = ControlClient.connect(mount.store)
+    daemon = _reach(mount)
     if daemon is None:
-        point = shlex.quote(str(mount.point))
-        raise MountError(
-            f"the daemon of {mount.point} does not answer; see what is wrong with: vfs info {point}"
-        )
+        raise MountError(_died(mount))
     return Inside(mount.store, daemon, str(mount.point), [inner for _, inner in found])
 
 
