@@ -19,7 +19,7 @@ from tests.mounted import late_daemon
 from tests.mounted.mounting import ROOT
 from vfs.backing.lock import StoreLock
 from vfs.backing.storage import DirectoryStorage
-from vfs.mount import detach
+from vfs.mount import flushing
 from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.owner import find_owner, wait_until_free
 from vfs.mount.process_end import ProcessEnd
@@ -32,10 +32,10 @@ def test_a_helper_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pyte
     program = tmp_path / "sync"
     program.write_text("#!/bin/sh\nexec sleep 300\n")
     program.chmod(0o700)
-    monkeypatch.setattr(detach, "FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr(flushing, "FLUSH_SECONDS", 0.2)
     monkeypatch.setattr(shutil, "which", lambda name: str(program))
     start = time.monotonic()
-    detach.flush_pages(Path("/somewhere"))
+    flushing.flush_pages(Path("/somewhere"))
     assert 0.1 < time.monotonic() - start < 60
 
 

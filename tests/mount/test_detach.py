@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from vfs.mount import detach
-from vfs.mount.detach import FLUSHER, PASSING_SECONDS, UNSEEN_SECONDS, MountBusy
+from vfs.mount.detach import PASSING_SECONDS, UNSEEN_SECONDS, MountBusy
+from vfs.mount.flushing import FLUSHER
 from vfs.mount.holders import Holder
 from vfs.mount.mountinfo import Mount
 

@@ -12,7 +12,7 @@ import trio.testing
 
 import vfs
 from vfs.errors import MountError
-from vfs.mount import detach, pages
+from vfs.mount import flushing, pages
 from vfs.mount.mountinfo import Mount
 from vfs.mount.nodes import NodeIds
 from vfs.mount.open_files import OpenFiles
@@ -54,7 +54,7 @@ async def test_a_kernel_that_does_not_hand_over_is_told(
         program.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(detach, "FLUSH_SECONDS", seconds)
+    monkeypatch.setattr(flushing, "FLUSH_SECONDS", seconds)
     monkeypatch.setattr(pages, "read_mounts", lambda: [mount_at(tmp_path, tmp_path / "store")])
     asked = Pages(tmp_path / "store", OpenFiles(fs, NodeIds(fs)))
     with trio.fail_after(60):

@@ -12,7 +12,7 @@ from typing import TypeVar
 import trio
 
 from vfs.errors import MountError
-from vfs.mount.detach import FORGET_SECONDS, flush_pages, forget_names
+from vfs.mount.flushing import FORGET_SECONDS, flush_pages, forget_names
 from vfs.mount.mountinfo import mount_at, mounts_of, read_mounts
 from vfs.mount.open_files import OpenFiles
 
