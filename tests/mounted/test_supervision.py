@@ -73,6 +73,10 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/exe").exists()
 
 
+def begins_over_dead(pid: int) -> bool:
+    return b"--over-dead" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -239,6 +243,33 @@ def test_unmounted_while_no_daemon_serves_it_stays_ended(
         wait_for_line(supervisor.stderr, MOUNTED[False])
         os.kill(owner_of(store), signal.SIGKILL)
         wait_for_line(supervisor.stderr, "restart 1")
+        assert "its daemon had died" in vfs("umount", point).out
+        (tmp_path / "begin").touch()
+        _, said = supervisor.communicate(timeout=60)
+    assert (supervisor.returncode, is_mounted(store), find_owner(store)) == (0, False, None), said
+    assert f"{point} was unmounted while no daemon served it: it is not mounted again" in said
+
+
+def test_unmounted_after_a_second_death_over_the_same_dead_mount_it_stays_ended(
+    store: Path, point: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second daemon dies before it has taken off what the first one had left."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_BEGIN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("BEGIN", str(tmp_path / "begin"))
+    code = (
+        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
+        "supervisor.DELAYS_SECONDS = (0, 1)\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+        wait_for_line(supervisor.stderr, MOUNTED[False])
+        os.kill(owner_of(store), signal.SIGKILL)
+        wait_for_line(supervisor.stderr, "restart 1")
+        eventually(lambda: any(map(begins_over_dead, children_of(supervisor.pid))), SECONDS)
+        [second] = children_of(supervisor.pid)
+        os.kill(second, signal.SIGKILL)
+        wait_for_line(supervisor.stderr, "restart 2")
         assert "its daemon had died" in vfs("umount", point).out
         (tmp_path / "begin").touch()
         _, said = supervisor.communicate(timeout=60)

@@ -38,7 +38,7 @@ from vfs.mount.healing import clear_dead
 from vfs.mount.kernel import KernelMount
 from vfs.mount.launcher import UNMOUNTED_MEANWHILE, ReadyPipe
 from vfs.mount.logs import DaemonLog
-from vfs.mount.mountinfo import read_mounts
+from vfs.mount.mountinfo import mounts_of, read_mounts
 from vfs.mount.options import MountOptions
 from vfs.mount.pages import Pages
 from vfs.mount.preconditions import NotEmpty, check_point
@@ -152,7 +152,7 @@ class Daemon:
 
         False when it was left to us and is gone: somebody has unmounted it meanwhile."""
         cleared = clear_dead(self._store)
-        if self._over_dead and not cleared:
+        if self._over_dead and not cleared and not mounts_of(self._store, read_mounts()):
             return False
         again = cleared or bool(self._restarts)
         try:

@@ -89,7 +89,7 @@ class Supervisor:
         self._stopping = trio.Event()
         self._deaths: deque[float] = deque()
         self._restarts = 0
-        self._over_dead = False  # the last life has left its mount
+        self._over_dead = False  # the last life has left a dead mount
 
     def run(self) -> int:
         """Supervise until the daemon ends for good; its exit code. MountError when it could not begin."""
@@ -120,6 +120,9 @@ class Supervisor:
                 return await self._stopped(life)
             if life.meant or not (life.ready or self._restarts):
                 return life
+            # One that has not come so far has not taken off either what the one before it had left.
+            left_over = self._over_dead and not life.ready and self._has_mounts()
+            self._over_dead = life.left_its_mount() or left_over
             delay = self._delay(life)
             if delay is None:
                 log.error(
@@ -139,10 +142,12 @@ class Supervisor:
             meant = Life(0, ready=False, meant=True, error=None)
             if self._stopping.is_set():
                 return await self._stopped(meant)
-            self._over_dead = life.left_its_mount()
-            if self._over_dead and not mounts_of(self._place.store, read_mounts()):
+            if self._over_dead and not self._has_mounts():
                 log.info("supervisor: %s", UNMOUNTED_MEANWHILE % self._place.point)
                 return meant
+
+    def _has_mounts(self) -> bool:
+        return bool(mounts_of(self._place.store, read_mounts()))
 
     async def _stopped(self, life: Life) -> Life:
         """Told to end, and no daemon of ours serves: what the last one left is cleared. What is served there
