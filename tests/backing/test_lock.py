@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -105,6 +106,33 @@ def test_a_second_process_is_refused_until_the_first_is_dead(
         owner.wait()
         with StoreLock.acquire(storage):
             assert (tmp_path / NAME).read_text() == f"{os.getpid()}\n"
+    storage.close()
+
+
+HEIR = """
+import os, sys
+from vfs.backing.lock import StoreLock
+from vfs.backing.storage import DirectoryStorage
+lock = StoreLock.acquire(DirectoryStorage(sys.argv[1]))
+if not os.fork():
+    sys.stdin.read()
+"""
+
+
+def test_a_program_that_a_killed_owner_was_starting_is_waited_for(
+    storage: DirectoryStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between fork and exec it has the lock, and nobody can tell whose it is."""
+    command = [sys.executable, "-c", HEIR, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as owner:
+        assert owner.stdin is not None
+        assert owner.wait(60) == 0
+        monkeypatch.setattr(lock, "HEIR_SECONDS", 0.05)
+        with pytest.raises(StoreBusy):
+            StoreLock.acquire(storage)
+        monkeypatch.setattr(lock, "HEIR_SECONDS", 60)
+        threading.Timer(0.3, owner.stdin.close).start()
+        StoreLock.acquire(storage).release()
     storage.close()
 
 

@@ -13,7 +13,7 @@ import vfs as library
 from tests.cli.living import is_mounted, mount, program_inside
 from tests.cli.shell import vfs
 from vfs.backing.file_names import LOCK_NAME
-from vfs.errors import MountError
+from vfs.errors import MountError, StoreBusy
 from vfs.mount import healing
 from vfs.mount.healing import refuse_living
 from vfs.mount.mountinfo import mounts_of, read_mounts
@@ -122,6 +122,17 @@ def test_a_daemon_that_has_crashed_and_is_not_gone_yet_is_waited_for(
     monkeypatch.setattr(healing, "find_owner", lambda store: owners.pop() if owners else None)
     healing.refuse_living(store)
     assert not owners
+    assert vfs("umount", point).code == 0
+
+
+def test_who_works_on_a_store_with_a_dead_mount_is_waited_for_once(
+    store: Path, point: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by each of the launcher, the supervisor and the daemon."""
+    dead_mount(store, point)
+    monkeypatch.setattr(healing, "DYING_SECONDS", 0.1)
+    with library.open(store), pytest.raises(StoreBusy, match=f"in use by process {os.getpid()}"):
+        refuse_living(store)
     assert vfs("umount", point).code == 0
 
 

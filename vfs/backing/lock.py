@@ -9,10 +9,11 @@ import errno
 import fcntl
 import os
 import time
+from pathlib import Path
 from types import TracebackType
 
 from vfs.backing.file_names import LOCK_NAME
-from vfs.backing.lock_holder import is_owned, owner_pid, try_lock
+from vfs.backing.lock_holder import is_owned, is_there, owner_pid, try_lock
 from vfs.backing.sqlite_files import refuse_stranger
 from vfs.backing.storage import DirectoryStorage
 from vfs.errors import StoreBusy, StoreUnreadable
@@ -22,6 +23,10 @@ NAME = LOCK_NAME
 LOOK_SECONDS = 0.005
 LOOKERS_SECONDS = 10.0
 """How long those are waited for who only look: they do so for microseconds, if nothing stops them."""
+
+HEIR_SECONDS = 1.0
+"""The same of whoever has the lock when its owner is not there: a program that a daemon was just starting as
+it was killed has what was the daemon's until it begins, less than a millisecond if nothing stops it."""
 
 
 class StoreLock:
@@ -33,7 +38,7 @@ class StoreLock:
 
     @classmethod
     def acquire(cls, storage: DirectoryStorage, *, read_only: bool = False) -> "StoreLock":
-        """Take the lock or raise StoreBusy with the owner's pid, without waiting for an owner.
+        """Take the lock or raise StoreBusy with the owner's pid, without waiting for one that lives.
 
         `read_only` also accepts a lock file that cannot be written, as on a disk that is mounted read-only.
         """
@@ -45,8 +50,7 @@ class StoreLock:
             raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
         descriptor, writable = _open(storage, read_only)
         try:
-            if not _lock(descriptor):
-                raise StoreBusy(storage.path, owner_pid(descriptor))
+            _lock(descriptor, storage.path)
         except StoreBusy:
             os.close(descriptor)
             raise
@@ -103,11 +107,15 @@ def _open(storage: DirectoryStorage, read_only: bool) -> tuple[int, bool]:
         raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock it for us alone; False when it has an owner."""
-    end = time.monotonic() + LOOKERS_SECONDS
+def _lock(descriptor: int, path: Path) -> None:
+    """Lock it for us alone; StoreBusy when it has an owner."""
+    begin = time.monotonic()
     while not try_lock(descriptor, fcntl.LOCK_EX):
-        if is_owned(descriptor) or time.monotonic() > end:
-            return False
+        waited = time.monotonic() - begin
+        if is_owned(descriptor):
+            pid = owner_pid(descriptor)
+            if is_there(pid) or waited > HEIR_SECONDS:
+                raise StoreBusy(path, pid)
+        elif waited > LOOKERS_SECONDS:
+            raise StoreBusy(path, None)
         time.sleep(LOOK_SECONDS)  # somebody looks, or did so just then
-    return True

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from vfs.backing.file_names import LOCK_BYTES
 
-LOCKS = Path("/proc/locks")
+PROC = Path("/proc")
+LOCKS = PROC / "locks"
 LOOKS = 5
 """The kernel leaves a lock out now and then while others come and go: once in a hundred times beside 200."""
 
@@ -52,6 +53,11 @@ def owner_pid(descriptor: int) -> int | None:
     except OSError:
         return noted  # a system that does not say
     return None
+
+
+def is_there(pid: int | None) -> bool:
+    """Whether there is such a process: not so an owner that has left its lock to one that it had begun."""
+    return pid is not None and (PROC / str(pid)).exists()
 
 
 def _shown_pid(file: os.stat_result, noted: int | None) -> int | None:

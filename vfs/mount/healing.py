@@ -10,7 +10,7 @@ import shlex
 import time
 from pathlib import Path
 
-from vfs.errors import MountError
+from vfs.errors import MountError, StoreBusy
 from vfs.mount.detach import detach
 from vfs.mount.mountinfo import Mount, mount_at, mounts_of, read_mounts
 from vfs.mount.owner import LOOK_SECONDS, find_owner
@@ -34,7 +34,8 @@ class AlreadyMounted(MountError):
 
 
 def refuse_living(store: Path) -> None:
-    """MountError when a mount of the store is served, or its daemon was killed but is not dead yet."""
+    """MountError when a mount of the store is served, or its daemon was killed but is not dead yet. StoreBusy
+    when it has a dead mount, and somebody works on it."""
     _wait_for_the_dying(store)
     mounts = read_mounts()
     for mount in mounts_of(store, mounts):
@@ -78,9 +79,11 @@ def _uppermost(store: Path) -> Mount | None:
 
 def _wait_for_its_end(store: Path, point: Path) -> None:
     """Wait for a daemon whose connection to a mount is over while its lock is not. Or for whoever owns the
-    store by now to mount it there again, which is for others to say."""
+    store by now to mount it there again, which is for others to say. StoreBusy for one who does neither."""
     end = time.monotonic() + DYING_SECONDS
-    while find_owner(store) is not None and is_dead(point) and time.monotonic() < end:
+    while (owner := find_owner(store)) is not None and is_dead(point):
+        if time.monotonic() > end:
+            raise StoreBusy(store, owner.pid)
         time.sleep(LOOK_SECONDS)
 
 
