@@ -45,12 +45,13 @@ def test_a_daemon_that_breaks_off_is_waited_for(monkeypatch: pytest.MonkeyPatch,
         "import os, socket, sys, time; door = socket.socket(fileno=0); door.recv(100)\n"
         "door.send(b'{\"progress\": {}}\\n'); door.close(); time.sleep(0.5)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno()) as daemon:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno()) as daemon, ours:
         theirs.close()
         client = ControlClient(tmp_path, ours)
         client.pid = daemon.pid
+        heard = [client]  # whoever asks it anything later finds nobody
         monkeypatch.setattr(unmount, "detach", lambda point: None)
-        monkeypatch.setattr(ControlClient, "connect", lambda store: client)
+        monkeypatch.setattr(ControlClient, "connect", lambda store: heard.pop() if heard else None)
         mount = Mount(1, 0, "0:1", "/", tmp_path, "fuse.vfs", str(tmp_path))
         with pytest.raises(MountError, match="ended without closing it"):
             unmount._unmount_and_wait(mount, [mount], None)
