@@ -136,3 +136,15 @@ def test_no_room_to_undo_a_commit_is_told_by_the_next_reading_as_well() -> None:
     disk.faults = []
     assert index.meta()["key 7"] == 1
     index.close()
+
+
+@pytest.mark.parametrize("code", [apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE])
+def test_no_room_is_told_as_such_whatever_sqlite_calls_it(tmp_path: Path, code: int) -> None:
+    """Its shared memory grows with its own log, and is a file, too."""
+    vfs.mkfs(tmp_path / "store")
+    with vfs.open(tmp_path / "store") as fs:
+        index = fs.store.index
+        with pytest.raises(NoSpace), index.transaction():
+            raise apsw.exception_for(code)
+        with pytest.raises(NoSpace), index.checking(writable=True):
+            raise apsw.exception_for(code)

@@ -127,7 +127,7 @@ class Index(TreeRows):
             if found == VERSION or not self.read_only:
                 self._check_generations()
         except (apsw.Error, UnicodeDecodeError) as error:
-            raise IndexDamaged(reason_of(error)) from error
+            raise _unread(error) from error
         if "lsn" not in meta:
             raise IndexDamaged("it does not say how much of the log it holds")
 
@@ -156,10 +156,8 @@ class Index(TreeRows):
         CALLS[thread] = ("read of", INDEX_NAME, monotonic())
         try:
             return self._cursor.execute(sql, arguments).fetchall()
-        except apsw.FullError as error:  # whoever reads first has to undo a commit that was cut off
-            raise NoSpace from error
-        except DAMAGE as error:
-            raise IndexDamaged(reason_of(error)) from error
+        except (*DAMAGE, apsw.FullError) as error:  # whoever reads first undoes a commit that was cut off
+            raise _unread(error) from error
         finally:
             CALLS.pop(thread, None)
 
@@ -234,13 +232,12 @@ class Index(TreeRows):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        except apsw.FullError as error:
-            # What SQLite's own log grew by stays its own until it is emptied, and deletes need that room.
-            with suppress(apsw.Error):
-                fold_log(self._writing_connection())
-            raise NoSpace from error
         except apsw.Error as error:
-            raise IndexUnwritten(str(error)) from error
+            if wants_room(error):
+                # What SQLite's own log grew by stays its own until it is emptied, and deletes need that room.
+                with suppress(apsw.Error):
+                    fold_log(self._writing_connection())
+            raise _unwritten(error) from error
 
     def is_loose(self) -> bool:
         """Whether `shrink` would make the index a good deal smaller; any thread."""
@@ -261,10 +258,8 @@ class Index(TreeRows):
                     more = give_pages_back(self._writing_connection())
             with self._writing:
                 fold_log(self._writing_connection())
-        except apsw.FullError as error:
-            raise NoSpace from error
         except apsw.Error as error:
-            raise IndexUnwritten(str(error)) from error
+            raise _unwritten(error) from error
 
     def reading_connection(self) -> apsw.Connection:
         """A connection of one's own to read in another thread; where that cannot be, the owner's."""
@@ -297,12 +292,8 @@ class Index(TreeRows):
             finally:
                 if connection.in_transaction:  # an I/O error has rolled it back already
                     connection.execute("ROLLBACK")
-        except DAMAGE as error:
-            if isinstance(error, apsw.Error) and wants_room(error):
-                raise NoSpace from error
-            raise IndexDamaged(reason_of(error)) from error
-        except apsw.FullError as error:
-            raise NoSpace from error
+        except (*DAMAGE, apsw.FullError) as error:
+            raise _unread(error) from error
         except (apsw.Error, OSError) as error:
             raise StoreUnreadable(self._storage.path, f"its index: {error}") from error
         finally:
@@ -312,11 +303,19 @@ class Index(TreeRows):
 
 def _opening_failed(error: apsw.Error, storage: Storage) -> VfsError:
     """What SQLite says of an index that it could not open; damage only where it is."""
-    if wants_room(error):
-        return NoSpace()
     if isinstance(error, apsw.CantOpenError):  # its own log or shared memory cannot be made, say
         return StoreUnreadable(storage.path, f"its index: {error}")
-    return IndexDamaged(reason_of(error))
+    return _unread(error)
+
+
+def _unread(error: Exception) -> VfsError:
+    """What SQLite says of what it could not read, which takes room after a crash."""
+    return NoSpace() if wants_room(error) else IndexDamaged(reason_of(error))
+
+
+def _unwritten(error: Exception) -> VfsError:
+    """What SQLite says of what it could not write."""
+    return NoSpace() if wants_room(error) else IndexUnwritten(str(error))
 
 
 def _prepare(connection: apsw.Connection, storage: Storage) -> None:

@@ -99,7 +99,7 @@ def harden(connection: apsw.Connection) -> None:
     connection.pragma("mmap_size", 0)  # a file that shrinks under us is an error, not a SIGBUS
 
 
-def wants_room(error: apsw.Error) -> bool:
+def wants_room(error: Exception) -> bool:
     """Whether SQLite says that the disk is full: also that it could not make its shared memory as large as it
     has to be, which it calls an I/O error."""
     return (
