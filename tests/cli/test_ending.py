@@ -185,6 +185,21 @@ def test_a_signal_unmounts_wherever_the_mount_shows_by_then(store: Path, tmp_pat
         assert fs.read_bytes("/file") == b"data"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts other things")
+def test_a_signal_unmounts_all_copies_of_the_mount(store: Path, point: Path, tmp_path: Path) -> None:
+    pid = mount(store, point)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for place in (copy, point, point):  # one over the other
+        subprocess.run(["mount", "--bind", point, place], check=True, timeout=60)
+    assert len(mounts_of(store, read_mounts())) == 4
+    with ProcessEnd(pid) as daemon:
+        os.kill(pid, signal.SIGTERM)
+        assert daemon.wait(60)
+    assert not is_mounted(store)
+    assert "another mount namespace" not in log_of(store)
+
+
 def test_a_signal_ends_a_busy_mount_and_keeps_what_was_written(store: Path, point: Path) -> None:
     pid = mount(store, point)
     with program_inside(point):

@@ -84,7 +84,7 @@ class KernelMount:
 
     def detach(self) -> None:
         """Take the mount off while it is served, as `detach.detach` does; nothing when it has gone."""
-        for place in self._places():
+        while (place := self._place()) is not None:
             detach(place)
 
     def is_connected(self) -> bool:
@@ -100,11 +100,11 @@ class KernelMount:
             return
         self._attached = False
         self._cut()
-        for place in self._places():
-            try:
+        try:
+            while (place := self._place()) is not None:
                 detach(place, lazy=True)
-            except MountError as error:
-                log.error("%s", error)
+        except MountError as error:
+            log.error("%s", error)
 
     def _cut(self) -> None:
         """End the connection, and leave the session to the end of the process: a thread may be about to tell
@@ -112,13 +112,14 @@ class KernelMount:
         for descriptor in self._sessions:
             os.dup2(self._nothing, descriptor, inheritable=False)
 
-    def _places(self) -> list[Path]:
-        """Where a look ends at our mount: also below a renamed folder, and at its copies (mount --bind)."""
+    def _place(self) -> Path | None:
+        """Where a look ends at our mount: below a renamed folder, too, and at copies of it (mount --bind), one
+        of which may hide another."""
         mounts = read_mounts()
         # The device alone is not enough: the kernel gives its number to the next mount once ours has gone.
         # But nobody else mounts our store as long as we own it.
-        ours = [mount for mount in mounts_of(self._store, mounts) if mount.device == self.device]
-        return [mount.point for mount in ours if mount_at(mount.point, mounts) == mount]
+        ours = (mount for mount in mounts_of(self._store, mounts) if mount.device == self.device)
+        return next((mount.point for mount in ours if mount_at(mount.point, mounts) == mount), None)
 
 
 @contextmanager
