@@ -21,7 +21,7 @@ from vfs.backing.schema import TABLES, TEMPORARY, UPGRADES, VERSION
 from vfs.backing.schema_check import check_schema
 from vfs.backing.shapes import check_rows
 from vfs.backing.shrinking import fold_log, give_pages_back, is_loose, write_anew
-from vfs.backing.sqlite_files import reason_of, wants_room
+from vfs.backing.sqlite_files import PAGE_BYTES, reason_of, wants_room
 from vfs.backing.storage import Storage
 from vfs.backing.transaction import Transaction
 from vfs.backing.tree_rows import TreeRows
@@ -81,7 +81,7 @@ class Index(TreeRows):
         connection = storage.index_connection(INDEX_NAME, read_only=False)
         try:
             connection.reserve_bytes(None, 8)  # room for the checksum that the VFS puts on every page
-            connection.pragma("page_size", 4096)
+            connection.pragma("page_size", PAGE_BYTES)
             connection.pragma("auto_vacuum", "INCREMENTAL")  # so that gc can give pages back in small steps
             _prepare(connection, storage)
             with connection:
@@ -328,6 +328,6 @@ def _prepare(connection: apsw.Connection, storage: Storage) -> None:
     connection.pragma("synchronous", "FULL")
     connection.pragma("cache_size", -8192)
     # SQLite's own log grows so far before it is begun anew: much of what is kept free on a small disk.
-    pages = unit_bytes(storage.space().total_bytes) // 16 // 4096
+    pages = unit_bytes(storage.space().total_bytes) // 16 // PAGE_BYTES
     connection.wal_autocheckpoint(max(LEAST_LOG_PAGES, min(MOST_LOG_PAGES, pages)))
     connection.set_busy_timeout(10_000)

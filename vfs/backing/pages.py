@@ -12,11 +12,10 @@ from collections.abc import Iterator
 
 import apsw
 
-from vfs.backing.sqlite_files import load_checksums
+from vfs.backing.sqlite_files import CHECKSUM_BYTES, PAGE_BYTES, load_checksums
 from vfs.backing.storage import Storage, StorageFile
 
-PAGE_BYTES = 4096
-USABLE_BYTES = PAGE_BYTES - 8
+USABLE_BYTES = PAGE_BYTES - CHECKSUM_BYTES
 """What a page holds of rows; its checksum comes behind."""
 
 _LOG_HEADER = struct.Struct(">8I")

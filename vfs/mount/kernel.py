@@ -113,8 +113,8 @@ class KernelMount:
             os.dup2(self._nothing, descriptor, inheritable=False)
 
     def _place(self) -> Path | None:
-        """Where a look ends at our mount: below a renamed folder, too, and at copies of it (mount --bind), one
-        of which may hide another."""
+        """Where a look ends at our mount: below a renamed folder, too, and at its copies (mount --bind), which
+        may hide each other."""
         mounts = read_mounts()
         # The device alone is not enough: the kernel gives its number to the next mount once ours has gone.
         # But nobody else mounts our store as long as we own it.
