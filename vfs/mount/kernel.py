@@ -113,8 +113,8 @@ class KernelMount:
             os.dup2(self._nothing, descriptor, inheritable=False)
 
     def _place(self) -> Path | None:
-        """Where a look ends at our mount: below a renamed folder, too, and at its copies (mount --bind), which
-        may hide each other."""
+        """Where a look ends at our mount: also below a renamed folder, and at one of several copies (mount
+        --bind), which may hide each other."""
         mounts = read_mounts()
         # The device alone is not enough: the kernel gives its number to the next mount once ours has gone.
         # But nobody else mounts our store as long as we own it.
