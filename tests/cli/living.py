@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,13 +25,6 @@ def mount(store: Path, point: Path, *options: str, warning: str = "") -> int:
 
 def is_mounted(store: Path) -> bool:
     return bool(mounts_of(store, read_mounts()))
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def log_of(store: Path) -> str:

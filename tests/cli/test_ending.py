@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import vfs as library
-from tests.cli.living import eventually, is_mounted, log_of, mount, open_files, program_inside
+from tests.beside import beside
+from tests.cli.living import is_mounted, log_of, mount, open_files, program_inside
 from tests.cli.shell import vfs
 from tests.mounted import late_daemon
 from tests.mounted.mounting import ROOT
+from tests.waiting import eventually
 from vfs.backing.lock import StoreLock
 from vfs.backing.storage import DirectoryStorage
 from vfs.mount import flushing
@@ -217,7 +219,7 @@ LARGE = 30_000_000  # more than the kernel sends before it waits for answers
 
 def test_a_signal_keeps_what_the_kernel_has_not_handed_over(store: Path, point: Path) -> None:
     command = [sys.executable, "-m", late_daemon.__name__, "mount", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as daemon:
+    with beside(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)) as daemon:
         eventually(lambda: is_mounted(store), 60)
         with open(point / "held", "wb", buffering=0) as held:
             held.write(b"x" * LARGE)
@@ -314,7 +316,7 @@ def test_an_exception_in_the_daemon_leaves_a_traceback_and_no_mount(
     reading, writing = os.pipe()
     arguments = ["mount", "--foreground", f"--ready-fd={writing}", str(store), str(point)]
     command = [sys.executable, "-c", code, *arguments]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE) as daemon:
+    with beside(subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.PIPE)) as daemon:
         os.close(writing)
         with open(reading, "rb") as pipe:
             assert place == "main" or json.loads(pipe.readline())["ready"]
@@ -371,7 +373,7 @@ def test_an_answer_that_comes_after_the_mount_has_gone_is_no_error(store: Path, 
         f"from vfs.mount.mountinfo import mounts_of, read_mounts\n{LATE}sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "mount", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as daemon:
         eventually(lambda: is_mounted(store))
         (point / "file").write_text("data")
         # The kernel asks when the file is closed already, and asks nothing more without the mount.

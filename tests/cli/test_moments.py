@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 import vfs as library
-from tests.cli.living import eventually, is_mounted, log_of, mount, open_files
+from tests.beside import beside
+from tests.cli.living import is_mounted, log_of, mount, open_files
 from tests.cli.shell import vfs
 from tests.mounted.namespace import apart
+from tests.waiting import eventually
 from vfs.mount import unmount
 from vfs.mount.kernel import KernelMount
 from vfs.mount.mountinfo import Mount, mounts_of, read_mounts
@@ -51,12 +53,11 @@ def daemon(store: Path, point: Path, code: str) -> Iterator["subprocess.Popen[st
     begin = f"import os, signal, sys, time, vfs.mount.daemon as daemon\nfrom vfs.cli import main\n{waiting}"
     command = [sys.executable, "-c", f"{begin}{code}\nsys.exit(main(sys.argv[1:]))"]
     command += ["mount", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as process:
         try:
             yield process
         finally:
             let_go(point)
-            process.kill()
 
 
 def gate(point: Path) -> Path:

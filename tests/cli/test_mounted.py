@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import vfs as library
-from tests.cli.living import eventually, is_mounted, log_of, mount
+from tests.beside import beside
+from tests.cli.living import is_mounted, log_of, mount
 from tests.cli.shell import vfs
+from tests.waiting import eventually
 from vfs.mount.owner import find_owner
 from vfs.mount.protocol import socket_address
 
@@ -131,7 +133,9 @@ def test_a_daemon_that_hangs_hangs_nobody_else(store: Path, point: Path, tmp_pat
 
 def test_the_foreground(store: Path, point: Path) -> None:
     command = [sys.executable, "-m", "vfs", "mount", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as daemon:
+    with beside(
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ) as daemon:
         eventually(lambda: is_mounted(store))
         (point / "file").write_text("data")
         daemon.send_signal(signal.SIGINT)
@@ -158,7 +162,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_mount_that_has_just_begun_is_one_that_can_be_asked(store: Path, point: Path) -> None:
     """It shows before anything of it is answered."""
     command = [sys.executable, "-c", LATE_SOCKET, "mount", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as daemon:
         eventually(lambda: is_mounted(store))
         ran = vfs("info", "--json", point)
         assert (ran.code, ran.err) == (0, "")

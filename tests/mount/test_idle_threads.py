@@ -1,27 +1,17 @@
 """Threads that end when nobody needs them: what is handed in is done, and nothing of it is kept."""
 
 import threading
-import time
 import weakref
-from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS, eventually
 from vfs.mount import idle_threads
 from vfs.mount.idle_threads import IdleThreads, Job
 
-PATIENCE_SECONDS = 60
 NAME = "vfs-tried"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what another thread does some time."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def running() -> set[threading.Thread]:
@@ -61,7 +51,7 @@ def test_no_more_threads_than_were_wanted() -> None:
     for expected in (3, 6):
         assert len(running() - before) == 3
         together.wait(PATIENCE_SECONDS)
-        until(partial(all_met, expected))
+        eventually(partial(all_met, expected))
 
 
 def test_threads_end_when_nobody_needs_them_and_others_begin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +61,7 @@ def test_threads_end_when_nobody_needs_them_and_others_begin(monkeypatch: pytest
         done = threading.Event()
         threads.put(done.set, threads=1)
         assert done.wait(PATIENCE_SECONDS)
-        until(lambda: running() <= before)
+        eventually(lambda: running() <= before)
 
 
 class Hasty(SimpleQueue[Job]):
@@ -115,8 +105,8 @@ def test_where_no_thread_can_be_begun_the_next_job_finds_one(monkeypatch: pytest
 
 def test_nothing_is_kept_of_a_job_that_is_done() -> None:
     threads = IdleThreads(NAME)
-    job = partial(until, lambda: True)
+    job = partial(eventually, lambda: True)
     gone = weakref.ref(job)
     threads.put(job, threads=1)
     del job
-    until(lambda: gone() is None)  # long before the thread ends
+    eventually(lambda: gone() is None)  # long before the thread ends

@@ -17,7 +17,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -223,16 +222,6 @@ class MountedStore:
             self.ended()
         if is_mounted(self.path):
             subprocess.run(["umount", "--lazy", str(self.path)], check=False)
-
-
-def stored_bytes(mounted: MountedStore, *parts: str) -> int:
-    """What the files of a store take of its disk, or those of some folders in it. They may go as we look."""
-    total = 0
-    for part in parts or (".",):
-        for path in (mounted.store / part).rglob("*"):
-            with suppress(FileNotFoundError):
-                total += path.lstat().st_blocks * 512
-    return total
 
 
 def is_mounted(path: Path) -> bool:

@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tests.mounted.mounting import ROOT, MountedStore, vfs
+from tests.waiting import eventually
 
 PAUSED_DAEMON = (sys.executable, "-m", "tests.mounted.paused_daemon")
 READY, GO, STUCK, WAITING = "ready", "go", "stuck", "waiting"
@@ -49,7 +49,7 @@ def start_rollback(mounted: MountedStore, name: str) -> subprocess.Popen[str]:
 
 def wait_until_it_asks(command: subprocess.Popen[str]) -> None:
     """Return when a command is connected to its daemon, or has ended: however long it takes to start."""
-    wait_until(lambda: command.poll() is not None or _is_connected(command.pid))
+    eventually(lambda: command.poll() is not None or _is_connected(command.pid))
 
 
 def _is_connected(pid: int) -> bool:
@@ -76,7 +76,7 @@ class Pause:
         for sign in (READY, GO):
             (self._folder / sign).unlink(missing_ok=True)
         command = start_rollback(self._mounted, name)
-        wait_until((self._folder / READY).exists)
+        eventually((self._folder / READY).exists)
         return command
 
     def go_on(self) -> None:
@@ -89,7 +89,7 @@ class Pause:
 
     def wait_until_stuck(self) -> None:
         """Return when there is such a write."""
-        wait_until((self._folder / WAITING).exists)
+        eventually((self._folder / WAITING).exists)
 
 
 def end(command: subprocess.Popen[str]) -> str:
@@ -97,14 +97,6 @@ def end(command: subprocess.Popen[str]) -> str:
     said, errors = command.communicate(timeout=60)
     assert command.returncode == 0, errors
     return str(json.loads(said)["kept_as"])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Return when the condition holds; AssertionError when it takes longer."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "it takes too long"
-        time.sleep(0.005)
 
 
 def write_back(mounted: MountedStore) -> None:

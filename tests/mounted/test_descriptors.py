@@ -6,8 +6,7 @@ import os
 import random
 import resource
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.mounted.mounting import MountedStore, vfs
 from tests.mounted.programs import start_python, wait_for
 from tests.mounted.test_packing import info
 from tests.mounted.vitals import MIB, vitals, watched
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.mounted
 
@@ -67,15 +67,6 @@ for number in range(int(sys.argv[1])):
 """
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """The kernel tells the daemon of closed files some time after the process has ended; and the daemon lets
-    go of a client of its own when that has its answer."""
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-
-
 def test_10_000_files_open_in_many_processes(mounted: MountedStore) -> None:
     at_first = vitals(mounted.pid)
     holders = [start_python(HOLDER, f"{number}", f"{FILES}", cwd=mounted.path) for number in range(PROCESSES)]
@@ -96,7 +87,10 @@ def test_10_000_files_open_in_many_processes(mounted: MountedStore) -> None:
             holder.kill()
             holder.communicate()
     assert len(os.listdir(mounted.path)) == PROCESSES * FILES // 2
-    wait_until(lambda: vitals(mounted.pid).descriptors <= at_first.descriptors + 10, "descriptors stay open")
+    eventually(
+        lambda: vitals(mounted.pid).descriptors <= at_first.descriptors + 10,
+        otherwise="descriptors stay open",
+    )
     mounted.remount()
     names = os.listdir(mounted.path)
     for name in random.Random(1).sample(names, 200):
@@ -108,14 +102,18 @@ def test_killed_clients_leave_nothing(mounted: MountedStore) -> None:
     at_first = vitals(mounted.pid)
     for _ in range(3):
         wait_for(start_python(VICTIMS, "15", cwd=mounted.path))
-    wait_until(lambda: info(mounted)["logical_bytes"] == 0, "unlinked files of killed clients live on")
+    eventually(
+        lambda: info(mounted)["logical_bytes"] == 0, otherwise="unlinked files of killed clients live on"
+    )
     vfs("gc", mounted.path)
     figures = info(mounted)
     assert (figures["files"], figures["backlog_bytes"]) == (0, 0)
     assert figures["stored_bytes"] < MIB
     assert mounted.fsck()["counts"]["files"] == 0
-    wait_until(lambda: vitals(mounted.pid).descriptors <= at_first.descriptors + 5, "descriptors stay open")
-    wait_until(lambda: vitals(mounted.pid).threads <= at_first.threads + 10, "threads stay")
+    eventually(
+        lambda: vitals(mounted.pid).descriptors <= at_first.descriptors + 5, otherwise="descriptors stay open"
+    )
+    eventually(lambda: vitals(mounted.pid).threads <= at_first.threads + 10, otherwise="threads stay")
     now = vitals(mounted.pid)
     print(f"{at_first} at first, {now} after 1,125 files of 45 killed processes")
     assert now.memory_bytes <= at_first.memory_bytes + 20 * MIB

@@ -14,8 +14,8 @@ import pytest
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import ROOT, VFS, MountedStore, vfs
 from tests.mounted.programs import start_python, wait_for
-from tests.mounted.rolling import wait_until
 from tests.mounted.taken_room import taken_bytes
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.mounted
 
@@ -35,13 +35,14 @@ def noise(seed: int, size: int) -> bytes:
 
 def glimpse(mounted: MountedStore) -> dict[str, Any]:
     """What is known at once: while the disk is slow, figures of earlier or none."""
-    return mounted.info()
+    facts: dict[str, Any] = json.loads(vfs("info", "--json", mounted.path))
+    return facts
 
 
 def info(mounted: MountedStore) -> dict[str, Any]:
     """All figures of this moment, for which a checkpoint has to be waited for where the disk is slow."""
     end = time.monotonic() + 60
-    while (figures := glimpse(mounted))["figures_age_seconds"] != 0 or figures["changes_since_checkpoint"]:
+    while (figures := mounted.info())["changes_since_checkpoint"]:
         assert time.monotonic() < end, figures
     return figures
 
@@ -216,7 +217,7 @@ def test_an_unmount_does_not_wait_for_packing(mount_store: Mounter) -> None:
     for name, content in contents.items():
         (mounted.path / name).write_bytes(content)
     flushing = start_flush(mounted)
-    wait_until(lambda: any((mounted.store / "packs").glob("new-*")))
+    eventually(lambda: any((mounted.store / "packs").glob("new-*")))
     assert flushing.poll() is None, "packing at this level takes many seconds"
     begin = time.monotonic()
     mounted.unmount()

@@ -7,7 +7,6 @@ import os
 import random
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import MountedStore, vfs
 from tests.mounted.taken_room import taken_bytes
+from tests.waiting import eventually
 from vfs.cli.application import main
 
 pytestmark = pytest.mark.mounted
@@ -47,13 +47,6 @@ def waiting_jobs(store: Path) -> int:
         return found
     finally:
         connection.close()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 class Written:

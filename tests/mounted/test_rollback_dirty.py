@@ -15,8 +15,9 @@ import pytest
 
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import ROOT, MountedStore
-from tests.mounted.rolling import Pause, end, freeze, is_quiet, refused, roll_back, wait_until, write_back
+from tests.mounted.rolling import Pause, end, freeze, is_quiet, refused, roll_back, write_back
 from tests.mounted.trees import describe
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.mounted
 
@@ -119,7 +120,7 @@ def test_writers_that_are_stopped_before_the_moment_leave_nothing(
             for writer in running:
                 writer.send_signal(signal.SIGSTOP)
             for writer in running:
-                wait_until(lambda writer=writer: is_quiet(writer))  # type: ignore[misc]
+                eventually(lambda writer=writer: is_quiet(writer))  # type: ignore[misc]
             pause.go_on()
             end(rollback)
             assert describe(at) == then

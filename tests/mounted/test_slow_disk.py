@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.beside import beside
 from tests.mounted import impatient_daemon, slow_daemon
 from tests.mounted.loop_disk import LoopDisk, loop_disk
 from tests.mounted.mounting import ROOT, VFS, MountedStore, is_mounted, vfs
@@ -176,7 +177,7 @@ def test_a_killed_daemon_that_cannot_end_is_named_and_heals_when_the_disk_answer
     (hanging.path / "file").write_text("data")
     subprocess.run(["sync", "-f", hanging.path / "file"], check=True, timeout=60)
     disk.freeze()
-    with start_python("open('more', 'w')", cwd=hanging.path) as maker:
+    with beside(start_python("open('more', 'w')", cwd=hanging.path)) as maker:
         wait_until_stuck(hanging.store, 0.5)
         os.kill(hanging.pid, signal.SIGKILL)
         mounting = subprocess.Popen(

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from tests.mounted.mounting import MountedStore, stored_bytes
+from tests.mounted.mounting import MountedStore
 from tests.mounted.programs import run
+from tests.mounted.taken_room import taken_bytes
 from vfs.backing.room import RESERVE_BYTES
 
 pytestmark = pytest.mark.mounted
@@ -54,13 +55,13 @@ def test_what_is_used_is_what_the_host_uses(mounted: MountedStore) -> None:
 def test_writing_400_mib_lowers_what_is_free_by_as_much(mounted: MountedStore) -> None:
     """The store takes so much of its disk, and what the mount tells follows the disk."""
     before, before_host = look(mounted)
-    before_stored = stored_bytes(mounted)
+    before_stored = taken_bytes(mounted.store)
     size = 400 * MIB
     with open(mounted.path / "large", "wb") as file:
         for number in range(size // (8 * MIB)):
             file.write(random.Random(number).randbytes(8 * MIB))
         os.fsync(file.fileno())
-    assert stored_bytes(mounted) - before_stored >= size
+    assert taken_bytes(mounted.store) - before_stored >= size
     after, after_host = look(mounted)
     lowered, lowered_host = free(before) - free(after), free(before_host) - free(after_host)
     assert lowered == pytest.approx(lowered_host, abs=2 * OTHERS_BYTES)

@@ -10,10 +10,12 @@ from typing import IO, Any
 
 import pytest
 
-from tests.cli.living import eventually, is_mounted, log_of
+from tests.beside import beside
+from tests.cli.living import is_mounted, log_of
 from tests.cli.shell import vfs
 from tests.mounted.mounting import VFS, copy_of_an_empty_store
 from tests.mounted.vitals import vitals
+from tests.waiting import eventually
 from vfs.mount.owner import find_owner, wait_until_free
 from vfs.mount.process_end import ProcessEnd
 
@@ -164,7 +166,7 @@ def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_supervisor_ends_both_cleanly(store: Path, point: Path, number: int) -> None:
     command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
         wait_for_line(supervisor.stderr, "supervisor: mounted at ")
         daemon = owner_of(store)
         if number == signal.SIGINT:  # first a death, which shows on stderr too
@@ -206,7 +208,7 @@ def test_told_to_end_it_stays_ended_and_without_its_supervisor_it_goes_on_alone(
 
 def test_told_to_end_while_no_daemon_serves_it_clears_the_dead_mount(store: Path, point: Path) -> None:
     command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
         for kills in range(1, 3):
             wait_for_line(supervisor.stderr, MOUNTED[kills > 1])
             os.kill(owner_of(store), signal.SIGKILL)
@@ -239,7 +241,7 @@ def test_unmounted_while_no_daemon_serves_it_stays_ended(
         f"supervisor.DELAYS_SECONDS = ({delay},)\nsys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
         wait_for_line(supervisor.stderr, MOUNTED[False])
         os.kill(owner_of(store), signal.SIGKILL)
         wait_for_line(supervisor.stderr, "restart 1")
@@ -283,7 +285,7 @@ def test_told_to_end_it_leaves_a_mount_that_somebody_has_made_meanwhile(store: P
         "supervisor.DELAYS_SECONDS = (600.0,)\nsys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
         wait_for_line(supervisor.stderr, "supervisor: mounted at ")
         os.kill(owner_of(store), signal.SIGKILL)
         wait_for_line(supervisor.stderr, "restart 1 in 600 s")
@@ -333,7 +335,7 @@ def test_what_was_written_below_between_two_daemons_keeps_nobody_from_mounting(
     store: Path, point: Path
 ) -> None:
     command = [sys.executable, "-c", FAULTY, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
         wait_for_line(supervisor.stderr, MOUNTED[False])
         point.with_name("go").touch()
         wait_for_line(supervisor.stderr, "the daemon ended with exit code 1; restart 1")
@@ -356,7 +358,7 @@ def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: P
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
         for kills in range(4):
             wait_for_line(supervisor.stderr, MOUNTED[kills > 0])
             os.kill(owner_of(store), signal.SIGKILL)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.beside import beside
 from tests.cli.living import is_mounted
 from tests.mounted.mounting import ROOT, VFS, copy_of_an_empty_store
 from vfs.mount.notify import notify
@@ -62,7 +63,7 @@ def test_systemd_is_told(supervise: bool, tmp_path: Path, ear: socket.socket) ->
     point.mkdir()
     command = [*VFS, "mount", "--foreground", *(["--supervise"] * supervise), str(store), str(point)]
     environment = {**os.environ, "NOTIFY_SOCKET": os.fspath(tmp_path / "notify")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as service:
+    with beside(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)) as service:
         said, (credentials,), _, _ = ear.recvmsg(4096, socket.CMSG_SPACE(12))
         assert said.startswith(b"READY=1\n")
         # NotifyAccess=main: only what the main process says counts.

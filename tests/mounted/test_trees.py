@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.living import eventually
+from tests.beside import beside
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import ROOT, VFS, MountedStore, vfs
 from tests.trees.material import describe, make_everything
+from tests.waiting import eventually
 from vfs.mount.client import ControlClient
 
 pytestmark = pytest.mark.mounted
@@ -187,7 +188,7 @@ def test_an_unmount_ends_an_import(mounted: MountedStore, tmp_path: Path) -> Non
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     command = [*VFS, "import", str(mounted.path), str(pipe), "/in"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as client:
+    with beside(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)) as client:
         with open(pipe, "wb") as archive:
             archive.write(b"")
             archive.flush()
@@ -234,7 +235,7 @@ def test_collections_get_their_turn(mounted: MountedStore, tmp_path: Path) -> No
     top.mkdir()
     for number in range(3):
         (top / f"{number}").write_bytes(os.urandom(70 << 20))
-    with subprocess.Popen([*VFS, "import", str(mounted.path), str(top)], cwd=ROOT) as client:
+    with beside(subprocess.Popen([*VFS, "import", str(mounted.path), str(top)], cwd=ROOT)) as client:
         time.sleep(0.7)
         vfs("gc", mounted.path)
         vfs("flush", mounted.path)
