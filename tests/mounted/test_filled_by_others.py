@@ -55,19 +55,26 @@ def refused(*words: str | Path) -> str:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_it_is_told_as_a_full_disk_and_nothing_is_called_damaged(store: MountedStore, killed: bool) -> None:
+def test_it_is_told_as_a_full_disk_and_nothing_is_called_damaged(
+    store: MountedStore, tmp_path: Path, killed: bool
+) -> None:
     if killed:
         store.kill()
     else:
         store.unmount()
     taken = hog(store)
     # What needs SQLite's shared memory and has no room for it says so.
-    said = refused("snapshot", "create", store.store, "one")
-    assert "the disk that holds the store is full; make room there" in said
+    for words in (
+        ("snapshot", "create", store.store, "one"),
+        *[("mount", store.store, store.path)] * (not killed),
+    ):
+        assert "the disk that holds the store is full; make room there" in refused(*words)
     # What only reads goes on.
     store.fsck()
     with library.open(store.store, read_only=True) as fs:
         assert fs.read_bytes("/kept") == b"kept"
+    vfs("export", store.store, tmp_path / "out")
+    assert (tmp_path / "out" / "kept").read_bytes() == b"kept"
     if killed:
         store.mount()  # whose shared memory is there still
         assert (store.path / "kept").read_bytes() == b"kept"
