@@ -1,6 +1,6 @@
 """A process beside a test: when the test goes wrong it is told to end, and killed when it does not.
 
-`with subprocess.Popen(…)` alone would wait for a daemon that nobody tells to end, until the test's time is up.
+`with subprocess.Popen(…)` alone would wait for a daemon that nobody tells to end, until the test has no time.
 """
 
 import subprocess

@@ -7,6 +7,7 @@ Those marked `serial` run last, each while no other test runs in any worker (`-n
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Generator
@@ -31,6 +32,10 @@ settings.load_profile("vfs")
 # Each process that a test starts would compile everything anew, which takes longer than all else it does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Programs that a test interrupts heed that also where a shell runs the tests in its background, ignoring it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CAP_SYS_ADMIN = 1 << 21
 

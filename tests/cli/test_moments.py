@@ -96,10 +96,7 @@ def test_told_to_end_as_it_ends_a_daemon_ends_well(
 
 
 def test_ctrl_c_while_the_store_is_opened_is_no_fault(store: Path, point: Path) -> None:
-    code = (
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
-        "daemon.open_filesystem = lambda *_, **__: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))"
-    )
+    code = "daemon.open_filesystem = lambda *_, **__: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))"
     with daemon(store, point, code) as process:
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "vfs: interrupted\n")

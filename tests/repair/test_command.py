@@ -67,11 +67,6 @@ def test_one_document_has_the_plan_and_the_result(store: Path) -> None:
     assert vfs("fsck", "--repair", "--json", store).document["result"] == "clean"
 
 
-def heed_interrupts() -> None:
-    """Also where a shell runs the tests in the background, and has them ignore these."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def interrupt(process: subprocess.Popen[bytes]) -> None:
     """Ctrl-C as it waits for an answer: between the question and the wait Python would miss it, and a second
     one would hit whatever the first one has begun."""
@@ -94,7 +89,6 @@ def test_on_a_terminal_it_asks(store: Path, answer: str, code: int, said: str) -
         stdout=follower,
         stderr=follower,
         start_new_session=True,
-        preexec_fn=heed_interrupts,
     )
     os.close(follower)
     shown_text = b""
