@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.beside import beside
 from vfs.backing import lock, lock_holder
 from vfs.backing.lock import NAME, StoreLock
 from vfs.backing.storage import DirectoryStorage
@@ -169,7 +170,7 @@ def test_a_lock_that_the_kernel_leaves_out_is_looked_for_again(
 
 def test_a_pid_of_an_earlier_owner_is_never_named(storage: DirectoryStorage, tmp_path: Path) -> None:
     """It stands there until the next one has written its own, and its number may be anybody's by then."""
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with beside(subprocess.Popen(["sleep", "60"])) as other:
         with StoreLock.acquire(storage):
             (tmp_path / NAME).write_text(f"{other.pid}\n")
             with pytest.raises(StoreBusy) as busy:
