@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import trio
+
 PATIENCE_SECONDS = 60.0
 
 
@@ -14,3 +16,10 @@ def eventually(
     while not condition():
         assert time.monotonic() < end, otherwise
         time.sleep(0.01)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """The same, for a task: others go on meanwhile. trio.TooSlowError when it takes longer."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - nobody could tell
+            await trio.sleep(0.005)

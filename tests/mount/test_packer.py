@@ -3,7 +3,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +11,7 @@ import trio
 import trio.testing
 
 from tests.mount.packer_script import Script, Work
+from tests.waiting import until
 from vfs.errors import ChunkDamaged, MountError, NoSpace
 from vfs.mount.packer import Packer
 
@@ -32,11 +32,6 @@ async def running(packer: Packer):
             await nursery.start(packer.run)
             yield
             nursery.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - a script to look at, not an event
-        await trio.sleep(0.005)
 
 
 async def test_what_is_due_is_packed_and_then_chunks_go() -> None:

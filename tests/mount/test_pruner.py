@@ -1,6 +1,5 @@
 """When pruning happens beside requests, and what it lets others do. The file system is a script here."""
 
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 import trio
 
 from tests.mount.packer_script import Script
+from tests.waiting import until
 from vfs.errors import NoSpace
 from vfs.mount.packer import Packer
 from vfs.mount.pruner import Pruner
@@ -25,11 +25,6 @@ async def running(script: Any):
             nursery.start_soon(Pruner(script, script).run)
             yield
             nursery.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - a script to look at, not an event
-        await trio.sleep(0.005)
 
 
 def due(slices: int) -> Script:

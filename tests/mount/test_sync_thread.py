@@ -4,24 +4,15 @@ import gc
 import os
 import threading
 import weakref
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
+from tests.waiting import PATIENCE_SECONDS, until
 from vfs.mount import idle_threads
 from vfs.mount.sync_thread import SyncThread
-
-PATIENCE_SECONDS = 60
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what another thread does some time."""
-    with trio.fail_after(PATIENCE_SECONDS):
-        while not holds():  # noqa: ASYNC110 - nobody could tell
-            await trio.sleep(0.01)
 
 
 async def test_jobs_run_elsewhere_one_after_the_other() -> None:

@@ -5,13 +5,12 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.beside import beside
+from tests.cli.living import open_files
 from tests.mounted.conftest import Mounter
 from tests.mounted.mounting import ROOT, VFS, MountedStore, vfs
 from tests.trees.material import describe, make_everything
@@ -201,19 +200,12 @@ def test_an_unmount_ends_an_import(mounted: MountedStore, tmp_path: Path) -> Non
     mounted.mount()
 
 
-def open_files(pid: int) -> Iterator[str]:
-    """What a process has open."""
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            yield os.readlink(descriptor)
-
-
 def wait_for_the_pipe(pid: int) -> None:
     """Until a daemon reads what a client of it pipes in."""
-    end = time.monotonic() + 60
-    while not any(name.endswith("/archive.tar") for name in open_files(pid)):
-        assert time.monotonic() < end, "the daemon was not asked"
-        time.sleep(0.02)
+    eventually(
+        lambda: any(name.endswith("/archive.tar") for name in open_files(pid)),
+        otherwise="the daemon was not asked",
+    )
 
 
 def test_a_client_that_goes_ends_its_import(mounted: MountedStore, tmp_path: Path) -> None:
