@@ -131,7 +131,7 @@ update_lists() {
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         logged "${apt[@]}" update && return
-        [[ $(last_error) == *'/apt/lists'* ]] || return
+        [[ $(last_error) == *lock*/apt/lists* ]] || return
         sleep 3
     done
     return 1
