@@ -32,9 +32,8 @@ it was killed has what was the daemon's until it begins, less than a millisecond
 class StoreLock:
     """The lock of a store while it is held. A context manager, and usable without."""
 
-    def __init__(self, descriptor: int, *, recorded: bool) -> None:
+    def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
-        self._recorded = recorded
 
     @classmethod
     def acquire(cls, storage: DirectoryStorage, *, read_only: bool = False) -> "StoreLock":
@@ -57,26 +56,24 @@ class StoreLock:
         except OSError as error:
             os.close(descriptor)
             raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
-        lock = cls(descriptor, recorded=writable)
+        lock = cls(descriptor)
         try:
-            lock.record_pid()
+            if writable:
+                lock._note_pid()
         except OSError as error:
-            # A full disk is no reason to refuse an owner: the lock holds, its pid just stays unknown to
-            # others.
+            # A full disk is no reason to refuse an owner: the lock holds.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 lock.release()
                 raise StoreUnreadable(storage.path, f"its lock: {error.strerror}") from error
         return lock
 
-    def record_pid(self) -> None:
-        """Write this process's pid into the file; again after a fork whose child carries the lock on."""
-        if self._recorded:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+    def _note_pid(self) -> None:
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def share(self) -> "StoreLock":
         """A second hold on the same lock: the store is free when both are released."""
-        return StoreLock(os.dup(self._fd), recorded=self._recorded)
+        return StoreLock(os.dup(self._fd))
 
     def release(self) -> None:
         """Let go; idempotent."""
