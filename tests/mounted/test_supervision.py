@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.beside import beside
 from tests.cli.living import is_mounted, log_of
 from tests.cli.shell import vfs
-from tests.mounted.mounting import VFS, copy_of_an_empty_store
+from tests.mounted.mounting import copy_of_an_empty_store
 from tests.mounted.vitals import vitals
 from tests.waiting import eventually
 from vfs.mount.owner import find_owner, wait_until_free
@@ -86,6 +87,18 @@ def parent_of(pid: int) -> int:
 def children_of(pid: int) -> list[int]:
     files = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for file in files for child in file.read_text().split()]
+
+
+@contextmanager
+def supervised(store: Path, point: Path, changed: str = "") -> Iterator["subprocess.Popen[str]"]:
+    """A supervisor in the foreground, in which some code has changed something first."""
+    code = (
+        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
+        f"{changed}\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
+    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+        yield supervisor
 
 
 def wait_for_line(stream: IO[str] | None, words: str) -> None:
@@ -165,8 +178,7 @@ def test_killed_again_and_again_under_a_writer_it_comes_again(store: Path, point
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_supervisor_ends_both_cleanly(store: Path, point: Path, number: int) -> None:
-    command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+    with supervised(store, point) as supervisor:
         wait_for_line(supervisor.stderr, "supervisor: mounted at ")
         daemon = owner_of(store)
         if number == signal.SIGINT:  # first a death, which shows on stderr too
@@ -207,8 +219,7 @@ def test_told_to_end_it_stays_ended_and_without_its_supervisor_it_goes_on_alone(
 
 
 def test_told_to_end_while_no_daemon_serves_it_clears_the_dead_mount(store: Path, point: Path) -> None:
-    command = [*VFS, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+    with supervised(store, point) as supervisor:
         for kills in range(1, 3):
             wait_for_line(supervisor.stderr, MOUNTED[kills > 1])
             os.kill(owner_of(store), signal.SIGKILL)
@@ -236,12 +247,7 @@ def test_unmounted_while_no_daemon_serves_it_stays_ended(
     (tmp_path / "sitecustomize.py").write_text(SLOW_TO_BEGIN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("BEGIN", str(tmp_path / "begin"))
-    code = (
-        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
-        f"supervisor.DELAYS_SECONDS = ({delay},)\nsys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+    with supervised(store, point, f"supervisor.DELAYS_SECONDS = ({delay},)") as supervisor:
         wait_for_line(supervisor.stderr, MOUNTED[False])
         os.kill(owner_of(store), signal.SIGKILL)
         wait_for_line(supervisor.stderr, "restart 1")
@@ -259,12 +265,7 @@ def test_unmounted_after_a_second_death_over_the_same_dead_mount_it_stays_ended(
     (tmp_path / "sitecustomize.py").write_text(SLOW_TO_BEGIN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("BEGIN", str(tmp_path / "begin"))
-    code = (
-        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
-        "supervisor.DELAYS_SECONDS = (0, 1)\nsys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as supervisor:
+    with supervised(store, point, "supervisor.DELAYS_SECONDS = (0, 1)") as supervisor:
         wait_for_line(supervisor.stderr, MOUNTED[False])
         os.kill(owner_of(store), signal.SIGKILL)
         wait_for_line(supervisor.stderr, "restart 1")
@@ -280,12 +281,7 @@ def test_unmounted_after_a_second_death_over_the_same_dead_mount_it_stays_ended(
 
 
 def test_told_to_end_it_leaves_a_mount_that_somebody_has_made_meanwhile(store: Path, point: Path) -> None:
-    code = (
-        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
-        "supervisor.DELAYS_SECONDS = (600.0,)\nsys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+    with supervised(store, point, "supervisor.DELAYS_SECONDS = (600.0,)") as supervisor:
         wait_for_line(supervisor.stderr, "supervisor: mounted at ")
         os.kill(owner_of(store), signal.SIGKILL)
         wait_for_line(supervisor.stderr, "restart 1 in 600 s")
@@ -300,9 +296,6 @@ def test_told_to_end_it_leaves_a_mount_that_somebody_has_made_meanwhile(store: P
 # The first daemon ends by a fault of its own as soon as it is told to, and takes its mount with it; then
 # somebody writes into the folder that shows until there is the next one.
 FAULTY = """
-import sys
-from vfs.cli import main
-from vfs.mount import supervisor
 FAULT = '''
 import sys, trio
 from pathlib import Path
@@ -327,15 +320,13 @@ def command(store, point, *rest):
         (point / "below").touch()
     return words
 supervisor.daemon_command = command
-sys.exit(main())
 """
 
 
 def test_what_was_written_below_between_two_daemons_keeps_nobody_from_mounting(
     store: Path, point: Path
 ) -> None:
-    command = [sys.executable, "-c", FAULTY, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+    with supervised(store, point, FAULTY) as supervisor:
         wait_for_line(supervisor.stderr, MOUNTED[False])
         point.with_name("go").touch()
         wait_for_line(supervisor.stderr, "the daemon ended with exit code 1; restart 1")
@@ -352,13 +343,8 @@ def test_what_was_written_below_between_two_daemons_keeps_nobody_from_mounting(
 
 def test_it_gives_up_on_a_daemon_that_dies_again_and_again(store: Path, point: Path) -> None:
     """With the waits of a tenth, and four deaths counted however long the starts between them take."""
-    code = (
-        "import sys\nfrom vfs.cli import main\nfrom vfs.mount import supervisor\n"
-        "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsupervisor.WINDOW_SECONDS = 600\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "mount", "--supervise", "--foreground", str(store), str(point)]
-    with beside(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as supervisor:
+    patience = "supervisor.DELAYS_SECONDS = (0.0, 0.1, 0.2)\nsupervisor.WINDOW_SECONDS = 600"
+    with supervised(store, point, patience) as supervisor:
         for kills in range(4):
             wait_for_line(supervisor.stderr, MOUNTED[kills > 0])
             os.kill(owner_of(store), signal.SIGKILL)
