@@ -173,6 +173,7 @@ def test_signals_unmount_cleanly(store: Path, point: Path, number: int) -> None:
         assert fs.read_bytes("/file") == b"data"
 
 
+@pytest.mark.usefixtures("point")  # which takes off what a failure leaves
 def test_a_signal_unmounts_wherever_the_mount_shows_by_then(store: Path, tmp_path: Path) -> None:
     (tmp_path / "before" / "point").mkdir(parents=True)
     pid = mount(store, tmp_path / "before" / "point")
