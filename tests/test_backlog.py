@@ -74,6 +74,7 @@ def test_a_write_that_no_packing_makes_room_for_fails_at_once(backlog: Backlog) 
     backlog.room_bytes = 0
     backlog.committed_bytes = 10 * MIB
     assert backlog.delay_seconds(MIB, full=True) > 0, "packing may make room for it"
+    assert backlog.packing_seconds == 10 * MIB / backlog.rate, "and after that does not"
     backlog.stuck = True
     assert backlog.delay_seconds(MIB, full=True) == 0
     assert backlog.delay_seconds(MIB) > 0

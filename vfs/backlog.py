@@ -60,6 +60,11 @@ class Backlog:
         return max(1, min(self._limit_bytes, (self.room_bytes + self.bytes) // 2))
 
     @property
+    def packing_seconds(self) -> float:
+        """How long packing takes for all that waits."""
+        return self.bytes / self.rate
+
+    @property
     def pressing(self) -> bool:
         """Whether it should not wait to cool any more."""
         return self.bytes > self.limit_bytes // 4

@@ -93,6 +93,11 @@ class Packing(Checkpoints):
         """How long a write of so many bytes should be held up, so that the backlog stays bounded."""
         return self._backlog.delay_seconds(length, full=self.short_of_room) if self.backlog_bytes else 0.0
 
+    @property
+    def packing_seconds(self) -> float:
+        """How long it takes to pack all that waits: to hold a write up for longer makes no more room."""
+        return self._backlog.packing_seconds
+
     def _look_at_backlog(self) -> None:
         # A chunk that copies share waits once. At least one byte where there are any, so that after an hour
         # even those are tried which could not be packed: maybe they are gone, and others have come.

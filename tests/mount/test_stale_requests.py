@@ -136,6 +136,7 @@ async def test_a_write_that_is_slowed_down_across_a_rollback_is_refused(
 ) -> None:
     node = await opened(adapter, b"file")
     monkeypatch.setattr(fs, "write_delay_seconds", lambda size: 1000.0)  # over when all others wait
+    monkeypatch.setattr(type(fs), "packing_seconds", 1000.0)
     refused: list[bool] = []
 
     async def write() -> None:

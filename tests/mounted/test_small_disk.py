@@ -13,7 +13,7 @@ import pytest
 
 from tests.mounted.disks import LoopDisk
 from tests.mounted.mounting import ROOT, VFS, MountedStore, vfs
-from tests.mounted.programs import CLEAN_ENVIRONMENT, needs_root, run
+from tests.mounted.programs import CLEAN_ENVIRONMENT, PROGRAM_SECONDS, needs_root, run
 
 pytestmark = [pytest.mark.mounted, needs_root]
 
@@ -49,7 +49,7 @@ def attempt(*command: str | Path, cwd: Path | None = None) -> tuple[int, str]:
         capture_output=True,
         text=True,
         env=CLEAN_ENVIRONMENT,
-        timeout=60,
+        timeout=PROGRAM_SECONDS,
         check=False,
     )
     return done.returncode, done.stderr

@@ -278,7 +278,8 @@ class Adapter(pyfuse3.Operations):
         if self._slows_down:
             delay = self.fs.write_delay_seconds(len(buf))
             if delay > 0:
-                await self._throttle.hold(delay)  # what the handle stands for is asked after it
+                # What the handle stands for is asked after it.
+                await self._throttle.hold(delay, self.fs.packing_seconds)
         number = self.nodes.written(fh)
         inode = self.fs.get(number)
         mode = inode.mode
