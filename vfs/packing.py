@@ -74,7 +74,7 @@ class Packing(Checkpoints):
         self._cooling_since = monotonic()
         self._unpackable = Unpackable()  # belongs to whoever runs a pass
         self._pass: PackPass | None = None
-        self.low_on_room = False  # the disk is nearly full: what is dead goes sooner, and to the last bit
+        self._little_room = False  # was left when it was looked at last
         self._swapping = False
         """INVARIANT: while it is set no capture is in flight and none begins."""
         self._pack_thread = PoliteThread("vfs-pack")
@@ -106,7 +106,12 @@ class Packing(Checkpoints):
         space = self.store.storage.space()
         reserve = reserve_bytes(space.total_bytes)
         self._backlog.room_bytes = max(0, space.free_bytes - reserve)
-        self.low_on_room = self._backlog.room_bytes < reserve
+        self._little_room = self._backlog.room_bytes < reserve
+
+    @property
+    def low_on_room(self) -> bool:
+        """The disk is nearly full, or a write has just found it so: what is dead goes sooner."""
+        return self._little_room or self.short_of_room
 
     @property
     def pack_due(self) -> bool:
@@ -121,7 +126,7 @@ class Packing(Checkpoints):
     @property
     def pack_leisure(self) -> float:
         """How far a pass that nobody waits for may give way to clients, from 1 to 0. Any thread."""
-        return 0.0 if self.low_on_room or self.short_of_room else self._backlog.leisure
+        return 0.0 if self.low_on_room else self._backlog.leisure
 
     @property
     def pack_wants_checkpoint(self) -> bool:
@@ -358,16 +363,14 @@ class Packing(Checkpoints):
             self.remove_drained_chunks()
 
     def abandon_pack(self, work: PackPass) -> None:
-        """The pass has failed, or found nothing: what it left goes, and it is tried again later. Any thread.
-
-        Nothing to do for one that has ended.
-        """
+        """The pass has failed, or found nothing: what it left goes, and it is tried again later. Nothing
+        to do for one that has ended. Any thread."""
         if work.ended:
             return
         if work.committed:
             raise RuntimeError("the index has the pass: it can only be ended")
-        idle = work.session is None and not work.cancelled
-        soon = idle or self.low_on_room  # on a full disk each delete may make the room that was missing
+        # On a full disk each delete may make the room that was missing.
+        soon = self.low_on_room or (work.session is None and not work.cancelled)
         self._backlog.put_off(monotonic(), min(COOL_SECONDS, RETRY_SECONDS) if soon else RETRY_SECONDS)
         try:
             if work.sealed is not None:

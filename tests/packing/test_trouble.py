@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from vfs.backing.chunks import chunk_name
 from vfs.backing.orphans import remove_orphans
 from vfs.backing.places import THERE
 from vfs.backing.storage import Space
+from vfs.backlog import COOL_SECONDS
 from vfs.errors import ChunkDamaged, IndexUnwritten, NoSpace, ReadOnly, StoreFailed
 from vfs.inode.extents import ChunkRange
 from vfs.limits import MIB
@@ -108,6 +110,23 @@ def test_a_disk_too_full_for_packing_holds_up_no_write_that_fails(
         fs.short_of_room = True  # as a write that failed has left it
         assert fs.write_delay_seconds(MIB) == 0
     assert fs.pack(everything=True) == 3 * MIB
+
+
+def test_a_pass_that_a_disk_that_is_full_meanwhile_ended_is_not_put_off_for_long(
+    fs: FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each delete may make the room that was missing, and the next pass give it to programs."""
+    fs.write_bytes("/file", noise(3 * MIB))
+    fs.checkpoint()
+    work = begun(fs)
+    space = Space(1 << 30, 0, 1000, 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(fs.store.storage, "space", lambda: space)
+        with pytest.raises(NoSpace):
+            fs.write_bytes("/more", noise(3 * MIB))
+    fs.abandon_pack(work)
+    monkeypatch.setattr("vfs.packing.monotonic", lambda: time.monotonic() + COOL_SECONDS)
+    assert fs.pack_due
 
 
 def test_what_an_unfinished_pass_left_is_removed(store: Path) -> None:
